@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text to syntax tree. The only part of Filigree that includes ANTLR.
+#pragma once
+#include "lang/ast/ast.h"
+#include "lang/diag/diag.h"
+
+namespace fil {
+/// Parses the text of `file`. Mistakes go to `diags`, one for each; what could be read is returned all the same.
+ast::File parse(uint32_t file, Diagnostics &diags);
+} // namespace fil
