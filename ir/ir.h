@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fil dialect in C++: types, attributes, ops, the dim table, costs, and the builder that gradients are written with.
+#pragma once
+#include "runtime/base/size.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "ir/dialect.h.inc"
+#include "ir/enums.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "ir/types.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "ir/attrs.h.inc"
+
+namespace fil::ir {
+
+/// What an op costs, as formulas in dims: operations (a multiply-add counts 2), elements read and written once each.
+struct Cost {
+  Size flops, read, written;
+  friend Cost operator+(const Cost &a, const Cost &b) { return {a.flops + b.flops, a.read + b.read, a.written + b.written}; }
+  friend Cost operator*(const Size &n, const Cost &c) { return {n * c.flops, n * c.read, n * c.written}; }
+};
+
+/// The module's dim table, read once. Sizes are unfolded only by `value`; `size` is the table's own formula.
+class Dims {
+public:
+  explicit Dims(mlir::Operation *inModule);
+  bool known(llvm::StringRef dim) const { return order_.count(dim.str()) != 0; }
+  /// The place in the canonical order; unknown dims are a programming error.
+  int order(llvm::StringRef dim) const;
+  /// The size as a formula; a symbolic dim is its own symbol.
+  Size size(llvm::StringRef dim) const;
+  /// Unfolded to symbolic dims and numbers.
+  Size value(llvm::StringRef dim) const { return value(size(dim)); }
+  Size value(const Size &) const;
+  Size elements(mlir::Type) const; ///< of a tensor; of a subset: its indices
+  TensorType tensor(mlir::MLIRContext *, llvm::ArrayRef<mlir::StringAttr> anyOrder, mlir::Type element) const;
+  void sort(llvm::SmallVectorImpl<mlir::StringAttr> &dims) const;
+  const std::vector<std::string> &names() const { return names_; }
+
+  /// Adds a row to the table op and to this copy; returns the name, made fresh by a `#n` if it is taken.
+  std::string add(mlir::ModuleOp, llvm::StringRef base, llvm::StringRef size);
+
+private:
+  std::vector<std::string> names_;
+  std::map<std::string, int> order_;
+  std::map<std::string, Size> sizes_;
+};
+
+/// Builds body ops with inferred types: the union of dims, the dims left by a reduction. Location, site and role as set.
+class BodyBuilder {
+public:
+  BodyBuilder(mlir::OpBuilder &builder, const Dims &dims, mlir::Location loc) : builder(builder), dims(dims), loc(loc) {}
+  mlir::OpBuilder &builder;
+  const Dims &dims;
+  mlir::Location loc;
+  llvm::StringRef site;
+  Role role = Role::forward;
+
+  mlir::Value constant(double);                ///< a scalar real
+  mlir::Value size(const Size &);              ///< a scalar real
+  mlir::Value iota(llvm::StringRef dim);
+  mlir::Value map(MapFn, mlir::ValueRange);    ///< element: bool for comparisons and logic, else that of the real operands
+  mlir::Value add(mlir::Value a, mlir::Value b) { return map(MapFn::add, {a, b}); }
+  mlir::Value sub(mlir::Value a, mlir::Value b) { return map(MapFn::sub, {a, b}); }
+  mlir::Value mul(mlir::Value a, mlir::Value b) { return map(MapFn::mul, {a, b}); }
+  mlir::Value div(mlir::Value a, mlir::Value b) { return map(MapFn::div, {a, b}); }
+  mlir::Value neg(mlir::Value a) { return map(MapFn::neg, {a}); }
+  mlir::Value select(mlir::Value c, mlir::Value a, mlir::Value b) { return map(MapFn::select, {c, a, b}); }
+  mlir::Value reduce(ReduceFn, mlir::Value, llvm::ArrayRef<mlir::StringAttr> over);
+  mlir::Value contract(mlir::Value, mlir::Value, mlir::ValueRange subsets, TensorType result);
+  /// Sums dims that `like` lacks, repeats along those that x lacks.
+  mlir::Value fit(mlir::Value x, TensorType like);
+};
+
+/// What an op's gradient rule sees.
+class GradBuilder : public BodyBuilder {
+public:
+  using BodyBuilder::BodyBuilder;
+  virtual ~GradBuilder() = default;
+  /// A forward value (operand or result) as it can be used where the gradient is computed; makes it a saved value.
+  virtual mlir::Value use(mlir::Value forward) = 0;
+  /// Does this operand's adjoint go anywhere? If not, the rule may skip it.
+  virtual bool wants(mlir::Value operand) const = 0;
+  /// Adds to the adjoint of a forward value; fitted to its dims.
+  virtual void add(mlir::Value operand, mlir::Value adjoint) = 0;
+  using BodyBuilder::add;
+  /// The reverse of a loop; its rule is the pass's own recursion.
+  virtual llvm::LogicalResult reverseLayers(class LayersOp, mlir::ValueRange seeds) = 0;
+  /// A further seed: the gradient of `value` reaches only `trains` (all, if not restricted).
+  virtual llvm::LogicalResult seedAux(class AuxOp) = 0;
+};
+
+} // namespace fil::ir
+
+#include "ir/interfaces.h.inc"
+#define GET_OP_CLASSES
+#include "ir/ops.h.inc"
+
+namespace fil::ir {
+inline llvm::SmallVector<mlir::StringAttr> strings(mlir::ArrayAttr a) {
+  return llvm::to_vector(a.getAsRange<mlir::StringAttr>());
+}
+} // namespace fil::ir

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few ops of which every program consists. Softmax, norms, optimizers and the like are Filigree functions; none is an op.
+#ifndef FIL_OPS_BODY_TD
+#define FIL_OPS_BODY_TD
+
+include "ir/attrs.td"
+
+// ---- sources ----
+
+def Fil_ConstantOp : Fil_BodyOp<"constant"> {
+  let summary = "a scalar real, int or bool";
+  let arguments = FilArgs<(ins F64Attr:$value)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$value attr-dict `:` type($result)";
+}
+def Fil_SizeOp : Fil_BodyOp<"size"> {
+  let summary = "the value of a formula in dims, as a scalar real or int";
+  let arguments = FilArgs<(ins StrAttr:$size)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$size attr-dict `:` type($result)";
+}
+def Fil_IotaOp : Fil_BodyOp<"iota"> {
+  let summary = "positions 0, 1, .. of a dim: int[dim]";
+  let arguments = FilArgs<(ins StrAttr:$dim)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$dim attr-dict `:` type($result)";
+}
+def Fil_RandomOp : Fil_BodyOp<"random"> {
+  let summary = "uniform (0,1) or standard normal: Philox4x32-10, a pure function of seed, stream, step and element";
+  let description = [{
+    key = seed xor hash(stream), counter = (step, index of the element in the canonical order of dims; within `layers` the
+    stream is that of the turn: hash(stream) plus the turn). No state: tile, thread, shard and recomputation never change a value.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$seed, Fil_Tensor:$step, Optional<Fil_Tensor>:$turn, StrAttr:$stream, UnitAttr:$normal)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = [{
+    (`normal` $normal^)? $stream `seed` $seed `step` $step (`turn` $turn^)? attr-dict `:` functional-type(operands, $result)
+  }];
+}
+
+// ---- elementwise, reductions, contractions ----
+
+def Fil_MapOp : Fil_BodyOp<"map"> {
+  let summary = "an elementwise function over the union of the operands' dims";
+  let arguments = FilArgs<(ins Fil_MapFnAttr:$fn, Variadic<Fil_Tensor>:$args)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$fn `(` $args `)` attr-dict `:` functional-type($args, $result)";
+}
+def Fil_ReduceOp : Fil_BodyOp<"reduce"> {
+  let summary = "a reduction over dims; argmin and argmax take one dim, give index<dim>, ties to the lowest";
+  let description = "`accum` is the type in which sums are formed: real until the precision pass.";
+  let arguments = FilArgs<(ins Fil_ReduceFnAttr:$fn, Fil_Tensor:$x, StrArrayAttr:$over, OptionalAttr<TypeAttr>:$accum)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$fn $x `over` $over attr-dict `:` functional-type($x, $result)";
+}
+def Fil_ContractOp : Fil_BodyOp<"contract"> {
+  let summary = "sum over dims of the product of two tensors";
+  let description = [{
+    The iteration space is the union of the dims of lhs, rhs and result, but where a subset `s#7` of `S` among `subsets`
+    is given and an operand (or the result) has `S` while the iteration has `s#7`: that operand is read (the result: added to)
+    at the members, positions idx[per.., s#7] of `S`, and the subset's `per` dims belong to the iteration. A result dim that no
+    operand has is not allowed. Dims of the iteration that the result lacks are summed: `over` lists them. Members that do not exist
+    (beyond the count) contribute nothing. This form is closed under differentiation.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$lhs, Fil_Tensor:$rhs, Variadic<Fil_Subset>:$subsets, StrArrayAttr:$over, OptionalAttr<TypeAttr>:$accum)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = [{
+    $lhs `,` $rhs (`through` $subsets^)? `over` $over attr-dict `:` functional-type(operands, $result)
+  }];
+}
+
+// ---- indices and subsets ----
+
+def Fil_GatherOp : Fil_BodyOp<"gather"> {
+  let summary = "`x[i]`: dim V of x is replaced by the dims of the index; dims that both have are aligned";
+  let description = [{
+    `index` is an index<V> tensor or a subset of V. Through a subset, members that do not exist read 0.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Value:$index, StrAttr:$dim)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x `at` $index `in` $dim attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_ScatterOp : Fil_BodyOp<"scatter"> {
+  let summary = "the transpose of gather: y added into zeros at the index; sums over dims of y and the index that the result lacks";
+  let description = [{
+    In a fixed order (ascending positions of y), so that bits do not depend on threads. Members that do not exist add nothing.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$y, Fil_Value:$index, StrAttr:$dim)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$y `at` $index `in` $dim attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_TopKOp : Fil_BodyOp<"topk"> {
+  let summary = "the k highest of each row over `dim`, as a subset; ties to the lowest position, NaN and masked never, members ascending";
+  let description = "k is the size of the subset's members dim. Depends on all other dims of the score. With fewer candidates the count is smaller.";
+  let arguments = FilArgs<(ins Fil_Tensor:$score, Optional<Fil_Tensor>:$mask, StrAttr:$dim)>.all;
+  let results = (outs Fil_Subset:$result);
+  let assemblyFormat = "$score (`mask` $mask^)? `over` $dim attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_PresentOp : Fil_BodyOp<"present"> {
+  let summary = "bool [per.., members]: which members of a subset exist";
+  let arguments = FilArgs<(ins Fil_Subset:$subset)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$subset attr-dict `:` functional-type($subset, $result)";
+}
+def Fil_MemberOp : Fil_BodyOp<"member"> {
+  let summary = "index<of> [per.., members]: the members' positions";
+  let arguments = FilArgs<(ins Fil_Subset:$subset)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$subset attr-dict `:` functional-type($subset, $result)";
+}
+
+// ---- views ----
+
+def Fil_WindowOp : Fil_BodyOp<"window"> {
+  let summary = "sliding windows: each `in` dim becomes `out` and `window`; positions outside read 0";
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_WindowDims:$windows)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x $windows attr-dict `:` functional-type($x, $result)";
+}
+def Fil_UnwindowOp : Fil_BodyOp<"unwindow"> {
+  let summary = "the transpose of window: adds each window into its place";
+  let arguments = FilArgs<(ins Fil_Tensor:$y, Fil_WindowDims:$windows)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$y $windows attr-dict `:` functional-type($y, $result)";
+}
+def Fil_ConcatOp : Fil_BodyOp<"concat"> {
+  let summary = "operands joined along `dims` (one for each operand) into dim `into`; operands broadcast to the other dims";
+  let arguments = FilArgs<(ins Variadic<Fil_Tensor>:$args, StrArrayAttr:$dims, StrAttr:$into)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "`(` $args `)` $dims `into` $into attr-dict `:` functional-type($args, $result)";
+}
+def Fil_SliceOp : Fil_BodyOp<"slice"> {
+  let summary = "positions from .. from + size of dim `into`, of dim `dim`; an empty `into` takes one position and drops the dim";
+  let arguments = FilArgs<(ins Fil_Tensor:$x, StrAttr:$dim, StrAttr:$from, StrAttr:$into)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x $dim `from` $from `into` $into attr-dict `:` functional-type($x, $result)";
+}
+def Fil_UnsliceOp : Fil_BodyOp<"unslice"> {
+  let summary = "the transpose of slice: y at its place of `dim`, 0 elsewhere";
+  let arguments = FilArgs<(ins Fil_Tensor:$y, StrAttr:$dim, StrAttr:$from, StrAttr:$into)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$y $dim `from` $from `into` $into attr-dict `:` functional-type($y, $result)";
+}
+def Fil_RenameOp : Fil_BodyOp<"rename"> {
+  let summary = "the same elements, dim `from` called `to`";
+  let arguments = FilArgs<(ins Fil_Tensor:$x, StrAttr:$from, StrAttr:$to)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x $from `to` $to attr-dict `:` functional-type($x, $result)";
+}
+def Fil_BroadcastOp : Fil_BodyOp<"broadcast"> {
+  let summary = "x repeated along the dims that it lacks";
+  let arguments = FilArgs<(ins Fil_Tensor:$x)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x attr-dict `:` functional-type($x, $result)";
+}
+def Fil_StopGradOp : Fil_BodyOp<"stopgrad"> {
+  let summary = "x, without a gradient; gone after autodiff";
+  let arguments = FilArgs<(ins Fil_Tensor:$x)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x attr-dict `:` functional-type($x, $result)";
+}
+def Fil_CacheOp : Fil_BodyOp<"cache"> {
+  let summary = "what can be looked back at: in train and eval `from` renamed to `to`; in prefill and decode kept and appended";
+  let description = [{
+    With `past` (prefill, decode) the first S - T positions of the result are those of `past`, the last T those of x; `past` has
+    dim S too (its last T positions are not read), so that the append can be done in place.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Optional<Fil_Tensor>:$past, StrAttr:$from, StrAttr:$to)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x (`past` $past^)? $from `to` $to attr-dict `:` functional-type(operands, $result)";
+}
+
+// ---- variables, loops, the step ----
+
+def Fil_ReadOp : Fil_Op<"read", [MemoryEffects<[MemRead]>]> {
+  let summary = "a variable as it was at the start of the step (a function's top level only)";
+  let arguments = FilArgs<(ins FlatSymbolRefAttr:$variable)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$variable attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+def Fil_WriteOp : Fil_Op<"write", [MemoryEffects<[MemWrite]>]> {
+  let summary = "a variable's value at the end of the step (a function's top level only; once a variable)";
+  let arguments = FilArgs<(ins FlatSymbolRefAttr:$variable, Fil_Tensor:$value)>.all;
+  let assemblyFormat = "$variable `,` $value attr-dict `:` type($value)";
+  let hasVerifier = 1;
+}
+def Fil_AuxOp : Fil_Op<"aux", [MemoryEffects<[MemWrite]>, DeclareOpInterfaceMethods<Fil_Differentiable>]> {
+  let summary = "a further loss, a scalar; its gradient goes to `trains` alone, or everywhere if that is absent";
+  let description = "`trains` are values: the reads (or, in a loop, the stacked arguments) of the params. Gone after autodiff.";
+  let arguments = FilArgs<(ins Fil_Tensor:$value, Variadic<Fil_Tensor>:$trains, UnitAttr:$restricted)>.all;
+  let assemblyFormat = "$value (`trains` $restricted^ `(` $trains `)`)? attr-dict `:` type($value) (`,` type($trains)^)?";
+}
+def Fil_LayersOp : Fil_Op<"layers", [AttrSizedOperandSegments, IsolatedFromAbove, SingleBlock, RecursiveMemoryEffects,
+                                     DeclareOpInterfaceMethods<Fil_Differentiable>, DeclareOpInterfaceMethods<Fil_Costed>]> {
+  let hasVerifier = 1;
+  let summary = "turns lo..hi of a loop: equal bodies, run one after the other";
+  let description = [{
+    Region arguments: the turn (int scalar), the carried values, the stacked operands' slices (their loop dim removed), the
+    shared operands. The body yields the carried values, then values that are stacked (they get the loop dim). Results: the
+    carried values after the last turn, then the stacked ones. A stacked subset gets the loop dim among its `per`.
+    `reverse` runs the turns from last to first. `dim` is the loop dim, of size hi - lo.
+  }];
+  let arguments = FilArgs<(ins Variadic<Fil_Value>:$carried, Variadic<Fil_Value>:$stacked, Variadic<Fil_Value>:$shared,
+                           StrAttr:$index, StrAttr:$dim, I64Attr:$lo, I64Attr:$hi, UnitAttr:$reverse)>.all;
+  let results = (outs Variadic<Fil_Value>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    ::mlir::Block &block() { return getBody().front(); }
+    ::mlir::BlockArgument turn() { return block().getArgument(0); }
+    ::mlir::Block::BlockArgListType carriedArgs() { return block().getArguments().slice(1, getCarried().size()); }
+    ::mlir::Block::BlockArgListType stackedArgs() { return block().getArguments().slice(1 + getCarried().size(), getStacked().size()); }
+    ::mlir::Block::BlockArgListType sharedArgs() { return block().getArguments().take_back(getShared().size()); }
+    ::mlir::OperandRange yielded();            ///< carried, then stacked
+    ::mlir::ResultRange stackedResults() { return getResults().drop_front(getCarried().size()); }
+  }];
+}
+def Fil_YieldOp : Fil_Op<"yield", [Pure, Terminator, ParentOneOf<["LayersOp"]>]> {
+  let arguments = (ins Variadic<Fil_Value>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
+#endif
