@@ -3,7 +3,7 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 if(NOT CMAKE_BUILD_TYPE)
@@ -12,7 +12,7 @@ endif()
 # Assertions stay on: the compiler's own invariants are cheap, and Debian's MLIR has its own switched off.
 # -ffp-contract=off: our own arithmetic (reference kernels, the sample order) has the same bits on every machine.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-deprecated-declarations -ffp-contract=off)
+add_compile_options(-fPIC -Wall -Wextra -Wno-unused-parameter -Wno-deprecated-declarations -ffp-contract=off)
 add_link_options(-fuse-ld=lld)
 
 find_program(CCACHE ccache)
