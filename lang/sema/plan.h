@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans: one table holds every key of the language with the kinds of its values; clauses that act become typed here, the
+// rest stays checked text until a pass acts on it, and is refused by the command that would have to act.
+#pragma once
+#include "lang/sema/check.h"
+
+namespace fil::sema {
+
+/// `x=idx("a.gz")/255`, `text("a.txt")`
+struct DataSource {
+  std::string input;               ///< the input that it feeds; empty for `text`, which gives tok, pos and t
+  enum Kind { Text, Idx, Npy } kind = Text;
+  std::vector<std::string> files;  ///< as written; globs allowed for text
+  double scale = 1;                ///< each element times this (`/255`)
+  Span span;
+};
+
+struct OptimizerSettings {
+  std::string name = "adamw";      ///< a function of lang/std
+  std::map<std::string, double> statics; ///< b1, b2, eps, wd | momentum, wd
+  double lr = 1e-3;
+  std::optional<double> clip;      ///< bound of the global gradient norm
+  int64_t warmup = 0;
+  bool cosine = false;             ///< decay to 0 over the steps after the warm-up
+};
+
+struct MetricUse { std::string name; Span span; }; ///< `accuracy`
+
+struct TrainSettings {
+  std::vector<DataSource> data;
+  std::map<std::string, int64_t> window; ///< `window T=128`
+  double split = 0.9;
+  std::string batchDim = "B";
+  int64_t batch = 32;
+  std::optional<int64_t> steps, epochs;  ///< at most one; neither: 1 epoch
+  OptimizerSettings optimizer;
+  const ast::Function *loss = nullptr;   ///< the model's only loss, or the one that the plan calls
+  const ast::Expr *lossCall = nullptr;
+  uint64_t seed = 0;
+  std::optional<int64_t> validateEvery;  ///< steps; none: end of each epoch, else of the run
+  bool validates = false;
+  std::vector<DataSource> validation;    ///< empty: the rest of `split`
+  std::vector<MetricUse> metrics;
+  std::optional<int64_t> checkpointEvery;
+};
+
+struct Contract { ///< `accuracy >= 0.975`, checked at the end of `train`
+  std::string metric, comparison;
+  double value;
+  Span span;
+};
+
+/// A clause that no pass acts on yet.
+struct Refused {
+  Msg code;              ///< E06xx
+  std::string clause;    ///< as written
+  std::string command;   ///< the command that would have to act: `train`, `run`, `serve`
+  Span span;
+};
+
+struct CheckedPlan {
+  std::string name, model;
+  TrainSettings train;
+  bool hasTrain = false;
+  std::string precision = "f32"; ///< f32 or f64
+  std::vector<Contract> contracts;
+  std::vector<Refused> refused;
+  std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps
+};
+
+/// All plans of a program; mistakes go to `diags`.
+std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);
+/// The plan when none is named: every default.
+CheckedPlan defaultPlan(Program &, const std::string &model, Diagnostics &diags);
+/// `--set train.steps=50`: sets one key of a plan; false with a message if there is no such key or the value does not fit.
+bool setKey(Program &, CheckedPlan &, const std::string &assignment, Diagnostics &diags);
+
+} // namespace fil::sema
