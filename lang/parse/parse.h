@@ -5,6 +5,6 @@
 #include "lang/diag/diag.h"
 
 namespace fil {
-/// Parses the text of `file`. Mistakes go to `diags`, one for each; what could be read is returned all the same.
+/// Parses the text of `file`. Mistakes go to `diags`, one for each; with any, only the comments are returned.
 ast::File parse(uint32_t file, Diagnostics &diags);
 } // namespace fil
