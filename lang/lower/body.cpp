@@ -48,6 +48,12 @@ mlir::Type LowerContext::stacked(mlir::Type t, ArrayRef<const Loop *> loops) con
   auto s = cast<ir::SubsetType>(t);
   return ir::SubsetType::get(ctx, s.getOf(), dims, s.getMembers());
 }
+mlir::Type LowerContext::sliced(mlir::Type t, const Loop *loop) const {
+  auto tensor = cast<ir::TensorType>(t);
+  SmallVector<StringAttr> dims(tensor.getDims());
+  llvm::erase(dims, string(loop->dim->name));
+  return ir::TensorType::get(ctx, dims, tensor.getElement());
+}
 Location LowerContext::location(Span s) const {
   if (!s.valid()) return UnknownLoc::get(ctx);
   auto p = sources.place(s.file, s.begin);
@@ -205,9 +211,8 @@ void FunctionLowering::lowerLayers(const Node &n, Frame &outer, ArrayRef<const L
   SmallVector<Value> carried, stacked, shared;
   SmallVector<const Variable *> stackedVars, sharedVars;
   for (const Node *a : n.args) carried.push_back(outer.nodes.at(a));
-  size_t depth = loops.size();
   for (const Variable *v : cap.variables) {
-    bool own = v->loops.size() > depth && v->loops[depth] == loop;
+    bool own = llvm::is_contained(v->loops, loop);
     (own ? stackedVars : sharedVars).push_back(v);
     (own ? stacked : shared).push_back(outer.variables.at(v));
   }
@@ -229,8 +234,7 @@ void FunctionLowering::lowerLayers(const Node &n, Frame &outer, ArrayRef<const L
   Value turn = block->addArgument(scalarInt, loc);
   f.turn = turn;
   for (auto [a, v] : llvm::zip(n.body->args, carried)) f.nodes[a] = block->addArgument(v.getType(), loc);
-  for (const Variable *v : stackedVars)
-    f.variables[v] = block->addArgument(c.stacked(c.type(v->type), ArrayRef(v->loops).drop_front(depth + 1)), loc);
+  for (auto [v, x] : llvm::zip(stackedVars, stacked)) f.variables[v] = block->addArgument(c.sliced(x.getType(), loop), loc);
   for (auto [v, x] : llvm::zip(sharedVars, shared)) f.variables[v] = block->addArgument(x.getType(), loc);
   for (const Node *x : sharedNodes) f.nodes[x] = block->addArgument(outer.nodes.at(x).getType(), loc);
   if (cap.random) {

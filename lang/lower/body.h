@@ -22,6 +22,8 @@ public:
   mlir::Type typeOf(const sema::Node &) const; ///< of any value
   /// The type with the dims of `loops` added.
   mlir::Type stacked(mlir::Type, llvm::ArrayRef<const sema::Loop *> loops) const;
+  /// What one turn sees of storage stacked over `loop`.
+  mlir::Type sliced(mlir::Type, const sema::Loop *loop) const;
   mlir::Location location(Span) const;
 
 private:

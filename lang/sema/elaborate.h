@@ -5,6 +5,7 @@
 #include "lang/sema/check.h"
 #include "lang/sema/form.h"
 #include <set>
+#include <utility>
 
 namespace fil::sema {
 
@@ -40,6 +41,7 @@ struct Instance {
   const ast::Function *block;
   std::map<std::string, Value> statics;
   const Site *site;
+  std::vector<const Loop *> loops;     ///< around the place where it was made: its params are stacked over these
 };
 struct Family {
   std::shared_ptr<Instance> instance;
@@ -174,7 +176,9 @@ private:
   const Site *siteOf(Site::Kind, const std::string &name, int number = -1);
 
   // ---- builtins (builtins.cpp) ----
-  bool isBuiltin(const std::string &);
+  std::string selecting;                             ///< the name that `select` gives its subset
+  static bool isBuiltin(const std::string &);
+  bool present(Value &v, std::vector<const Dim *> over, double fill, Span, Node *&keptMask);
   Value builtin(const std::string &name, const ast::Expr &, const ast::Call &, Scope &);
   Value reduce(const std::string &name, Value x, std::vector<const Dim *> over, Span);
   Value topk(Value score, const Form &k, const Dim *over, Span, bool route, const std::string &name);
@@ -198,6 +202,7 @@ private:
   void onStep(const ast::AssignStmt &, Scope &, Span);
   void assign(const ast::AssignStmt &, Scope &, Span);
   void layers(const ast::LayersStmt &, Scope &, Span);
+  void dissolve(Node *loop, Body *outer);
   void experts(const ast::ExpertsStmt &, Scope &, Span);
   std::map<const ast::Call *, int> callNumbers; ///< text order among the calls of one block in one body
   void numberCalls(const ast::Body &);
