@@ -13,6 +13,10 @@ namespace fil {
 namespace {
 
 thread_local bool insideLaunch = false;
+struct Inside {
+  bool before = std::exchange(insideLaunch, true);
+  ~Inside() { insideLaunch = before; }
+};
 
 void futexWait(std::atomic<uint32_t> &word, uint32_t seen) {
   syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE, seen, nullptr);
@@ -63,8 +67,9 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::run(int64_t n, int64_t grain, RangeFn fn) {
   if (n <= 0) return;
   if (grain < 1) grain = 1;
-  if (insideLaunch || workers_.empty() || n <= grain ||
-      busy_.exchange(true, std::memory_order_acquire)) {
+  if (n <= grain) return fn(0, n, 0); // not a launch: what it calls may have the pool
+  if (insideLaunch || workers_.empty() || busy_.exchange(true, std::memory_order_acquire)) {
+    Inside inside;
     for (int64_t t = 0; t < n; t += grain) fn(t, std::min(n, t + grain), 0);
     return;
   }
@@ -76,9 +81,10 @@ void ThreadPool::run(int64_t n, int64_t grain, RangeFn fn) {
   if (sleepers_.load() > 0)
     futexWake(launches_, int(std::min<int64_t>(workers_.size(), (n - 1) / grain)));
 
-  insideLaunch = true;
-  takeTiles(0);
-  insideLaunch = false;
+  {
+    Inside inside;
+    takeTiles(0);
+  }
   close();
 
   std::exception_ptr error = std::exchange(error_, nullptr);

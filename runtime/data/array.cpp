@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Element types and shapes.
+#include "runtime/data/array.h"
+#include "runtime/base/status.h"
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <iterator>
+
+namespace fil {
+
+size_t byteSize(DType t) {
+  switch (t) {
+  case DType::F64:
+  case DType::I64: return 8;
+  case DType::F32:
+  case DType::I32: return 4;
+  case DType::BF16:
+  case DType::I16: return 2;
+  case DType::I8:
+  case DType::U8:
+  case DType::Bool: return 1;
+  }
+  return 0;
+}
+
+const char *name(DType t) {
+  static const char *const names[] = {"f64", "f32", "bf16", "i64", "i32", "i16", "i8", "u8", "bool"};
+  return names[int(t)];
+}
+
+std::optional<int64_t> elementCount(std::span<const int64_t> shape, int64_t unit) {
+  int64_t n = 1, largest = unit;
+  bool empty = false;
+  for (int64_t d : shape) {
+    if (d < 0) return std::nullopt;
+    if (d == 0) empty = true;
+    else if (__builtin_mul_overflow(largest, d, &largest)) return std::nullopt;
+    else n *= d;
+  }
+  return empty ? 0 : n;
+}
+
+std::string shapeText(std::span<const int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+bool joinsTo(std::span<const int64_t> have, std::span<const int64_t> want) {
+  auto n = elementCount(have);
+  if (!n || n != elementCount(want)) return false;
+  std::vector<int64_t> left;
+  std::copy_if(have.begin(), have.end(), std::back_inserter(left), [](int64_t d) { return d != 1; });
+  size_t h = 0;
+  for (int64_t w : want) {
+    if (w == 1) continue;
+    int64_t product = 1;
+    do {
+      if (h == left.size()) return false;
+      product *= left[h++]; // no overflow: a part of a count that fits
+    } while (product != w && product != 0 && product < w);
+    if (product != w) return false;
+  }
+  return h == left.size();
+}
+
+int64_t Array::elements() const { return *elementCount(shape); }
+
+double Array::at(int64_t i) const {
+  const std::byte *p = data.get();
+  switch (dtype) {
+  case DType::F64: return reinterpret_cast<const double *>(p)[i];
+  case DType::F32: return reinterpret_cast<const float *>(p)[i];
+  case DType::BF16:
+    return std::bit_cast<float>(uint32_t(reinterpret_cast<const uint16_t *>(p)[i]) << 16);
+  case DType::I64: return double(reinterpret_cast<const int64_t *>(p)[i]);
+  case DType::I32: return reinterpret_cast<const int32_t *>(p)[i];
+  case DType::I16: return reinterpret_cast<const int16_t *>(p)[i];
+  case DType::I8: return reinterpret_cast<const int8_t *>(p)[i];
+  case DType::U8: return reinterpret_cast<const uint8_t *>(p)[i];
+  case DType::Bool: return reinterpret_cast<const uint8_t *>(p)[i] != 0;
+  }
+  return 0;
+}
+
+Array Array::make(DType dtype, std::vector<int64_t> shape, std::byte *&fill) {
+  auto n = elementCount(shape, int64_t(byteSize(dtype)));
+  size_t bytes = n ? size_t(*n) * byteSize(dtype) : 0;
+  fill = n ? static_cast<std::byte *>(std::calloc(std::max<size_t>(bytes, 1), 1)) : nullptr;
+  if (!fill)
+    throw Error(Exit::Resource, "E0701",
+                fmt::format("no memory for an array {} of {}", shapeText(shape), name(dtype)));
+  return {dtype, std::move(shape),
+          std::shared_ptr<const std::byte>(fill, [](const std::byte *p) { std::free(const_cast<std::byte *>(p)); })};
+}
+
+} // namespace fil

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// A compiled program as the runtime sees it: variables, and entry points that read and write them. Code behind it is either
+// generated (a list of launches) or the reference back end; the runtime cannot tell.
+#pragma once
+#include "runtime/base/size.h"
+#include "runtime/data/array.h"
+#include <map>
+
+namespace fil {
+
+/// An input or output of an entry. Sizes are formulas in symbolic dims (`B`, `T`); axes stand in written order.
+struct Port {
+  std::string name;
+  DType dtype = DType::F32;          ///< F32 or F64; I32 for int and index; Bool
+  std::vector<std::string> dims;     ///< the name of each axis
+  std::vector<Size> sizes;
+  std::optional<Size> indexBound;    ///< of an index: the size of its dim
+};
+
+struct Entry {
+  std::string name;                  ///< `init`, `step`, `eval`, `run`, `prefill`, `decode`
+  std::vector<Port> inputs, outputs; ///< inputs may include scalars `seed`, `step` (I32), `lr`
+};
+
+/// What is kept between calls, as files see it: one row for each turn of the loops it stands in (`l[3].Attention.q`), axes in
+/// declared order. Optimizer state is named `SITE#m`.
+struct VariableInfo {
+  enum Kind { Param, State, Optimizer } kind = Param;
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<int64_t> shape;
+};
+
+class Executable {
+public:
+  virtual ~Executable() = default;
+  const std::vector<Entry> &entries() const { return entries_; }
+  const std::vector<VariableInfo> &variables() const { return variables_; }
+  const Entry *find(std::string_view entry) const {
+    for (const Entry &e : entries_)
+      if (e.name == entry) return &e;
+    return nullptr;
+  }
+
+  /// Runs an entry: inputs in the entry's order, each of its dtype and a shape that binds the symbolic dims consistently.
+  /// Returns its outputs. Calls are not concurrent.
+  virtual std::vector<Array> run(const Entry &, const std::vector<Array> &inputs) = 0;
+
+  virtual Array get(size_t variable) const = 0;
+  /// `value` has the variable's shape and dtype.
+  virtual void set(size_t variable, const Array &value) = 0;
+
+  /// Longest sequence that the caches of prefill and decode hold; forgets what they held.
+  virtual void resetCaches(int64_t batch, int64_t capacity) = 0;
+
+protected:
+  std::vector<Entry> entries_;
+  std::vector<VariableInfo> variables_;
+};
+
+} // namespace fil
