@@ -75,7 +75,7 @@ void ThreadPool::run(int64_t n, int64_t grain, RangeFn fn) {
   }
   fn_ = &fn, n_ = n, grain_ = grain;
   next_.store(0, std::memory_order_relaxed);
-  gate_.store(((gate_.load(std::memory_order_relaxed) | Inside | Sleeps | Open) + 1) | Open,
+  gate_.store(((gate_.load(std::memory_order_relaxed) | InsideMask | Sleeps | Open) + 1) | Open,
               std::memory_order_release);
   launches_.fetch_add(1);
   if (sleepers_.load() > 0)
@@ -113,18 +113,18 @@ void ThreadPool::fail(int64_t tile) {
 /// Nobody enters any more; returns when nobody is inside.
 void ThreadPool::close() {
   gate_.fetch_and(~Open, std::memory_order_acq_rel);
-  auto empty = [this] { return !(gate_.load(std::memory_order_acquire) & Inside); };
+  auto empty = [this] { return !(gate_.load(std::memory_order_acquire) & InsideMask); };
   if (spin(spinMicroseconds_, empty)) return;
   for (;;) {
     uint32_t g = gate_.fetch_or(Sleeps, std::memory_order_acq_rel) | Sleeps;
-    if (!(g & Inside)) return;
+    if (!(g & InsideMask)) return;
     futexWait(gate_, g);
   }
 }
 
 void ThreadPool::leave() {
   uint32_t before = gate_.fetch_sub(One, std::memory_order_acq_rel);
-  if ((before & Sleeps) && (before & Inside) == One) futexWake(gate_, 1);
+  if ((before & Sleeps) && (before & InsideMask) == One) futexWake(gate_, 1);
 }
 
 void ThreadPool::workerLoop(int worker) {

@@ -37,7 +37,7 @@ public:
 
 private:
   // gate_: number of the launch << 12 | threads inside << 2 | caller sleeps | open
-  static constexpr uint32_t Open = 1, Sleeps = 2, One = 4, Inside = 0xffc;
+  static constexpr uint32_t Open = 1, Sleeps = 2, One = 4, InsideMask = 0xffc;
 
   void workerLoop(int worker);
   bool waitForLaunch(uint32_t &seen);

@@ -3,6 +3,7 @@
 // be a part of a mapped file.
 #pragma once
 #include "runtime/base/files.h"
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>

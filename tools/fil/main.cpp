@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command `fil`: arguments to a call of the command's function, failures to exit codes.
+#include "runtime/base/status.h"
+#include "tools/fil/commands.h"
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+int main(int argc, char **argv) {
+  CLI::App app("Filigree: compiles, trains and runs models written in .fil", "fil");
+  fil::Commands commands(app);
+  try {
+    app.parse(argc, argv);
+    return int(commands.run());
+  } catch (const CLI::ParseError &e) {
+    if (e.get_exit_code() == 0) return app.exit(e);
+    fmt::print(stderr, "fil: {}\n  = help: `fil {}--help` lists the options\n", e.what(), app.get_subcommands().empty() ? "" : app.get_subcommands()[0]->get_name() + " ");
+    return int(fil::Exit::Usage);
+  } catch (const fil::Error &e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return int(e.exit());
+  } catch (const std::bad_alloc &) {
+    fmt::print(stderr, "{}\n", fil::Error::render("E0701", "the machine has no memory left", "a smaller batch or window needs less"));
+    return int(fil::Exit::Resource);
+  }
+}
