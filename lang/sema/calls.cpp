@@ -337,7 +337,16 @@ Value Elaborator::run(const ast::Function &f, Scope &inner) {
       Node *m = v.mask;
       v = tensor(real(v.node)), v.mask = m;
     }
-    if (!(v.type == *t)) {
+    // What the families around bring (`e[e*](h)` brings `e*` and the dims that it depends on) is the caller's.
+    Type own = v.type;
+    for (auto &[family, subset] : families) {
+      std::vector<const Dim *> brought = subset ? subset->dims : std::vector<const Dim *>{};
+      brought.push_back(subset ? subset->subset : family->dim);
+      std::erase_if(own.dims, [&](const Dim *d) {
+        return std::find(brought.begin(), brought.end(), d) != brought.end() && std::find(t->dims.begin(), t->dims.end(), d) == t->dims.end();
+      });
+    }
+    if (!(own == *t)) {
       std::string wanted(diags.sources.text(f.result->span));
       Diagnostic &d = diags.report(Msg::E0216, at, f.name.name, wanted, show(v));
       for (const Dim *x : v.type.dims)

@@ -29,6 +29,8 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return check(o.common, o.json); });
   addFiles(sub, o.common);
   sub->add_flag("--json", o.json, "one JSON object on stdout");
+  sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compile(o.common); });
+  addFiles(sub, o.common);
   sub = add(app, "help", "a command, or an error code: fil help E0207", [&o, &app] {
     const CLI::App *topic = nullptr;
     for (const CLI::App *c : app.get_subcommands({}))

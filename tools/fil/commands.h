@@ -35,6 +35,7 @@ Exit report(LoadedProgram &);
 std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &);
 
 Exit check(const CommonOptions &, bool json);
+Exit compile(const CommonOptions &);
 Exit help(const std::string &topic);
 
 } // namespace fil
