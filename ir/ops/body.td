@@ -28,13 +28,15 @@ def Fil_IotaOp : Fil_BodyOp<"iota"> {
 def Fil_RandomOp : Fil_BodyOp<"random"> {
   let summary = "uniform (0,1) or standard normal: Philox4x32-10, a pure function of seed, stream, step and element";
   let description = [{
-    key = seed xor hash(stream), counter = (step, index of the element in the canonical order of dims; within `layers` the
-    stream is that of the turn: hash(stream) plus the turn). No state: tile, thread, shard and recomputation never change a value.
+    key = seed xor fnv1a64(stream), where each `[lo..hi]` of the stream (the site's path) is replaced by `[turn]`, one operand of
+    `turns` for each, outermost first; counter = (step, index of the element in the canonical order of the result's dims, those of
+    the turns left out). So a value depends on seed, path and element alone: tile, thread, shard, recomputation and the way equal
+    turns are stacked never change it. A turn is a scalar or stands along its loop's dim.
   }];
-  let arguments = FilArgs<(ins Fil_Tensor:$seed, Fil_Tensor:$step, Optional<Fil_Tensor>:$turn, StrAttr:$stream, UnitAttr:$normal)>.all;
+  let arguments = FilArgs<(ins Fil_Tensor:$seed, Fil_Tensor:$step, Variadic<Fil_Tensor>:$turns, StrAttr:$stream, UnitAttr:$normal)>.all;
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = [{
-    (`normal` $normal^)? $stream `seed` $seed `step` $step (`turn` $turn^)? attr-dict `:` functional-type(operands, $result)
+    (`normal` $normal^)? $stream `seed` $seed `step` $step (`turns` `(` $turns^ `)`)? attr-dict `:` functional-type(operands, $result)
   }];
 }
 

@@ -1,28 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each body op costs.
+// What each body op costs: operations that a straightforward kernel does, and each operand and result moved once. Views and sources
+// that are computed in place move nothing.
 #include "ir/ir.h"
 
 using namespace mlir;
 namespace fil::ir {
-Cost ConstantOp::cost(const Dims &dims) { return {}; }
-Cost SizeOp::cost(const Dims &dims) { return {}; }
-Cost IotaOp::cost(const Dims &dims) { return {}; }
-Cost RandomOp::cost(const Dims &dims) { return {}; }
-Cost MapOp::cost(const Dims &dims) { return {}; }
-Cost ReduceOp::cost(const Dims &dims) { return {}; }
-Cost ContractOp::cost(const Dims &dims) { return {}; }
-Cost GatherOp::cost(const Dims &dims) { return {}; }
-Cost ScatterOp::cost(const Dims &dims) { return {}; }
-Cost TopKOp::cost(const Dims &dims) { return {}; }
-Cost PresentOp::cost(const Dims &dims) { return {}; }
-Cost MemberOp::cost(const Dims &dims) { return {}; }
-Cost WindowOp::cost(const Dims &dims) { return {}; }
-Cost UnwindowOp::cost(const Dims &dims) { return {}; }
-Cost ConcatOp::cost(const Dims &dims) { return {}; }
-Cost SliceOp::cost(const Dims &dims) { return {}; }
-Cost UnsliceOp::cost(const Dims &dims) { return {}; }
-Cost RenameOp::cost(const Dims &dims) { return {}; }
-Cost BroadcastOp::cost(const Dims &dims) { return {}; }
-Cost StopGradOp::cost(const Dims &dims) { return {}; }
-Cost CacheOp::cost(const Dims &dims) { return {}; }
+namespace {
+Size operands(Operation *op, const Dims &dims) {
+  Size n;
+  for (Value v : op->getOperands()) n = n + dims.elements(v.getType());
+  return n;
+}
+Size results(Operation *op, const Dims &dims) {
+  Size n;
+  for (Value v : op->getResults()) n = n + dims.elements(v.getType());
+  return n;
+}
+Cost moved(Operation *op, const Dims &dims, Size flops) { return {flops, operands(op, dims), results(op, dims)}; }
+Cost copied(Operation *op, const Dims &dims) { return {Size(), results(op, dims), results(op, dims)}; }
+Size iteration(ContractOp op, const Dims &dims) {
+  Size n(1);
+  auto result = cast<TensorType>(op.getResult().getType());
+  for (StringAttr d : result.getDims()) {
+    const bool added = llvm::any_of(op.getSubsets(), [&](Value s) { return cast<SubsetType>(s.getType()).getOf() == d; });
+    if (!added) n = n * dims.value(d.getValue());
+  }
+  for (StringAttr d : strings(op.getOver())) n = n * dims.value(d.getValue());
+  return n;
+}
+} // namespace
+
+Cost ConstantOp::cost(const Dims &) { return {}; }
+Cost SizeOp::cost(const Dims &) { return {}; }
+Cost IotaOp::cost(const Dims &) { return {}; }
+Cost RandomOp::cost(const Dims &dims) { return {Size(), Size(), results(*this, dims)}; }
+Cost MapOp::cost(const Dims &dims) {
+  const bool counted = getFn() != MapFn::select && getFn() != MapFn::cast && cast<TensorType>(getArgs()[0].getType()).isReal();
+  return moved(*this, dims, counted ? results(*this, dims) : Size());
+}
+Cost ReduceOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getX().getType())); }
+Cost ContractOp::cost(const Dims &dims) { return moved(*this, dims, Size(2) * iteration(*this, dims)); }
+Cost GatherOp::cost(const Dims &dims) {
+  Size n = results(*this, dims);
+  return {Size(), n + dims.elements(getIndex().getType()), n};
+}
+Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }
+Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
+Cost PresentOp::cost(const Dims &) { return {}; }
+Cost MemberOp::cost(const Dims &) { return {}; }
+Cost WindowOp::cost(const Dims &) { return {}; }
+Cost UnwindowOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }
+Cost ConcatOp::cost(const Dims &dims) { return copied(*this, dims); }
+Cost SliceOp::cost(const Dims &) { return {}; }
+Cost UnsliceOp::cost(const Dims &dims) { return copied(*this, dims); }
+Cost RenameOp::cost(const Dims &) { return {}; }
+Cost BroadcastOp::cost(const Dims &) { return {}; }
+Cost StopGradOp::cost(const Dims &) { return {}; }
+Cost CacheOp::cost(const Dims &) { return {}; }
 } // namespace fil::ir

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions: how they are written and what they must hold.
 #include "ir/ir.h"
+#include "mlir/Interfaces/CallInterfaces.h"
 #include "mlir/Interfaces/FunctionImplementation.h"
 
 using namespace mlir;
@@ -15,7 +16,12 @@ ParseResult FuncOp::parse(OpAsmParser &p, OperationState &state) {
 }
 void FuncOp::print(OpAsmPrinter &p) {
   if (!getEntry().empty()) p << " entry \"" << getEntry() << "\"";
-  function_interface_impl::printFunctionOp(p, *this, false, getFunctionTypeAttrName(), getArgAttrsAttrName(), getResAttrsAttrName());
+  p << ' ';
+  p.printSymbolName(getSymName());
+  FunctionType type = getFunctionType();
+  call_interface_impl::printFunctionSignature(p, type.getInputs(), getArgAttrsAttr(), false, type.getResults(), getResAttrsAttr(), &getBody(), false);
+  p << ' ';
+  p.printRegion(getBody(), false);
 }
 static StringRef nameIn(std::optional<ArrayAttr> attrs, unsigned i) {
   if (!attrs || i >= attrs->size()) return "";
@@ -34,7 +40,31 @@ LogicalResult FuncOp::verify() {
     }
     return WalkResult::advance();
   });
-  return failure(r.wasInterrupted());
+  if (r.wasInterrupted()) return failure();
+  // Every type has its dims in the order of the table.
+  Dims dims(getOperation());
+  llvm::DenseSet<Type> seen;
+  Type bad;
+  auto check = [&](Type type) {
+    if (!seen.insert(type).second) return;
+    auto t = dyn_cast<TensorType>(type);
+    auto s = dyn_cast<SubsetType>(type);
+    ArrayRef<StringAttr> list = t ? t.getDims() : s ? s.getPer() : ArrayRef<StringAttr>();
+    int last = -1;
+    for (StringAttr d : list) {
+      int at = dims.known(d) ? dims.order(d) : -1;
+      if (at <= last) bad = type;
+      last = at;
+    }
+    if (s && !(dims.known(s.getOf()) && dims.known(s.getMembers()))) bad = type;
+  };
+  getBody().walk([&](Block *b) {
+    for (Type t : b->getArgumentTypes()) check(t);
+    for (Operation &op : *b)
+      for (Type t : op.getResultTypes()) check(t);
+  });
+  if (bad) return emitOpError("has a type whose dims are unknown or not in the order of the module's table: ") << bad;
+  return success();
 }
 LogicalResult ReturnOp::verify() {
   if (getValues().getTypes() != cast<FuncOp>((*this)->getParentOp()).getResultTypes()) return emitOpError("does not return the function's result types");

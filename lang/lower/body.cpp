@@ -108,7 +108,8 @@ private:
   struct Frame {
     std::map<const Node *, Value> nodes;
     std::map<const Variable *, Value> variables; ///< as this region sees them: without the dims of the loops around it
-    Value seed, step, turn;
+    Value seed, step;
+    SmallVector<Value> turns; ///< of the loops around, outermost first
   };
   LowerContext &c;
   const Graph &graph;
@@ -167,7 +168,7 @@ Value FunctionLowering::lowerNode(const Node &n, Frame &f, ArrayRef<const Loop *
   case sema::Op::At: return make<ir::SliceOp>(n, args[0], dim(n.dims[0]), size(n.size), c.string(""));
   case sema::Op::Rename: return make<ir::RenameOp>(n, args[0], dim(n.dims[0]), dim(n.dim));
   case sema::Op::Broadcast: return make<ir::BroadcastOp>(n, args[0]);
-  case sema::Op::Random: return make<ir::RandomOp>(n, f.seed, f.step, f.turn, site(n), UnitAttr());
+  case sema::Op::Random: return make<ir::RandomOp>(n, f.seed, f.step, f.turns, site(n), UnitAttr());
   case sema::Op::Cache: return make<ir::CacheOp>(n, args[0], Value(), dim(n.dims[0]), dim(n.dim));
   case sema::Op::StopGrad: return make<ir::StopGradOp>(n, args[0]);
   case sema::Op::Result: return f.nodes.at(&n);
@@ -223,7 +224,7 @@ void FunctionLowering::lowerLayers(const Node &n, Frame &outer, ArrayRef<const L
     sharedNodes.push_back(x), shared.push_back(it->second);
   }
   if (cap.random) shared.push_back(outer.seed), shared.push_back(outer.step);
-  if (cap.random && outer.turn) shared.push_back(outer.turn);
+  if (cap.random) llvm::append_range(shared, outer.turns);
 
   Region region;
   Block *block = new Block();
@@ -232,14 +233,14 @@ void FunctionLowering::lowerLayers(const Node &n, Frame &outer, ArrayRef<const L
   auto scalarInt = ir::TensorType::get(c.ctx, {}, ir::IntType::get(c.ctx));
   Frame f;
   Value turn = block->addArgument(scalarInt, loc);
-  f.turn = turn;
   for (auto [a, v] : llvm::zip(n.body->args, carried)) f.nodes[a] = block->addArgument(v.getType(), loc);
   for (auto [v, x] : llvm::zip(stackedVars, stacked)) f.variables[v] = block->addArgument(c.sliced(x.getType(), loop), loc);
   for (auto [v, x] : llvm::zip(sharedVars, shared)) f.variables[v] = block->addArgument(x.getType(), loc);
   for (const Node *x : sharedNodes) f.nodes[x] = block->addArgument(outer.nodes.at(x).getType(), loc);
   if (cap.random) {
     f.seed = block->addArgument(scalarInt, loc), f.step = block->addArgument(scalarInt, loc);
-    if (outer.turn) block->addArgument(scalarInt, loc);
+    for (size_t i = 0; i < outer.turns.size(); ++i) f.turns.push_back(block->addArgument(scalarInt, loc));
+    f.turns.push_back(turn);
   }
 
   std::map<const Variable *, Value> outerWritten;
