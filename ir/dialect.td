@@ -27,6 +27,11 @@ def Fil_RoleAttr : I32EnumAttr<"Role", "what an op of a training step is for", [
   let cppNamespace = "::fil::ir";
 }
 
+def Fil_VariableKindAttr : I32EnumAttr<"VariableKind", "who writes a variable", [
+  I32EnumAttrCase<"param", 0>, I32EnumAttrCase<"state", 1>, I32EnumAttrCase<"optimizer", 2>, I32EnumAttrCase<"cache", 3>]> {
+  let cppNamespace = "::fil::ir";
+}
+
 def Fil_MapFnAttr : I32EnumAttr<"MapFn", "an elementwise function", [
   I32EnumAttrCase<"add", 0>, I32EnumAttrCase<"sub", 1>, I32EnumAttrCase<"mul", 2>, I32EnumAttrCase<"div", 3>,
   I32EnumAttrCase<"pow", 4>, I32EnumAttrCase<"mod", 5>, I32EnumAttrCase<"min", 6>, I32EnumAttrCase<"max", 7>,

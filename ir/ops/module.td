@@ -28,13 +28,14 @@ def Fil_VariableOp : Fil_Op<"variable", [Symbol]> {
   let description = [{
     `type` is the type of the whole storage: the dims of its loops (stacked turns) come with the others. `declared` is the
     order of the dims in files, one entry a turn's dims (loop dims not among them). `site` has a `[lo..hi]` for each loop.
-    `trained` is false for states. `map` says that weight decay applies.
+    `kind` says who writes it: the optimizer (`param`), the program (`state`), the optimizer for itself (`optimizer`), or decoding
+    (`cache`: its size follows the sequence). `trained` is set for params. `map` says that weight decay applies.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type, StrAttr:$site, Fil_InitAttr:$init,
-                       StrArrayAttr:$declared, StrArrayAttr:$loops, UnitAttr:$trained, UnitAttr:$map,
+                       StrArrayAttr:$declared, StrArrayAttr:$loops, DefaultValuedAttr<Fil_VariableKindAttr, "::fil::ir::VariableKind::param">:$kind, UnitAttr:$trained, UnitAttr:$map,
                        OptionalAttr<FlatSymbolRefAttr>:$optimizer);
   let assemblyFormat = [{
-    (`trained` $trained^)? (`map` $map^)? $sym_name `:` $type `init` $init `site` $site `declared` $declared
+    $kind (`trained` $trained^)? (`map` $map^)? $sym_name `:` $type `init` $init `site` $site `declared` $declared
     `loops` $loops (`optimizer` $optimizer^)? attr-dict
   }];
 }

@@ -119,7 +119,8 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, const Sour
     SmallVector<Attribute> loops;
     for (const sema::Loop *l : v.loops) loops.push_back(c.string(l->dim->name));
     variables.push_back(ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
-                                               initOf(ctx, program.dims, dims, v), c.names(v.declared), b.getArrayAttr(loops), v.state ? UnitAttr() : b.getUnitAttr(),
+                                               initOf(ctx, program.dims, dims, v), c.names(v.declared), b.getArrayAttr(loops),
+                                               ir::VariableKindAttr::get(ctx, v.state ? ir::VariableKind::state : ir::VariableKind::param), v.state ? UnitAttr() : b.getUnitAttr(),
                                                v.rightFrom >= 0 ? b.getUnitAttr() : UnitAttr(), FlatSymbolRefAttr()));
   }
   for (auto &[entry, graph] : graphs)

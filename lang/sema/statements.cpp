@@ -528,7 +528,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     while (sameTypes && end < hi && agrees(end)) ++end;
     loop->lo = turn, loop->hi = end;
     const_cast<Dim *>(loop->dim)->size = Size(end - turn);
-    if (!sameTypes) { // a turn that changes a type is no loop: its nodes stand in the body around it
+    if (end == turn + 1) { // a single turn (one that changes a type always is) is no loop: its nodes stand in the body around it
       dissolve(node, outer);
       for (size_t i = 0; i < carriedNames.size(); ++i) {
         auto arg = std::find(inner->args.begin(), inner->args.end(), outs[i]);

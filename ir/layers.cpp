@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/layers.h"
+
+using namespace mlir;
+namespace fil::ir {
+
+BlockArgument LayersEdit::shared(Value outside) {
+  for (auto [i, v] : llvm::enumerate(op.getShared()))
+    if (v == outside) return op.block().getArgument(1 + op.getCarried().size() + op.getStacked().size() + newStacked.size() + i);
+  for (auto [i, v] : llvm::enumerate(newShared))
+    if (v == outside) return op.block().getArgument(1 + op.getNumOperands() + newStacked.size() + i);
+  newShared.push_back(outside);
+  return op.block().addArgument(outside.getType(), outside.getLoc());
+}
+BlockArgument LayersEdit::stacked(Value outside, Type slice) {
+  const size_t at = 1 + op.getCarried().size() + op.getStacked().size() + newStacked.size();
+  newStacked.push_back(outside);
+  return op.block().insertArgument(at, slice, outside.getLoc());
+}
+unsigned LayersEdit::yield(Value inside, Type whole) {
+  newYields.push_back(inside), newResults.push_back(whole);
+  return newYields.size() - 1;
+}
+LayersOp LayersEdit::finish() {
+  OpBuilder b(op);
+  SmallVector<Type> results(op.getResultTypes());
+  llvm::append_range(results, newResults);
+  SmallVector<Value> stacked(op.getStacked()), shared(op.getShared());
+  llvm::append_range(stacked, newStacked), llvm::append_range(shared, newShared);
+  auto made = LayersOp::create(b, op.getLoc(), results, op.getCarried(), stacked, shared, op.getIndexAttr(), op.getDimAttr(), op.getLoAttr(),
+                               op.getHiAttr(), op.getReverseAttr(), op.getSiteAttr(), op.getRoleAttr());
+  made.getBody().takeBody(op.getBody());
+  Operation *end = made.block().getTerminator();
+  end->insertOperands(end->getNumOperands(), newYields);
+  op.replaceAllUsesWith(made.getResults().take_front(op.getNumResults()));
+  op.erase();
+  return made;
+}
+
+Type stackedType(const Dims &dims, Type slice, StringAttr loop) {
+  MLIRContext *ctx = slice.getContext();
+  if (auto t = dyn_cast<TensorType>(slice)) {
+    SmallVector<StringAttr> all(t.getDims());
+    all.push_back(loop);
+    return dims.tensor(ctx, all, t.getElement());
+  }
+  auto s = cast<SubsetType>(slice);
+  SmallVector<StringAttr> per(s.getPer());
+  per.push_back(loop);
+  dims.sort(per);
+  return SubsetType::get(ctx, s.getOf(), per, s.getMembers());
+}
+
+LayersOp dropUnused(LayersOp op) {
+  SmallVector<Value> stacked, shared;
+  llvm::BitVector gone(op.block().getNumArguments());
+  for (auto [a, v] : llvm::zip(op.stackedArgs(), op.getStacked())) a.use_empty() ? (void)gone.set(a.getArgNumber()) : stacked.push_back(v);
+  for (auto [a, v] : llvm::zip(op.sharedArgs(), op.getShared())) a.use_empty() ? (void)gone.set(a.getArgNumber()) : shared.push_back(v);
+  if (gone.none()) return op;
+  OpBuilder b(op);
+  auto made = LayersOp::create(b, op.getLoc(), op.getResultTypes(), op.getCarried(), stacked, shared, op.getIndexAttr(), op.getDimAttr(),
+                               op.getLoAttr(), op.getHiAttr(), op.getReverseAttr(), op.getSiteAttr(), op.getRoleAttr());
+  op.block().eraseArguments(gone);
+  made.getBody().takeBody(op.getBody());
+  op.replaceAllUsesWith(made.getResults());
+  op.erase();
+  return made;
+}
+} // namespace fil::ir

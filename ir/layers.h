@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes to a loop's signature: operands and results are added to it while its body stays in place.
+#pragma once
+#include "ir/ir.h"
+
+namespace fil::ir {
+
+class LayersEdit {
+public:
+  explicit LayersEdit(LayersOp op) : op(op) {}
+  /// The body's name for a value from outside; asked twice, the same one.
+  mlir::BlockArgument shared(mlir::Value outside);
+  /// The turn's slice of a stacked value from outside.
+  mlir::BlockArgument stacked(mlir::Value outside, mlir::Type slice);
+  /// Brings a value of the body out, stacked; its number among the added results.
+  unsigned yield(mlir::Value inside, mlir::Type whole);
+  /// Puts the changed loop into the old one's place, which is erased; the old results are replaced by the new op's first ones.
+  LayersOp finish();
+
+private:
+  LayersOp op;
+  llvm::SmallVector<mlir::Value> newStacked, newShared, newYields;
+  llvm::SmallVector<mlir::Type> newResults;
+};
+
+/// The type of a slice stacked over a loop (its dim put in order; for a subset among `per`).
+mlir::Type stackedType(const Dims &, mlir::Type slice, mlir::StringAttr loop);
+/// Removes the operands that the body does not use.
+LayersOp dropUnused(LayersOp);
+
+} // namespace fil::ir

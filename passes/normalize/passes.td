@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef FIL_NORMALIZE_TD
+#define FIL_NORMALIZE_TD
+include "mlir/Pass/PassBase.td"
+
+def SimplifyPass : Pass<"fil-normalize-simplify", "::mlir::ModuleOp"> {
+  let summary = "constants are computed, identities removed, unused ops and operands of loops dropped";
+  let description = [{
+    What: functions of constants are folded; x^2 is x*x, x^1 is x; x+0, x*1, x/1, x-0, a choice under the same condition, a repetition
+    to the same dims, names changed there and back, a slice of the whole go. Only identities that keep every bit of finite
+    results (x*0 stays).
+    Why here: elaborated functions bring constants for their defaults; every later pass sees fewer ops. Runs again after autodiff.
+  }];
+}
+
+def HoistInvariantsPass : Pass<"fil-normalize-hoist-invariants", "::mlir::ModuleOp"> {
+  let summary = "what every turn of a loop computes alike is computed before it";
+  let description = [{
+    Ops of a loop's body whose operands are the same in each turn move in front of the loop, if their result is a real tensor
+    (tables of positions, products of shared operands); the body gets it as a shared operand. Scalars and conditions stay:
+    they cost less than the memory.
+  }];
+}
+#endif

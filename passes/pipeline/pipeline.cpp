@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/pipeline/pipeline.h"
+#include "mlir/Transforms/Passes.h"
+#include "passes/autodiff/passes.h"
+#include "passes/normalize/passes.h"
+#include "passes/precision/passes.h"
+#include "passes/train/passes.h"
+
+namespace fil::passes {
+
+static void clean(mlir::OpPassManager &pm) {
+  pm.addPass(createSimplifyPass());
+  pm.addPass(mlir::createCSEPass()); // equal calls of library functions leave equal ops
+  pm.addPass(createSimplifyPass());  // what nobody uses any more
+}
+
+void normalize(mlir::OpPassManager &pm) {
+  clean(pm);
+  pm.addPass(createHoistInvariantsPass()); // before autodiff, so that tables are not saved for each turn
+  clean(pm);
+}
+void autodiff(mlir::OpPassManager &pm) {
+  pm.addPass(createDifferentiatePass());
+  pm.addPass(createVerifyRolesPass());
+}
+void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
+  pm.addPass(createBuildStepPass({o.clip}));
+  pm.addPass(createMakeDecodePass()); // from `run`, which exists without training too
+  pm.addPass(createMakeInitPass());   // last: now all variables exist
+  clean(pm);
+}
+void precision(mlir::OpPassManager &pm, const PipelineOptions &o) { pm.addPass(createChooseFormatsPass({o.format})); }
+
+void registerAllPasses() {
+  registerSimplifyPass(), registerHoistInvariantsPass();
+  registerDifferentiatePass(), registerVerifyRolesPass();
+  registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
+  registerChooseFormatsPass();
+}
+
+} // namespace fil::passes

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of a module from the lowered program to the back ends: one function for each stage.
+#pragma once
+#include "mlir/Pass/PassManager.h"
+
+namespace fil::passes {
+
+struct PipelineOptions {
+  double clip = 0;               ///< bound of the gradient norm; 0: none
+  std::string format = "f32";    ///< of `real`
+};
+
+void normalize(mlir::OpPassManager &);
+void autodiff(mlir::OpPassManager &);
+void train(mlir::OpPassManager &, const PipelineOptions &);
+void precision(mlir::OpPassManager &, const PipelineOptions &);
+
+/// For fil-opt.
+void registerAllPasses();
+
+} // namespace fil::passes
