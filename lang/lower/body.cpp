@@ -270,10 +270,14 @@ ir::FuncOp FunctionLowering::run(ModuleOp module, StringRef name, StringRef entr
   b.setInsertionPointToEnd(module.getBody());
   SmallVector<mlir::Type> in;
   SmallVector<Attribute> inAttrs, outAttrs;
-  auto named = [&](const std::string &n) { return b.getDictionaryAttr(b.getNamedAttr("fil.name", c.string(n))); };
+  auto named = [&](const std::string &n, ArrayRef<const Dim *> axes = {}) {
+    SmallVector<NamedAttribute> attrs{b.getNamedAttr("fil.name", c.string(n))};
+    if (!axes.empty()) attrs.push_back(b.getNamedAttr("fil.axes", c.names(axes)));
+    return b.getDictionaryAttr(attrs);
+  };
   std::set<const Node *> inside;
   for (const Node *i : graph.inputs) {
-    in.push_back(c.typeOf(*i)), inAttrs.push_back(named(i->name));
+    in.push_back(c.typeOf(*i)), inAttrs.push_back(named(i->name, i->dims));
     inside.insert(i);
   }
   Captures cap;
@@ -304,7 +308,7 @@ ir::FuncOp FunctionLowering::run(ModuleOp module, StringRef name, StringRef entr
   SmallVector<mlir::Type> outTypes;
   for (auto [i, o] : llvm::enumerate(graph.outputs)) {
     out.push_back(f.nodes.at(o)), outTypes.push_back(out.back().getType());
-    outAttrs.push_back(named(i < outputNames.size() ? outputNames[i] : std::to_string(i)));
+    outAttrs.push_back(named(i < outputNames.size() ? outputNames[i] : std::to_string(i), i == 0 ? ArrayRef<const Dim *>(graph.resultAxes) : ArrayRef<const Dim *>()));
   }
   ir::ReturnOp::create(b, UnknownLoc::get(c.ctx), out);
   b.restoreInsertionPoint(end);

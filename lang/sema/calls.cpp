@@ -328,7 +328,7 @@ Value Elaborator::run(const ast::Function &f, Scope &inner) {
   Span at = f.value ? f.value->span : f.name.span;
   if (!f.value && !f.body.statements.empty()) at = f.body.statements.back().span;
   if (f.result) {
-    auto t = typeFrom(*f.result, inner);
+    auto t = typeFrom(*f.result, inner, &lastWritten);
     if (!t) return poison();
     v = asTensor(v, at, t->elem);
     if (!v.ok()) return v;

@@ -91,6 +91,7 @@ public:
   void alone(const ast::Function &f);
   /// The result of the last function elaborated (one-liner tests).
   Value last;
+  std::vector<const Dim *> lastWritten;            ///< the dims of its result as declared, in text order
 
 private:
   friend class ProgramImpl;
@@ -131,7 +132,7 @@ private:
   const Dim *declare(const std::string &name, const Form &size, Span);
   Value dimValue(std::vector<const Dim *> dims);
   const Dim *within(const std::string &base, const std::vector<const Dim *> &dims);
-  std::optional<Type> typeFrom(const ast::Type &, Scope &);
+  std::optional<Type> typeFrom(const ast::Type &, Scope &, std::vector<const Dim *> *written = nullptr);
   struct MapSides { std::vector<const Dim *> left, right; };
   std::optional<MapSides> sidesFrom(const ast::MapType &, Scope &);
 

@@ -246,7 +246,7 @@ static bool twice(const std::vector<const Dim *> &dims, const Dim *&which) {
       if (dims[i] == dims[j]) return which = dims[i], true;
   return false;
 }
-std::optional<Type> Elaborator::typeFrom(const ast::Type &t, Scope &scope) {
+std::optional<Type> Elaborator::typeFrom(const ast::Type &t, Scope &scope, std::vector<const Dim *> *written) {
   auto *x = std::get_if<ast::TensorType>(&t.is);
   if (!x) return std::nullopt;
   std::vector<const Dim *> dims;
@@ -259,6 +259,7 @@ std::optional<Type> Elaborator::typeFrom(const ast::Type &t, Scope &scope) {
     diags.report(Msg::E0204, t.span, which->name);
     return std::nullopt;
   }
+  if (written) *written = dims;
   Type out = typeOf(Elem(int(x->elem)), dims);
   if (x->elem == ast::TensorType::Index) {
     ast::Dim of;

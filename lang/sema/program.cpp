@@ -182,9 +182,10 @@ void Elaborator::alone(const ast::Function &f) {
     Type type;
     MapSides sides;
     bool isMap = false;
+    std::vector<const Dim *> written;
     if (auto *t = std::get_if<ast::TensorType>(&p.type->is)) {
       for (const ast::Dim &d : t->dims) formal(d), scope.hasRest |= d.kind == ast::Dim::Rest;
-      auto type_ = typeFrom(*p.type, scope);
+      auto type_ = typeFrom(*p.type, scope, &written);
       if (!type_) return;
       type = *type_;
     } else if (auto *t = std::get_if<ast::MapType>(&p.type->is)) {
@@ -195,11 +196,11 @@ void Elaborator::alone(const ast::Function &f) {
       sides = *s, isMap = true;
       auto all = sides.left;
       all.insert(all.end(), sides.right.begin(), sides.right.end());
-      type = typeOf(Elem::Real, all);
+      type = typeOf(Elem::Real, all), written = all;
     } else continue;
     graph.nodes.emplace_back();
     Node *in = &graph.nodes.back();
-    in->op = Op::Input, in->type = type, in->name = p.name.name, in->span = p.span;
+    in->op = Op::Input, in->type = type, in->dims = written, in->name = p.name.name, in->span = p.span;
     fromInput.insert(in);
     graph.inputs.push_back(in);
     Value v = tensor(in);
@@ -216,6 +217,7 @@ bool Elaborator::model(const ast::Function &m, const ast::Function *loss, const 
   if (diags.errors() != before || !last.ok()) return false;
   Value y = asTensor(last, m.name.span);
   graph.outputs = {settled(y, m.name.span)};
+  graph.resultAxes = m.result ? lastWritten : y.type.dims;
   calling.clear();
   if (!loss) return true;
   // The first parameter of a loss is the model's output; its other tensors are inputs of their own.
@@ -237,7 +239,8 @@ bool Elaborator::model(const ast::Function &m, const ast::Function *loss, const 
       continue;
     }
     if (p.kind != ast::Parameter::Tensor) continue;
-    auto t = typeFrom(*p.type, scope);
+    std::vector<const Dim *> written;
+    auto t = typeFrom(*p.type, scope, &written);
     if (!t) return false;
     if (std::exchange(first, false)) {
       if (!(y.type == *t)) return diags.report(Msg::E0215, p.span, p.name.name, loss->name.name, t->str(), show(y)), false;
@@ -250,7 +253,7 @@ bool Elaborator::model(const ast::Function &m, const ast::Function *loss, const 
     if (!in) {
       graph.nodes.emplace_back();
       in = &graph.nodes.back();
-      in->op = Op::Input, in->type = *t, in->name = p.name.name, in->span = p.span;
+      in->op = Op::Input, in->type = *t, in->dims = written, in->name = p.name.name, in->span = p.span;
       fromInput.insert(in);
       graph.inputs.push_back(in);
     }

@@ -81,7 +81,7 @@ struct Variable { ///< a param or a state
 };
 
 enum class Op {
-  Input,     ///< `name`
+  Input,     ///< `name`; `dims` in written order
   Read,      ///< variable; its value at the start of the step
   Constant,  ///< `number` as Elem of type
   SizeOf,    ///< `size` as a scalar int (or real)
@@ -158,6 +158,7 @@ struct Graph {
   std::vector<Node *> inputs;
   Body body;
   std::vector<Node *> outputs;  ///< model: the result; with loss: result, loss
+  std::vector<const Dim *> resultAxes; ///< of a model's result, in written order
   std::vector<Update> updates;  ///< `on step`; only when training
   std::vector<Aux> auxes;
   std::deque<Node> nodes;       ///< owns

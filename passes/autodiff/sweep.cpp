@@ -219,9 +219,11 @@ LogicalResult Sweep::reverseLayers(LayersOp loop, ValueRange seeds) {
 
   SmallVector<Value> yields;
   SmallVector<Type> results;
+  sweep.role = Role::dgrad;
   for (BlockArgument a : carried) yields.push_back(sweep.adjointOrZero(a));
   for (auto [i, a] : llvm::enumerate(shared)) {
     Value sum = adjointArgs[carried.size() + i], turn = sweep.adjoint(a);
+    sweep.role = isParam(a) ? Role::wgrad : Role::dgrad;
     yields.push_back(turn ? sweep.BodyBuilder::add(sum, turn) : sum);
   }
   for (Value v : yields) results.push_back(v.getType());

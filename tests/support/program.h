@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// A program in a string, compiled for the reference back end: what tests of passes and back ends begin with.
+#pragma once
+#include "runtime/base/memory_files.h"
+#include "runtime/exec/binding.h"
+#include "tools/driver/compile.h"
+#include <random>
+
+namespace fil {
+
+struct TestProgram {
+  std::unique_ptr<LoadedProgram> loaded;
+  sema::CheckedPlan plan;
+  std::unique_ptr<Executable> executable;
+  std::mt19937_64 random{1};
+
+  /// Compiles up to `last` (autodiff: the entry `grad`; train: `step`), then formats. Empty `executable` and messages in `errors` if it is refused.
+  TestProgram(const std::string &text, Stage last, const std::string &format = "f64", std::map<std::string, int64_t> dims = {},
+              const std::string &optimizer = "adamw");
+  std::string errors() const { return loaded->diags.render(); }
+
+  const Entry &entry(const std::string &name) const;
+  /// Random inputs at these sizes: reals near a normal distribution, indices and bools uniform, `step` 3, `seed` 5, `lr` 0.1.
+  std::vector<Array> inputs(const Entry &, const Binding &sizes);
+  /// Every variable gets random values (states positive ones).
+  void randomize();
+  size_t variable(const std::string &name) const;
+};
+
+std::vector<double> values(const Array &);
+Array array(const Array &like, const std::vector<double> &);
+
+} // namespace fil

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/driver/compile.h"
+#include "codegen/reference/reference.h"
+#include "lang/lower/lower.h"
+#include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/pipeline.h"
+#include "runtime/base/status.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+#include <unistd.h>
+
+namespace fil {
+
+const char *name(Stage s) {
+  static const char *names[] = {
+#define FIL_STAGE(NAME, WHAT) #NAME,
+#include "tools/driver/stages.def"
+#undef FIL_STAGE
+  };
+  return names[int(s)];
+}
+Stage stageOf(const std::string &wanted) {
+  std::string all;
+  for (int i = 0; i < stageCount; ++i) {
+    if (wanted == name(Stage(i))) return Stage(i);
+    all += (i ? " " : "") + std::string(name(Stage(i)));
+  }
+  throw Error(Exit::Usage, "E0108", fmt::format("there is no stage `{}`", wanted), "stages: " + all);
+}
+
+static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+static std::string text(mlir::ModuleOp m) {
+  std::string s;
+  llvm::raw_string_ostream out(s);
+  m.print(out);
+  return s + "\n";
+}
+
+Compiler::Compiler(LoadedProgram &p, const sema::CheckedPlan &plan, CompileOptions o)
+    : context(std::make_shared<mlir::MLIRContext>(mlir::MLIRContext::Threading::DISABLED)), program(p), plan(plan), options(std::move(o)),
+      last(options.stopAfter ? options.stopAfter : options.emit) {}
+
+bool Compiler::done(Stage stage, double seconds, const std::function<std::string()> &text) {
+  result.times.push_back({name(stage), seconds});
+  const bool emit = options.emit == stage;
+  if (emit || !options.dumpDir.empty()) {
+    std::string s = text();
+    if (!options.dumpDir.empty()) {
+      systemFiles().makeFolder(options.dumpDir);
+      writeFile(systemFiles(), fmt::format("{}/{:02}-{}{}", options.dumpDir, int(stage) + 1, name(stage), stage == Stage::ast_ ? ".fil" : stage == Stage::typed_ ? ".txt" : ".mlir"), s);
+    }
+    if (emit) result.emitted = std::move(s);
+  }
+  return last == stage;
+}
+
+mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
+  LowerOptions lo;
+  lo.model = plan.model;
+  lo.loss = plan.train.loss, lo.lossCall = plan.train.lossCall;
+  if (lo.loss) lo.optimizer = OptimizerChoice{plan.train.optimizer.name, plan.train.optimizer.statics};
+  auto m = lower(context.get(), *program.program, program.sources, lo);
+  if (!m && !program.diags.errors()) throw Error(Exit::Internal, "E0901", "the lowered program is not valid", "please report this with the program");
+  return m;
+}
+
+void Compiler::pass(Stage stage, mlir::ModuleOp module) {
+  mlir::PassManager pm(context.get());
+  if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
+  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision};
+  switch (stage) {
+  case Stage::normalize_: passes::normalize(pm); break;
+  case Stage::autodiff_: passes::autodiff(pm); break;
+  case Stage::train_: passes::train(pm, po); break;
+  case Stage::precision_: passes::precision(pm, po); break;
+  default: return;
+  }
+  mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &d) {
+    const bool error = d.getSeverity() == mlir::DiagnosticSeverity::Error;
+    std::string where;
+    if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation())) where = fmt::format("\n --> {}:{}:{}", at.getFilename().str(), at.getLine(), at.getColumn());
+    if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error)
+      fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : "warning[W0312]", d.str(), where);
+    return mlir::success();
+  });
+  mlir::OwningOpRef<mlir::ModuleOp> copy = mlir::cast<mlir::ModuleOp>(module->clone());
+  if (mlir::succeeded(pm.run(module))) return;
+  std::string file = fmt::format("fil-{}-{}.mlir", name(stage), getpid());
+  writeFile(systemFiles(), file, text(*copy));
+  throw Error(Exit::Internal, "E0901", fmt::format("the stage `{}` failed on a valid program", name(stage)), fmt::format("please report this with `{}`, the program before that stage", file));
+}
+
+mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
+  double t = now();
+  auto m = lowered();
+  if (!m) return m;
+  if (done(Stage::fil_, now() - t, [&] { return text(*m); })) return m;
+  for (Stage s : {Stage::normalize_, Stage::autodiff_, Stage::train_, Stage::precision_}) {
+    if (s > end) break;
+    t = now();
+    pass(s, *m);
+    if (done(s, now() - t, [&] { return text(*m); })) break;
+  }
+  return m;
+}
+
+Compiled Compiler::run() {
+  const bool generated = !last || *last > Stage::precision_;
+  if (generated && (options.backend == "cpu" || last)) throw Error(Exit::Input, "E0801", "generated code for the CPU is not built yet", "`--backend=reference` runs the same program, slowly; stages up to `precision` can be printed");
+  double t = now();
+  auto astText = [&] {
+    std::string all;
+    for (size_t i = 1; i < program.files.size(); ++i) all += program.sources.text(program.files[i].file);
+    return all;
+  };
+  if (done(Stage::ast_, now() - t, astText)) return std::move(result);
+  auto typedText = [&] {
+    std::string all;
+    for (bool training : {true, false})
+      if (plan.train.loss || !training)
+        if (auto g = program.program->elaborateModel(plan.model, training ? plan.train.loss : nullptr, plan.train.lossCall, training)) all += sema::print(*g);
+    return all;
+  };
+  if (done(Stage::typed_, now() - t, typedText)) return std::move(result);
+  auto m = module(Stage::precision_);
+  if (m && !last) result.executable = referenceExecutable(context, std::move(m));
+  return std::move(result);
+}
+
+} // namespace fil

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checked program and its plan to an Executable, or to a printed stage on the way.
+#pragma once
+#include "lang/sema/plan.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "runtime/exec/executable.h"
+#include "tools/driver/program.h"
+
+namespace fil {
+
+enum class Stage {
+#define FIL_STAGE(NAME, WHAT) NAME##_,
+#include "tools/driver/stages.def"
+#undef FIL_STAGE
+};
+constexpr int stageCount = 0
+#define FIL_STAGE(NAME, WHAT) +1
+#include "tools/driver/stages.def"
+#undef FIL_STAGE
+    ;
+const char *name(Stage);
+/// Error (usage) naming all stages for an unknown name.
+Stage stageOf(const std::string &name);
+
+struct CompileOptions {
+  std::optional<Stage> emit, stopAfter;
+  std::string dumpDir;           ///< numbered files, one a stage; empty: none
+  bool mlirFlags = false;        ///< apply MLIR's own --mlir-* flags
+  std::string backend = "cpu";   ///< cpu or reference
+};
+
+struct StageTime { std::string stage; double seconds; };
+struct Compiled {
+  std::unique_ptr<Executable> executable; ///< null where a stage ended it
+  std::string emitted;                    ///< text of the stage asked for
+  std::vector<StageTime> times;
+};
+
+/// The module at the end of `last` (fil to precision); mistakes of the program are in its diagnostics and give null.
+class Compiler {
+public:
+  Compiler(LoadedProgram &, const sema::CheckedPlan &, CompileOptions);
+  Compiled run();
+  /// The module after a stage of the middle (fil .. precision).
+  mlir::OwningOpRef<mlir::ModuleOp> module(Stage last);
+  std::shared_ptr<mlir::MLIRContext> context;
+
+private:
+  LoadedProgram &program;
+  const sema::CheckedPlan &plan;
+  CompileOptions options;
+  Compiled result;
+  std::optional<Stage> last;     ///< where it ends: --stop-after, else --emit
+
+  /// Notes time and text of a stage; true if it is the last one asked for.
+  bool done(Stage, double seconds, const std::function<std::string()> &text);
+  mlir::OwningOpRef<mlir::ModuleOp> lowered();
+  void pass(Stage, mlir::ModuleOp);
+};
+
+} // namespace fil
