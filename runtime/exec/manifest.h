@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a compiled program is made of, without compiler types: storages that live on, buffers with sizes as formulas, launches, loops,
+// one image of machine code. Sizes become numbers when a call binds its dims; offsets of one arena then follow from the lifetimes.
+#pragma once
+#include "runtime/exec/executable.h"
+#include <variant>
+
+namespace fil {
+
+/// Memory that launches see. Arena buffers live from position `first` to `last` of the program's list (both included; all steps
+/// of a loop have the positions of their text, so what must outlive a turn spans the loop).
+struct Buffer {
+  enum Kind { Arena, Storage, Input, Output } kind = Arena;
+  int index = 0;                  ///< of the storage, input or output
+  Size bytes;                     ///< Arena, Output
+  int first = 0, last = 0;        ///< Arena
+  std::string what;               ///< for people: the value that it holds
+};
+
+/// A buffer from `offset` on; each loop around adds turn * step, turns counted from 0 also in a reversed loop (whose first turn
+/// is the last).
+struct View {
+  int buffer = 0;
+  Size offset;                             ///< bytes
+  std::vector<std::pair<int, Size>> steps; ///< number of the loop, bytes a turn
+};
+
+/// Tiles 0..tiles-1 of a kernel. `sizes` reach it as int64, `views` as pointers.
+struct Launch {
+  int kernel = 0;                 ///< row of Manifest::kernels
+  std::vector<View> views;
+  std::vector<Size> sizes;
+  Size tiles;
+  Size scratch;                   ///< bytes a thread, 64-aligned memory
+  int64_t grain = 1;              ///< tiles taken from the queue at a time
+  std::string site, what;         ///< for explain and profiles
+};
+struct Step;
+/// Turns lo..lo+turns-1, run from the last to the first if `reverse`.
+struct LoopStep { int number = 0; int64_t turns = 0, lo = 0; bool reverse = false; std::vector<Step> body; };
+struct CopyStep { View to, from; Size bytes; };
+struct FillStep { View to; Size bytes; };  ///< zeros
+/// The turn of a loop (from lo on) as an int32.
+struct TurnStep { View to; int loop = 0; };
+/// One of two lists, chosen when sizes are bound.
+struct ChoiceStep { Size of; int64_t limit = 0; std::vector<Step> upTo, above; };
+struct Step { std::variant<Launch, LoopStep, CopyStep, FillStep, TurnStep, ChoiceStep> is; };
+
+/// What is kept between calls: a variable with all its stacked turns, or a cache. Extents give the strides (row-major).
+struct Storage {
+  std::string symbol;
+  DType dtype = DType::F32;
+  std::vector<std::string> dims;
+  std::vector<Size> extents;      ///< of a cache in symbolic dims too: its running dim S counts `S#cap`
+  bool cache = false;
+};
+/// Row i of Executable::variables: a part of a storage.
+struct VariableRow {
+  VariableInfo info;
+  int storage = 0;
+  std::vector<std::pair<int, int64_t>> turns; ///< axis of the storage, position: outermost loop first
+  std::vector<int> axes;                      ///< for each declared axis the axis of the storage
+};
+
+struct Program {
+  Entry entry;
+  std::vector<Buffer> buffers;
+  std::vector<Step> steps;
+  /// Running dims (S, from T): S is n + T where n counts the positions that the caches hold. `prefill` begins with n = 0.
+  std::vector<std::pair<std::string, std::string>> running;
+};
+
+struct Kernel {
+  std::string key;                ///< content hash of what it computes
+  int64_t entry = 0;              ///< offset of its first instruction in Manifest::code
+  int64_t codeBytes = 0;
+  std::string what;
+};
+
+struct Manifest {
+  std::vector<Program> programs;
+  std::vector<Storage> storages;
+  std::vector<VariableRow> variables;
+  std::vector<Kernel> kernels;
+  std::vector<std::byte> code;                ///< position-independent, no relocations left; read and execute
+  std::map<std::string, int64_t> bounds;      ///< of symbolic dims (`Card<=4096`): their sizes in storages
+  std::string target;                         ///< ISA that the code is for: `x86-64-v4`
+};
+
+} // namespace fil
