@@ -79,8 +79,8 @@ private:
   llvm::DenseMap<Operation *, Memory> room;       ///< scratch of results that stay for the row
   llvm::DenseMap<Operation *, LV> accumulators;
 
-  llvm::SmallVector<Memory> inputs(const GroupPlacement &p) {
-    llvm::SmallVector<Memory> all;
+  std::vector<Memory> inputs(const GroupPlacement &p) {
+    std::vector<Memory> all;
     int number = 0;
     for (auto [v, where] : llvm::zip(group.getInputs(), p.inputs)) all.push_back(memoryOf(k, v.getType(), where.layout, where.counts, number, where.constant));
     return all;
@@ -500,7 +500,7 @@ private:
       b.CreateStore(constant(vectorType, 0), sum);
       each([&](LV i, LV mask) {
         LV at = b.CreateInBoundsGEP(keyType, keys, i);
-        LV x = mask ? b.CreateMaskedLoad(vectorType, at, llvm::Align(4), mask, constant(vectorType, 0)) : b.CreateAlignedLoad(vectorType, at, llvm::Align(4));
+        LV x = mask ? LV(b.CreateMaskedLoad(vectorType, at, llvm::Align(4), mask, constant(vectorType, 0))) : LV(b.CreateAlignedLoad(vectorType, at, llvm::Align(4)));
         LV yes = k.both(condition(x), mask);
         b.CreateStore(b.CreateAdd(b.CreateLoad(vectorType, sum), b.CreateZExt(yes, vectorType)), sum);
       });
