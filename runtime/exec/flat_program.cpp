@@ -3,7 +3,6 @@
 #include "runtime/exec/flat_program.h"
 #include "runtime/base/status.h"
 #include <algorithm>
-#include <bit>
 
 namespace fil {
 namespace {
@@ -11,7 +10,7 @@ namespace {
 } // namespace
 
 FlatProgram::FlatProgram(const Program &p, size_t storages, std::span<const fil_kernel> kernels)
-    : storages_(storages), running_(!p.running.empty()), kernels_(kernels) {
+    : storages_(storages), kernels_(kernels) {
   auto ports = [&](const std::vector<Port> &from, std::vector<FlatPort> &to) {
     for (const Port &port : from) {
       FlatPort f{port.dtype, {}, port.indexBound ? formulas.add(*port.indexBound) : -1};
@@ -25,8 +24,12 @@ FlatProgram::FlatProgram(const Program &p, size_t storages, std::span<const fil_
     const size_t limit[] = {1, storages, inputs_.size(), outputs_.size()};
     if (b.kind < Buffer::Arena || b.kind > Buffer::Output || b.index < 0 || size_t(b.index) >= limit[b.kind]) broken(fmt::format("buffer `{}` has no row {}", b.what, b.index));
     if (b.first > b.last) broken(fmt::format("buffer `{}` ends before it begins", b.what));
-    buffers_.push_back({b.kind, b.index, b.kind == Buffer::Arena ? formulas.add(b.bytes) : -1, b.first, b.last, b.what});
+    bool grows = false;
+    for (const std::string &symbol : b.bytes.symbols())
+      for (auto &[s, t] : p.running) grows |= symbol == s;
+    buffers_.push_back({b.kind, b.index, b.kind == Buffer::Arena ? formulas.add(b.bytes) : -1, b.first, b.last, grows, b.what});
   }
+  grows_ = std::any_of(buffers_.begin(), buffers_.end(), [](auto &b) { return b.grows; });
   flatten(p.steps);
 }
 
@@ -221,17 +224,27 @@ void FlatProgram::bindBuffer(BoundProgram &b, size_t i, std::span<const int64_t>
   case Buffer::Arena: break;
   }
   bytes = formulas.size(f.bytes);
-  int64_t planned = (bytes + 63) & -64;
-  // The sizes of a decoding step grow a little each time; room for an eighth more keeps most plans as they are.
-  if (running_ && planned > 4096) {
-    const int64_t grain = int64_t(std::bit_floor(uint64_t(planned))) / 8;
-    planned = (planned + grain - 1) / grain * grain;
+  b.lifetimes.back().bytes = (bytes + 63) & -64;
+}
+
+/// Whether the last plan serves. The sizes of a decoding step grow a little each time; plans leave room for that.
+bool FlatProgram::planServes(const std::vector<Lifetime> &want) const {
+  if (!grows_ || planned_.size() != want.size()) return planned_ == want;
+  int64_t have = 0, need = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (want[i].bytes > planned_[i].bytes) return false;
+    have += planned_[i].bytes, need += want[i].bytes;
   }
-  b.lifetimes.back().bytes = planned;
+  return have <= 2 * need + (1 << 20); // else spread over too much memory
 }
 
 void FlatProgram::placeArena(BoundProgram &b) {
-  if (planned_ != b.lifetimes) plan_ = planArena(b.lifetimes), planned_ = b.lifetimes;
+  if (!planServes(b.lifetimes)) {
+    planned_ = b.lifetimes;
+    for (size_t i = 0; i < planned_.size(); ++i)
+      if (int64_t &bytes = planned_[i].bytes; buffers_[i].grows && bytes) bytes = (bytes + std::max<int64_t>(bytes / 8, 256) + 63) & -64;
+    plan_ = planArena(planned_);
+  }
   b.arenaBytes = plan_.bytes;
   for (auto &p : b.places) {
     const size_t i = size_t(p.base);

@@ -87,7 +87,7 @@ private:
     int64_t grain = 1, limit = 0, turns = 0, lo = 0;
     bool reverse = false;
   };
-  struct FlatBuffer { Buffer::Kind kind; int index, bytes, first, last; std::string what; };
+  struct FlatBuffer { Buffer::Kind kind; int index, bytes, first, last; bool grows; std::string what; }; ///< grows: with a running dim
   struct FlatPort { DType dtype; std::vector<int> sizes; int indexBound; };
 
   std::vector<FlatOp> ops_;
@@ -97,11 +97,11 @@ private:
   std::vector<FlatBuffer> buffers_;
   std::vector<FlatPort> inputs_, outputs_;
   size_t storages_;
-  bool running_;
+  bool grows_ = false; ///< a buffer does
   std::span<const fil_kernel> kernels_;
   std::vector<int> around_; ///< loops, while steps are laid flat
   std::vector<uint32_t> open_; ///< bound loops around, while binding
-  std::vector<Lifetime> planned_; ///< of the last plan, which serves as long as lifetimes and sizes stay
+  std::vector<Lifetime> planned_; ///< of the last plan
   ArenaLayout plan_;
   struct Check { uint32_t pointer; int64_t reach; };
   std::vector<Check> checks_;
@@ -119,6 +119,7 @@ private:
   void bindViews(BoundProgram &, const FlatOp &, int64_t bytes);
   void bindBuffer(BoundProgram &, size_t buffer, std::span<const int64_t> storageBytes);
   void placeArena(BoundProgram &);
+  bool planServes(const std::vector<Lifetime> &) const;
 };
 
 /// Executes the steps; `pointers` are base + offset of each place and are as before when it returns, not when it throws.

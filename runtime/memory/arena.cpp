@@ -16,12 +16,13 @@ struct Placed {
   int first, last;
 };
 
-/// Places buffers in `order`; gives up once the arena reaches `limit`.
-ArenaLayout place(std::span<const Lifetime> buffers, std::span<const uint32_t> order, int64_t limit, std::vector<Placed> &placed) {
-  ArenaLayout layout;
+/// Places buffers in `order`; gives up at the buffer with which the arena reaches `limit` and returns its position, else order.size().
+size_t place(std::span<const Lifetime> buffers, std::span<const uint32_t> order, int64_t limit, std::vector<Placed> &placed, ArenaLayout &layout) {
   layout.offsets.assign(buffers.size(), 0);
+  layout.bytes = 0;
   placed.clear(); // by offset
-  for (uint32_t i : order) {
+  for (size_t at = 0; at < order.size(); ++at) {
+    const uint32_t i = order[at];
     const Lifetime &b = buffers[i];
     const int64_t bytes = aligned(b.bytes);
     int64_t end = 0, best = -1, bestGap = INT64_MAX;
@@ -34,11 +35,11 @@ ArenaLayout place(std::span<const Lifetime> buffers, std::span<const uint32_t> o
     const int64_t offset = best >= 0 ? best : end;
     layout.offsets[i] = offset;
     layout.bytes = std::max(layout.bytes, offset + bytes);
-    if (layout.bytes >= limit) return layout;
-    auto at = std::upper_bound(placed.begin(), placed.end(), offset, [](int64_t o, const Placed &p) { return o < p.offset; });
-    placed.insert(at, {offset, offset + bytes, b.first, b.last});
+    if (layout.bytes >= limit) return at;
+    auto before = std::upper_bound(placed.begin(), placed.end(), offset, [](int64_t o, const Placed &p) { return o < p.offset; });
+    placed.insert(before, {offset, offset + bytes, b.first, b.last});
   }
-  return layout;
+  return order.size();
 }
 
 } // namespace
@@ -68,20 +69,34 @@ ArenaLayout planArena(std::span<const Lifetime> buffers) {
   auto length = [&](uint32_t i) { return int64_t(buffers[i].last) - buffers[i].first + 1; };
   auto size = [&](uint32_t i) { return buffers[i].bytes; };
   auto area = [&](uint32_t i) { return double(length(i)) * double(size(i)); };
+  ArenaLayout layout;
+  std::vector<uint32_t> bestOrder;
+  auto tryOrder = [&] {
+    const size_t stop = place(buffers, order, best.bytes, placed, layout);
+    if (stop == order.size()) std::swap(best, layout), bestOrder = order;
+    return stop;
+  };
   auto attempt = [&](auto key) {
     if (best.bytes <= least) return;
     std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
       auto x = key(a), y = key(b);
       return x != y ? x > y : a < b;
     });
-    ArenaLayout l = place(buffers, order, best.bytes, placed);
-    if (l.bytes < best.bytes) best = std::move(l);
+    tryOrder();
   };
   attempt([&](uint32_t i) { return std::pair(size(i), length(i)); });
   attempt([&](uint32_t i) { return std::pair(length(i), size(i)); });
   attempt(area);
   attempt([&](uint32_t i) { return std::pair(-buffers[i].first, length(i)); });
   attempt([&](uint32_t i) { return std::pair(buffers[i].last, length(i)); });
+
+  // What made the arena too large goes first, again and again, as long as the work stays in bounds.
+  order = bestOrder;
+  int64_t rounds = std::clamp<int64_t>(40000000 / int64_t(1 + order.size() * order.size()), 0, 200);
+  for (; rounds > 0 && best.bytes > least + least / 50; --rounds) {
+    const size_t stop = tryOrder();
+    if (stop < order.size()) std::rotate(order.begin(), order.begin() + ptrdiff_t(stop), order.begin() + ptrdiff_t(stop) + 1);
+  }
   return best;
 }
 
