@@ -250,7 +250,7 @@ bool Constructs::join(Scope &s) {
     if (x->declared && !x->symbolic) fixed.push_back(x);
   Axis *d = any(fixed), *e = otherDim(a->axes);
   if (!e || elements(a->axes) / d->size * (d->size + e->size) > mostElements) return false;
-  std::string w = param(s, d->name + " -> " + e->name), name = d->name + "+" + e->name;
+  std::string w = param(s, side({d}) + " -> " + e->name), name = d->name + "+" + e->name;
   Axis *sum = made(name, name, d->size + e->size);
   Axes joined = unite(without(a->axes, {d}), {sum});
   Value &v = let(s, "concat(" + a->name + ", " + a->name + " @ " + w + ")", joined);

@@ -13,7 +13,7 @@ namespace {
 FuncOp trainEntry(ModuleOp module) {
   for (FuncOp f : module.getOps<FuncOp>())
     if (f.getEntry() == "train") return f;
-  return {};
+  throw std::runtime_error("no entry train");
 }
 template <class Op> SmallVector<Op> all(FuncOp f) {
   SmallVector<Op> list;

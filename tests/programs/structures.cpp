@@ -12,8 +12,8 @@ std::string Constructs::feedForward(const Axes &h) {
     if (!x->symbolic) fixed.push_back(x);
   if (fixed.empty()) return "";
   Axis *d = any(fixed);
-  functions.push_back("block " + f + "(h: " + t + ", W) -> " + t + " {\n  param up: " + d->name + " -> W\n  param down: W -> " + d->name + "\n" +
-                      (chance(40) ? "  param gate: " + d->name + " -> W\n  return (silu(h @ gate) * (h @ up)) @ down\n}" : "  return tanh(h @ up) @ down\n}"));
+  functions.push_back("block " + f + "(h: " + t + ", W) -> " + t + " {\n  param up: " + side({d}) + " -> W\n  param down: W -> " + side({d}) + "\n" +
+                      (chance(40) ? "  param gate: " + side({d}) + " -> W\n  return (silu(h @ gate) * (h @ up)) @ down\n}" : "  return tanh(h @ up) @ down\n}"));
   return f;
 }
 
@@ -28,7 +28,7 @@ bool Constructs::attention(Scope &s) {
   pos->used = true;
   const bool grouped = chance(40); // fewer heads for keys and values
   const std::string heads = grouped ? "N" : "(H, N)", kd = grouped ? "[B,S,N]" : "[B,S,H,N]";
-  std::string q = param(s, d->name + " -> (H, N)"), k = param(s, d->name + " -> " + heads), v = param(s, d->name + " -> " + heads), o = param(s, "(H, N) -> " + d->name);
+  std::string q = param(s, side({d}) + " -> (H, N)"), k = param(s, side({d}) + " -> " + heads), v = param(s, side({d}) + " -> " + heads), o = param(s, "(H, N) -> " + side({d}));
   std::string ks = fresh("past"), vs = fresh("past");
   const bool turn = chance(60);
   auto placed = [&](const std::string &x) { return turn ? "rope(" + x + ", " + pos->name + ", over N" + (n->size > 2 && chance(40) ? ", first=2)" : ")") : x; };
@@ -80,7 +80,7 @@ bool Constructs::neurons(Scope &s) {
   Axis *d = any(fixed), *hidden = otherDim(h->axes);
   Axes per = without(h->axes, {d});
   if (!hidden || elements(unite(h->axes, {hidden})) > mostElements) return false;
-  std::string p = param(s, d->name + " -> " + hidden->name), up = param(s, d->name + " -> " + hidden->name), down = param(s, hidden->name + " -> " + d->name), o = fresh("o") + "*";
+  std::string p = param(s, side({d}) + " -> " + hidden->name), up = param(s, side({d}) + " -> " + hidden->name), down = param(s, hidden->name + " -> " + side({d})), o = fresh("o") + "*";
   line(s, "select " + o + " = topk(" + h->name + " @ " + p + ", " + std::to_string(1 + below(hidden->size)) + ", over " + hidden->name + ")");
   if (chance(60)) let(s, "relu(" + h->name + " @ " + up + "[" + o + "]) @ " + down + "[" + o + "]", h->axes);
   else let(s, "scatter(tanh(" + h->name + " @ " + up + "[" + o + "]), over " + o + ") @ " + down, h->axes);
@@ -101,7 +101,7 @@ bool Constructs::route(Scope &s) {
     if (!x->symbolic) fixed.push_back(x);
   Axis *d = any(fixed);
   Axes tokens = without(h->axes, {d});
-  std::string gate = param(s, d->name + " -> E"), bias, family = fresh("e"), width = std::to_string(1 + below(4));
+  std::string gate = param(s, side({d}) + " -> E"), bias, family = fresh("e"), width = std::to_string(1 + below(4));
   const bool balanced = chance(50);
   if (balanced) bias = fresh("bias"), line(s, "state " + bias + ": [E] = 0");
   line(s, "experts " + family + " in E: " + f + "(W=" + width + ")");
