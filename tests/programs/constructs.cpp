@@ -120,7 +120,7 @@ bool Constructs::tied(Scope &s) {
     if (!x->symbolic) fixed.push_back(x);
   Axis *d = any(fixed);
   Value &i = inputValue(s, "tok", {dim("B")}, Kind::Index, v);
-  std::string w = param(s, v->name + " -> " + d->name, " = normal(0.3)");
+  std::string w = param(s, v->name + " -> " + side({d}), " = normal(0.3)");
   Axes both = unite(h->axes, {dim("B")});
   if (elements(unite(both, {v})) > mostElements || !meet(h->axes, i.axes)) return false;
   Value &e = let(s, "tanh(" + h->name + " + " + w + "[" + i.name + "])", both);
@@ -230,7 +230,7 @@ bool Constructs::cut(Scope &s) {
   Axis *d = any(fixed);
   const int n = 1 + below(d->size - 1);
   std::string lo = fresh("lo"), hi = fresh("hi"), p = fresh("v"), q = fresh("v");
-  Axis *first = made(lo, lo, n), *second = made(hi, hi, d->size - n);
+  Axis *first = made(lo, nullptr, n), *second = made(hi, nullptr, d->size - n);
   line(s, "let (" + p + ", " + q + ") = split(" + a->name + ", " + lo + ":" + std::to_string(n) + ", " + hi + ":" + std::to_string(d->size - n) + ", over " + d->name + ")");
   Axes l = unite({first}, without(a->axes, {d})), r = unite({second}, without(a->axes, {d}));
   if (chance(50)) { // and joined again, the other way round
@@ -251,7 +251,7 @@ bool Constructs::join(Scope &s) {
   Axis *d = any(fixed), *e = otherDim(a->axes);
   if (!e || elements(a->axes) / d->size * (d->size + e->size) > mostElements) return false;
   std::string w = param(s, side({d}) + " -> " + e->name), name = d->name + "+" + e->name;
-  Axis *sum = made(name, name, d->size + e->size);
+  Axis *sum = made(name, nullptr, d->size + e->size);
   Axes joined = unite(without(a->axes, {d}), {sum});
   Value &v = let(s, "concat(" + a->name + ", " + a->name + " @ " + w + ")", joined);
   feature("concat");
@@ -299,8 +299,8 @@ bool Constructs::convolution(Scope &s) {
   const bool same = stride == 2 || chance(60) || k == 1;
   const std::string st = stride == 2 ? " stride 2" : "", pad = same ? ", pad=same" : "";
   auto shrunk = [&](Axis *a, int window, int step, bool padded) {
-    if (padded) return step == 1 ? a : made(a->name + "/" + std::to_string(step), a->base, a->size / step);
-    return made(a->name + "-" + std::to_string(window - 1), a->base, a->size - window + 1);
+    if (padded) return step == 1 ? a : made(a->name + "/" + std::to_string(step), a, a->size / step);
+    return made(a->name + "-" + std::to_string(window - 1), a, a->size - window + 1);
   };
   const std::string size = std::to_string(k);
   std::string left = channels.empty() ? "(ky:" + size + ", kx:" + size + ")" : chance(50) ? "(C, ky:" + size + ", kx:" + size + ")" : "(ky:" + size + ", C, kx:" + size + ")";
@@ -327,7 +327,7 @@ bool Constructs::lineWindow(Scope &s) {
     if (x->name == "T" || x->name == "P") fits.push_back(x);
   Axis *t = any(fits);
   const bool same = chance(60);
-  Axis *to = same ? t : made(t->name + "-2", t->base, t->size - 2);
+  Axis *to = same ? t : made(t->name + "-2", t, t->size - 2);
   const std::string window = "window(" + a->name + ", " + t->name + " by kt:3" + (same ? ", pad=same)" : ")");
   Axes left = unite(without(a->axes, {t}), {to});
   if (chance(50)) {

@@ -93,7 +93,7 @@ void Constructs::ending(Scope &, Axes result, std::string &expression) {
 
 Generated generate(uint64_t seed) {
   Constructs c(seed);
-  c.program(2 + int(seed % 7));
+  c.program(2 + int(seed % 9));
   return c.finish();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random programs over the whole language: what must hold of every program, held against hundreds. A failure prints its seed,
-// the program, and the smallest program found that fails in the same way; `FIL_TEST_SEED=17` runs that one alone.
+// the program, and the smallest program found that fails in the same way; `FIL_TEST_SEED=17` runs that one
+// alone, `FIL_TEST_SEED=1000..2000` a thousand others.
 #include "tests/programs/checks.h"
 #include "tests/programs/generator.h"
 #include <csignal>
@@ -42,7 +43,10 @@ class RandomPrograms : public testing::TestWithParam<uint64_t> {};
 TEST_P(RandomPrograms, HoldWhatEveryProgramMust) {
   std::signal(SIGABRT, fallen), std::signal(SIGSEGV, fallen);
   if (const char *only = std::getenv("FIL_TEST_SEED")) {
-    if (GetParam() == 0) one(std::stoull(only));
+    const std::string range = only;
+    const size_t dots = range.find("..");
+    const uint64_t from = std::stoull(range), to = dots == std::string::npos ? from + 1 : std::stoull(range.substr(dots + 2));
+    for (uint64_t seed = from; seed < to && GetParam() == 0; ++seed) one(seed);
     return;
   }
   for (uint64_t seed = GetParam() * perTest; seed < (GetParam() + 1) * perTest; ++seed) one(seed);
@@ -50,7 +54,8 @@ TEST_P(RandomPrograms, HoldWhatEveryProgramMust) {
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomPrograms, testing::Range<uint64_t>(0, tests));
 
 /// The programs say something: every construct and every op is among them, and gradients could be told by differences.
-TEST(RandomPrograms, CoverTheLanguage) {
+class Together : public testing::TestWithParam<uint64_t> {};
+TEST_P(Together, CoverTheLanguage) {
   if (tally.programs < int(perTest * tests)) GTEST_SKIP() << "only " << tally.programs << " programs were run";
   for (const char *f : {"elementwise", "reduction", "reduction of all dims", "normalizer", "map", "square map", "named sides", "map to a scalar", "map of several dims", "function of a map", "dot", "dot with batch dims",
                         "table", "tied table", "index of the largest", "absent elements", "bool", "gain", "whole numbers", "one position", "split", "concat", "rename", "convolution", "pooling", "window over one dim", "stopgrad",
@@ -64,3 +69,4 @@ TEST(RandomPrograms, CoverTheLanguage) {
   EXPECT_LE(tally.undecided, tally.programs / 20) << "programs without a point that has no kink within reach";
   RecordProperty("undecided", tally.undecided);
 }
+INSTANTIATE_TEST_SUITE_P(RandomPrograms, Together, testing::Values(perTest * tests)); // so that it is last

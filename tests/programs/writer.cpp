@@ -31,10 +31,10 @@ Axis *Writer::dim(const std::string &name) {
     }
   return nullptr;
 }
-Axis *Writer::made(const std::string &name, const std::string &base, int size) {
+Axis *Writer::made(const std::string &name, const Axis *of, int size) {
   for (Axis &a : axes)
     if (a.name == name && a.size == size) return &a;
-  axes.push_back({name, base, size, false, false});
+  axes.push_back({name, of ? of->base : name, size, of && of->symbolic, false});
   return &axes.back();
 }
 bool Writer::has(const Axes &list, const Axis *a) { return std::find(list.begin(), list.end(), a) != list.end(); }

@@ -65,7 +65,7 @@ protected:
 
   // ---- dims ----
   Axis *dim(const std::string &name);                 ///< of the universe
-  Axis *made(const std::string &name, const std::string &base, int size);
+  Axis *made(const std::string &name, const Axis *of, int size); ///< `Y/2` of Y; null: of nothing
   Axis *otherDim(const Axes &none);                   ///< a static dim that meets none of these
   static bool has(const Axes &, const Axis *);
   static bool meet(const Axes &, const Axes &);       ///< no two axes of one base
