@@ -188,6 +188,7 @@ private:
       info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
       info.dtype = dtypeOf(type.getElement());
       info.shape = sizesOf(r.declared);
+      for (StringAttr d : r.declared) info.dims.push_back(d.str());
       variables_.push_back(info), rows.push_back(r);
       more = false;
       for (size_t i = loops.size(); i-- > 0 && !more;) {

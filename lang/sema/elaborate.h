@@ -108,6 +108,7 @@ private:
   std::map<const Dim *, const Node *> subsetOf;                   ///< members → TopK node
   std::map<const Dim *, Span> subsetPlace;
   std::set<const Node *> fromInput;                               ///< depends on an input (W0311)
+  std::set<std::string> formals;                                  ///< of a function that is checked alone: dims whose sizes its callers give
 
   // ---- nodes (nodes.cpp) ----
   Node *make(Op op, Type type, std::vector<Node *> args, Span span);

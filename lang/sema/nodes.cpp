@@ -94,7 +94,13 @@ Value Elaborator::asTensor(const Value &v, Span s, Elem wanted) {
         l.exact = true;
         f = Form(f.size().substitute([&](const std::string &n) { return n == l.symbol ? std::optional<Size>(Size(l.turn)) : std::nullopt; }));
       }
-    Value t = tensor(sizeNode(f, s, wanted == Elem::Int ? Elem::Int : Elem::Real));
+    bool whole = true; // 0.5 beside an int makes both real
+    const Size exact = program.value(f.size());
+    for (auto &[m, c] : exact.terms()) {
+      whole &= c.isWhole();
+      for (auto &[n, e] : m) whole &= e > 0;
+    }
+    Value t = tensor(sizeNode(f, s, wanted == Elem::Int && whole ? Elem::Int : Elem::Real));
     t.whole = true;
     return t;
   }

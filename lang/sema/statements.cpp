@@ -173,7 +173,7 @@ void Elaborator::variables(const ast::ParamStmt &p, Scope &scope) {
   for (const Dim *d : declared) {
     Size size = program.value(d->size);
     for (const std::string &sym : size.symbols())
-      if (!program.dims.bounds.count(sym) && program.building) {
+      if (!program.dims.bounds.count(sym) && !formals.count(sym) && program.building) {
         diags.report(Msg::E0324, p.type.span, d->name);
         for (const ast::Ident &n : p.names) scope.names[n.name] = poison();
         return;

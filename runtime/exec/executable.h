@@ -29,6 +29,7 @@ struct VariableInfo {
   std::string name;
   DType dtype = DType::F32;
   std::vector<int64_t> shape;
+  std::vector<std::string> dims;     ///< the name of each axis
 };
 
 class Executable {

@@ -110,7 +110,7 @@ Compiled Compiler::run() {
   double t = now();
   auto astText = [&] {
     std::string all;
-    for (size_t i = 1; i < program.files.size(); ++i) all += program.sources.text(program.files[i].file);
+    for (size_t i = 1; i < program.files.size(); ++i) all += ast::print(program.files[i], program.sources);
     return all;
   };
   if (done(Stage::ast_, now() - t, astText)) return std::move(result);
