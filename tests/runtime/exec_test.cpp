@@ -146,7 +146,7 @@ TEST(Exec, VariablesKeepTheirDeclaredOrder) {
   Manifest m = unary(Scale, 1);
   m.bounds = {{"Card", 3}};
   m.storages.push_back({"w", DType::F32, {"L", "Card", "A"}, {Size(2), Size::symbol("Card"), Size(4)}, false});
-  for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Param, "l[" + std::to_string(l) + "].w", DType::F32, {4, 3}}, 0, {{0, l}}, {2, 1}});
+  for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Param, "l[" + std::to_string(l) + "].w", DType::F32, {4, 3}, {"A", "Card"}}, 0, {{0, l}}, {2, 1}});
   ProgramBuilder p("whole");
   const int s = p.storage(0), out = p.output("y", DType::F32, {Size(24)});
   p.program.steps = {{CopyStep{{out, 0, {}}, {s, 0, {}}, 96}}};
@@ -173,8 +173,8 @@ TEST(Exec, CachesGrowByPrefillAndDecode) {
     EXPECT_EQ(values(x->run(prefill, {row({1, 2, 3})}).at(0)), (std::vector<float>{6})); // the sum of what the cache holds
     EXPECT_EQ(values(x->run(decode, {row({10})}).at(0)), (std::vector<float>{16}));
     EXPECT_EQ(values(x->run(decode, {row({20})}).at(0)), (std::vector<float>{36}));
-    EXPECT_EQ(codeOf([&] { x->run(decode, {row({1})}); }), "E0518");
-    EXPECT_EQ(codeOf([&] { x->run(prefill, {Array::of(DType::F32, {2, 1}, std::vector<float>{1, 2})}); }), "E0518");
+    EXPECT_EQ(codeOf([&] { x->run(decode, {row({1})}); }), "E0521");
+    EXPECT_EQ(codeOf([&] { x->run(prefill, {Array::of(DType::F32, {2, 1}, std::vector<float>{1, 2})}); }), "E0521");
     EXPECT_EQ(values(x->run(prefill, {row({4})}).at(0)), (std::vector<float>{4}));
     EXPECT_EQ(values(x->run(decode, {row({5})}).at(0)), (std::vector<float>{9}));
   }
@@ -252,7 +252,7 @@ TEST(Exec, CodeOfAnImageRuns) {
   auto zero = loadExecutable(m);
   EXPECT_EQ(values(zero->run(zero->entries()[0], {floats({1})}).at(0)), (std::vector<float>{0}));
   m.target = "riscv";
-  EXPECT_EQ(codeOf([&] { loadExecutable(m); }), "E0704");
+  EXPECT_EQ(codeOf([&] { loadExecutable(m); }), "E0706");
   m.target = "", m.kernels[0].codeBytes = 100;
   EXPECT_EQ(codeOf([&] { loadExecutable(m); }), "E0702");
 }
