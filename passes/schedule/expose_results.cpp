@@ -67,15 +67,18 @@ struct ExposeResultsPass : impl::ExposeResultsPassBase<ExposeResultsPass> {
     for (auto loop : block.getOps<LayersOp>()) this->block(loop.block());
     llvm::DenseSet<Value> taken;
     for (Operation &op : llvm::make_early_inc_range(block)) {
-      if (!isa<ReturnOp, YieldOp, WriteOp>(op)) continue;
+      if (!isa<ReturnOp, YieldOp, WriteOp, LayersOp>(op)) continue;
       auto loop = dyn_cast<LayersOp>(op.getParentOp());
+      auto inner = dyn_cast<LayersOp>(op);
       for (OpOperand &use : op.getOpOperands()) {
         Value v = use.get();
+        if (inner && use.getOperandNumber() >= inner.getCarried().size()) break;
         const bool ends = isa<YieldOp>(op) && use.getOperandNumber() < loop.getCarried().size();
         if (ends && v == loop.carriedArgs()[use.getOperandNumber()]) continue; // carried on as it is
         if (isa<WriteOp>(op) && isCache(v, cast<WriteOp>(op))) continue;       // the loop writes into the cache itself
         Operation *def = v.getDefiningOp();
-        const bool own = def && !isa<LayersOp, ReadOp>(def) && taken.insert(v).second;
+        // What a loop carries is overwritten by its turns.
+        const bool own = def && !isa<LayersOp, ReadOp>(def) && (!inner || v.hasOneUse()) && taken.insert(v).second;
         if (own || !isa<ir::TensorType>(v.getType())) continue;
         OpBuilder b(&op);
         use.set(BroadcastOp::create(b, op.getLoc(), v.getType(), v, b.getStringAttr(""), RoleAttr::get(&getContext(), Role::forward)));

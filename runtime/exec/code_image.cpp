@@ -34,7 +34,7 @@ void checkTarget(std::string_view target) {
   for (bool k : known)
     if (k) return;
 #endif
-  throw Error(Exit::Resource, "E0706", fmt::format("the program is compiled for {}, which this machine does not run", target), "compile it on this machine");
+  throw Error(Exit::Resource, "E0704", fmt::format("the program is compiled for {}, which this machine does not run", target), "compile it on this machine");
 }
 
 } // namespace fil

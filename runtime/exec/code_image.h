@@ -22,7 +22,7 @@ private:
   size_t bytes_ = 0;
 };
 
-/// Error E0706 unless this machine has the instructions of `target` (`x86-64-v3`; empty: any machine's).
+/// Error E0704 unless this machine has the instructions of `target` (`x86-64-v3`; empty: any machine's).
 void checkTarget(std::string_view target);
 
 } // namespace fil

@@ -186,12 +186,12 @@ private:
       const int64_t before = p.keeps && !p.restarts ? lengths_[r.counter].second : 0;
       value(r.length) = before + value(r.from);
       if (p.usesCaches && value(r.length) > capacity_ && storages_.hasCaches())
-        throw Error(Exit::Input, "E0521", fmt::format("{} positions and {} more do not fit into caches for {}", before, value(r.from), capacity_));
+        throw Error(Exit::Input, "E0518", fmt::format("{} positions and {} more do not fit into caches for {}", before, value(r.from), capacity_));
     }
     if (!p.usesCaches) return;
     if (!storages_.hasCaches()) misuse(fmt::format("`{}` before its caches were made", e.name));
     for (int s : p.batches)
-      if (value(s) != batch_) throw Error(Exit::Input, "E0521", fmt::format("a batch of {} does not fit into caches for a batch of {}", value(s), batch_));
+      if (value(s) != batch_) throw Error(Exit::Input, "E0518", fmt::format("a batch of {} does not fit into caches for a batch of {}", value(s), batch_));
   }
 
   BoundProgram &bind(Prepared &p, const Entry &e, std::span<const Array> inputs) {

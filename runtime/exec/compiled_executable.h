@@ -24,7 +24,7 @@ public:
   virtual int64_t arenaBytes() const = 0;
 };
 
-/// Maps the code and allocates the variables, all zero. Error E0702 where the manifest contradicts itself, E0706 where its code is for
+/// Maps the code and allocates the variables, all zero. Error E0702 where the manifest contradicts itself, E0704 where its code is for
 /// another machine, E0701 without memory. `kernels`, for tests, stand in for the rows of Manifest::kernels.
 std::unique_ptr<CompiledExecutable> loadExecutable(Manifest, std::span<const fil_kernel> kernels = {});
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inner loop of the runtime: steps whose sizes are all numbers.
 #include "runtime/base/clock.h"
+#include "runtime/base/philox.h"
 #include "runtime/base/status.h"
 #include "runtime/exec/flat_program.h"
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 
@@ -12,10 +14,30 @@ namespace {
 
 using Op = BoundProgram::Op;
 
+uint64_t streamKeyOf(uint64_t seed, const char *stream, int64_t t0, int64_t t1, int64_t t2, int64_t t3) {
+  const int64_t turns[] = {t0, t1, t2, t3};
+  uint64_t h = fnv1a64("");
+  auto add = [&](std::string_view text) {
+    for (char c : text) h = (h ^ uint8_t(c)) * 0x100000001b3ull;
+  };
+  std::string_view rest = stream;
+  for (int64_t turn : turns) {
+    const size_t dots = rest.find(".."), open = rest.rfind('[', dots), close = rest.find(']', dots);
+    if (dots == rest.npos || open == rest.npos || close == rest.npos) break;
+    char digits[24];
+    auto [end, error] = std::to_chars(digits, digits + sizeof digits, turn);
+    add(rest.substr(0, open + 1)), add({digits, size_t(end - digits)}), add("]");
+    rest = rest.substr(close + 1);
+  }
+  add(rest);
+  return seed ^ h;
+}
+
 const fil_launch services = [] {
   fil_launch l{};
   l.version = FIL_ABI_VERSION;
   l.math[FIL_EXP] = ::exp, l.math[FIL_LOG] = ::log, l.math[FIL_SIN] = ::sin, l.math[FIL_COS] = ::cos, l.math[FIL_TANH] = ::tanh, l.math[FIL_ERF] = ::erf;
+  l.stream_key = streamKeyOf;
   l.pow = ::pow;
   return l;
 }();
