@@ -21,9 +21,9 @@ TileShape chooseShape(const Target &target, Element element, const ContractionSi
   best.lanes = target.lanesF32 * 4 / elementBytes(element);
   double bestScore = -1;
   // A step of k loads `vectors` vectors and broadcasts `rows` scalars for rows * vectors multiplications; accumulators, the row of
-  // B and one broadcast are in registers.
+  // B and one broadcast are in vector registers, the addresses of the rows in general ones.
   for (int vectors = 1; vectors <= 4; ++vectors)
-    for (int rows = 1; rows <= 16; ++rows) {
+    for (int rows = 1; rows <= 8; ++rows) {
       if (rows * vectors + vectors + 1 > target.registers) continue;
       double score = double(rows * vectors) / double(rows + vectors);
       if (rows * vectors < 8) score *= double(rows * vectors) / 8; // two units, four cycles: fewer chains leave gaps
@@ -32,7 +32,8 @@ TileShape chooseShape(const Target &target, Element element, const ContractionSi
       if (sizes.n) score *= double(*sizes.n) / double(roundUp(*sizes.n, columns));
       if (score > bestScore) bestScore = score, best.rows = rows, best.vectors = vectors;
     }
-  best.unroll = 4;
+  // Longer turns gain little, and the time to compile them grows faster than they do.
+  best.unroll = std::min(4, (16 + best.rows * best.vectors - 1) / (best.rows * best.vectors));
   return best;
 }
 
