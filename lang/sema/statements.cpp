@@ -483,7 +483,8 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     loops.pop_back();
     OpenLoop done = open.back();
     open.pop_back();
-    if (diags.errors() != errors) {
+    const bool broken = std::any_of(carriedNames.begin(), carriedNames.end(), [&](const std::string &n) { return !turnScope.names[n].ok(); });
+    if (diags.errors() != errors || broken) { // told here, or where what it uses went wrong
       body = outer, site = outerSite;
       for (const std::string &n : carriedNames) *scope.find(n) = poison();
       return;
@@ -492,7 +493,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     std::vector<Node *> outs;
     for (size_t i = 0; i < carriedNames.size(); ++i) {
       Value &v = turnScope.names[carriedNames[i]];
-      if (v.ok()) settled(v, s);
+      settled(v, s);
       if (v.mask) {
         diags.report(Msg::E0222, s, "a loop");
         body = outer, site = outerSite;

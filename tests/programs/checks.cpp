@@ -178,6 +178,25 @@ bool checkGradient(const CompiledProgram &c, const Binding &sizes) {
   return false;
 }
 
+/// Canonical source: printing it again changes nothing, and it means the same, to the last letter of the module.
+void checkText(const CompiledProgram &c) {
+  const std::string once = ast::print(c.loaded->files.back(), c.loaded->sources);
+  std::optional<CompiledProgram> again;
+  try {
+    again.emplace(once);
+  } catch (const std::exception &e) {
+    fail("canonical source", std::string("is refused: ") + e.what() + "\n" + once);
+  }
+  if (const std::string twice = ast::print(again->loaded->files.back(), again->loaded->sources); twice != once) fail("canonical source", "printed again is\n" + twice + "\nwas\n" + once);
+  if (textOf(again->at(Stage::fil_)) != textOf(c.at(Stage::fil_))) fail("canonical source", "means something else\n" + once);
+  auto types = [](const CompiledProgram &p) {
+    std::string all;
+    for (const sema::LetType &l : p.loaded->program->lets) all += l.site + " " + l.name + ": " + l.type + "\n";
+    return all;
+  };
+  if (types(*again) != types(c)) fail("canonical source", "has other types\n" + types(*again) + "were\n" + types(c));
+}
+
 /// Names and dims of a variable's storage in declared order, for executables of a renamed program.
 std::vector<std::vector<std::string>> declaredOf(mlir::ModuleOp m) {
   std::vector<std::vector<std::string>> all;
@@ -323,6 +342,7 @@ Report check(const std::string &text, const Binding &sizes) {
   std::string doing = "accepted";
   try {
     CompiledProgram c(text);
+    doing = "canonical source", checkText(c);
     for (auto &m : c.modules) {
       doing = std::string("round trip after ") + name(m.stage);
       if (std::string e = roundTrip(*m.module); !e.empty()) fail(doing, e);
