@@ -287,6 +287,7 @@ void Elaborator::cache(const ast::CacheStmt &c, Scope &scope, Span s) {
     diags.report(Msg::E0229, s, t->str(), show(x));
     return;
   }
+  program.kept.insert(come[0]);
   Node *n = make(Op::Cache, *t, {x.node}, s);
   n->dims = {gone[0]}, n->dim = come[0];
   n->site = siteOf(Site::Cache, c.name.name);
@@ -428,6 +429,11 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
   if (hi <= lo) return;
   if (hi - lo > 100000) {
     diags.report(Msg::E0332, s, hi - lo);
+    return;
+  }
+  auto [name, first] = loopNames.emplace(std::pair(site, l.index.name), &l);
+  if (!first && name->second != &l) {
+    diags.report(Msg::E0335, l.index.span, l.index.name);
     return;
   }
   std::set<std::string> rebound;
