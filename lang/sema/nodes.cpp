@@ -159,7 +159,9 @@ bool Elaborator::plain(const Value &v, Span s) {
 void Elaborator::bind(const std::string &n, Value v, Scope::Role role, Scope &scope, Span s) {
   auto old = scope.role(n);
   const bool library = diags.sources.name(s.file) == "std.fil"; // its bodies know no names of the program
-  const bool declared = !library && (program.declared.count(n) || program.find(n) || isBuiltin(n));
+  const ast::Function *f = program.find(n); // a model or loss cannot be named in a body: it is not shadowed
+  const bool callable = f && (f->kind == ast::Function::Fn || f->kind == ast::Function::Block);
+  const bool declared = !library && (program.declared.count(n) || callable || isBuiltin(n));
   const bool taken = old && !(*old == Scope::Let && role == Scope::Let);
   if (taken || declared) diags.report(Msg::E0104, s, n);
   if (taken) v = poison();
