@@ -26,6 +26,7 @@ std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vect
   std::vector<const ast::File *> all;
   for (const ast::File &f : p->files) all.push_back(&f);
   p->program = sema::Program::check(all, p->diags, options);
+  if (p->ok()) p->plans = sema::checkPlans(*p->program, p->diags);
   return p;
 }
 
@@ -40,6 +41,20 @@ const ast::Function *LoadedProgram::model(const std::string &named) const {
   }
   if (!found || !named.empty()) throw Error(Exit::Input, "E0106", named.empty() ? "the program has no model" : "there is no model `" + named + "`", names.empty() ? "declare one: `model NAME(x: [B,D]) { .. }`" : "models: " + names);
   return found;
+}
+
+sema::CheckedPlan LoadedProgram::plan(const std::string &named, const std::vector<std::string> &set) {
+  std::string names;
+  const sema::CheckedPlan *found = nullptr;
+  for (const sema::CheckedPlan &p : plans) {
+    if (p.name == named || (named.empty() && plans.size() == 1)) found = &p;
+    names += (names.empty() ? "`" : ", `") + p.name + "`";
+  }
+  if (!found && !named.empty()) throw Error(Exit::Input, "E0106", fmt::format("there is no plan `{}`", named), names.empty() ? "the program declares none" : "plans: " + names);
+  if (!found && !plans.empty()) throw Error(Exit::Input, "E0106", "the program has several plans: " + names, "name one: `--plan NAME`");
+  sema::CheckedPlan chosen = found ? *found : sema::defaultPlan(*program, model()->name.name, diags);
+  for (const std::string &s : set) sema::setKey(*program, chosen, s, diags);
+  return chosen;
 }
 
 } // namespace fil
