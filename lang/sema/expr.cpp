@@ -288,6 +288,23 @@ Value Elaborator::choose(const ast::If &x, Scope &scope) {
   return c ? expr(*c ? *x.then : *x.otherwise, scope) : poison();
 }
 
+/// The same condition, said twice or held in a name.
+static bool same(const Node *a, const Node *b) {
+  if (a == b) return true;
+  const bool plain = a->op == Op::Map || a->op == Op::Constant || a->op == Op::Iota || a->op == Op::SizeOf || a->op == Op::Reduce || a->op == Op::Rename;
+  if (!plain || a->op != b->op || a->fn != b->fn || !(a->type == b->type) || a->number != b->number || a->dim != b->dim || a->dims != b->dims || !(a->size == b->size) || a->args.size() != b->args.size()) return false;
+  for (size_t i = 0; i < a->args.size(); ++i)
+    if (!same(a->args[i], b->args[i])) return false;
+  return true;
+}
+/// Does `condition` say at least `wanted`?
+static bool implies(const Node *condition, const Node *wanted) {
+  auto conjunction = [](const Node *n) { return n->op == Op::Map && n->fn == Fn::And; };
+  if (same(condition, wanted)) return true;
+  if (conjunction(wanted)) return implies(condition, wanted->args[0]) && implies(condition, wanted->args[1]);
+  return conjunction(condition) && (implies(condition->args[0], wanted) || implies(condition->args[1], wanted));
+}
+
 Value Elaborator::where(const ast::Expr &e, const ast::Where &w, Scope &scope) {
   Value x = expr(*w.value, scope), c = expr(*w.condition, scope);
   if (!x.ok() || !c.ok()) return poison();
@@ -315,10 +332,7 @@ Value Elaborator::where(const ast::Expr &e, const ast::Where &w, Scope &scope) {
   Value v = elementwise(Fn::Select, {c, x, other}, e.span);
   if (!v.ok()) return v;
   // x is absent only where it is chosen; what `where .. else` fills is present.
-  if (xMask && xMask != c.node) {
-    bool implied = c.node->op == Op::Map && c.node->fn == Fn::And && std::find(c.node->args.begin(), c.node->args.end(), xMask) != c.node->args.end();
-    if (!implied) v.mask = mapNode(Fn::Or, {xMask, mapNode(Fn::Not, {c.node}, Elem::Bool, e.span)}, Elem::Bool, e.span);
-  }
+  if (xMask && !implies(c.node, xMask)) v.mask = mapNode(Fn::Or, {xMask, mapNode(Fn::Not, {c.node}, Elem::Bool, e.span)}, Elem::Bool, e.span);
   if (oMask) v.mask = both(v.mask, mapNode(Fn::Or, {oMask, c.node}, Elem::Bool, e.span), e.span);
   return v;
 }

@@ -156,18 +156,18 @@ void Elaborator::alone(const ast::Function &f) {
   Site *own = const_cast<Site *>(siteOf(f.kind == ast::Function::Model ? Site::Root : f.kind == ast::Function::Block ? Site::Block : f.kind == ast::Function::Loss ? Site::LossSite : Site::Function, f.name.name));
   site = own;
   bool open = f.kind == ast::Function::Fn || f.kind == ast::Function::Block;
+  auto make = [&](const std::string &n) { return dimValue({program.dims.get(n, n, Size::symbol(n), Dim::Bound)}); };
   auto formal = [&](const ast::Dim &d) {
     if (!open || d.kind != ast::Dim::Term) return;
-    if (auto *n = std::get_if<ast::Name>(&d.term->is); n && !scope.find(n->name) && !program.declared.count(n->name))
-      scope.names[n->name] = dimValue({program.dims.get(n->name, n->name, Size::symbol(n->name), Dim::Bound)});
+    if (auto *n = std::get_if<ast::Name>(&d.term->is); n && !scope.find(n->name) && !program.declared.count(n->name)) scope.names[n->name] = make(n->name);
   };
   for (const ast::Parameter &p : f.params)
     if (p.kind == ast::Parameter::Static) {
       // A static parameter stands for a number: its default, or a size of its own.
       if (p.init) scope.names[p.name.name] = expr(*p.init, scope);
-      else scope.names[p.name.name] = dimValue({program.dims.get(p.name.name, p.name.name, Size::symbol(p.name.name), Dim::Bound)});
+      else scope.names[p.name.name] = make(p.name.name);
     } else if (p.kind == ast::Parameter::Over)
-      scope.names[p.name.name] = dimValue({program.declared.count(p.name.name) ? program.declared[p.name.name].dim : program.dims.get(p.name.name, p.name.name, Size::symbol(p.name.name), Dim::Bound)});
+      scope.names[p.name.name] = program.declared.count(p.name.name) ? dimValue({program.declared[p.name.name].dim}) : make(p.name.name);
   for (const ast::Parameter &p : f.params) // any dims, those that `over` names among them
     if (p.kind == ast::Parameter::Over) scope.rest.push_back(scope.names[p.name.name].dims[0]);
   for (const ast::Parameter &p : f.params) {

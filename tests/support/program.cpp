@@ -7,6 +7,11 @@
 
 namespace fil {
 
+std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext> context, mlir::OwningOpRef<mlir::ModuleOp> module) {
+  if (backend == "reference") return referenceExecutable(std::move(context), std::move(module));
+  return nullptr;
+}
+
 TestProgram::TestProgram(const std::string &text, Stage last, const std::string &format, std::map<std::string, int64_t> dims, const std::string &optimizer) {
   MemoryFiles files;
   files.content["test.fil"] = text;

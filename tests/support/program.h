@@ -27,6 +27,9 @@ struct TestProgram {
   size_t variable(const std::string &name) const;
 };
 
+/// A module after the precision pass as a back end runs it: `reference`, `cpu`. Null where that back end is not built.
+std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext>, mlir::OwningOpRef<mlir::ModuleOp>);
+
 std::vector<double> values(const Array &);
 Array array(const Array &like, const std::vector<double> &);
 

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/programs/checks.h"
+#include "tests/programs/compiled.h"
+#include "tests/programs/modules.h"
+#include "tests/programs/rewrite.h"
+#include "tests/support/program.h"
+#include <cmath>
+
+namespace fil::programs {
+namespace {
+
+struct Failed { Failure failure; };
+[[noreturn]] void fail(std::string check, std::string detail) { throw Failed{{std::move(check), std::move(detail)}}; }
+
+/// Values of the variables by row, inputs by name: one point at which executables are compared.
+struct Point {
+  std::map<std::string, std::vector<double>> variables, inputs;
+};
+class Values {
+public:
+  Values(uint64_t seed, Binding sizes) : random(seed), sizes(std::move(sizes)) {}
+  /// Random values for what the point does not have yet.
+  void fill(Point &p, const Executable &x, const Entry &e) {
+    std::normal_distribution<double> normal;
+    for (const VariableInfo &v : x.variables()) {
+      if (p.variables.count(v.name)) continue;
+      int64_t n = 1;
+      for (int64_t s : v.shape) n *= s;
+      auto &values = p.variables[v.name];
+      for (int64_t i = 0; i < n; ++i) values.push_back(v.kind == VariableInfo::Param ? 0.6 * normal(random) : v.kind == VariableInfo::State ? 0.2 + std::fabs(0.3 * normal(random)) : 0);
+    }
+    for (const Port &port : e.inputs) {
+      if (p.inputs.count(port.name)) continue;
+      auto &values = p.inputs[port.name];
+      int64_t n = 1;
+      for (size_t d = 0; d < port.sizes.size(); ++d) n *= valueOf(port.sizes[d], sizes, port.dims[d]);
+      for (int64_t i = 0; i < n; ++i) values.push_back(port.name == "step" ? 3 : port.name == "seed" ? 5 : port.name == "lr" ? 1 : port.dtype == DType::Bool ? double(random() % 2)
+                                                       : port.dtype == DType::I32 ? double(random() % uint64_t(port.indexBound ? valueOf(*port.indexBound, sizes, port.name) : 7)) : normal(random));
+    }
+  }
+  std::vector<Array> inputs(const Point &p, const Entry &e) const {
+    std::vector<Array> all;
+    for (const Port &port : e.inputs) {
+      Array like;
+      like.dtype = port.dtype;
+      for (size_t d = 0; d < port.sizes.size(); ++d) like.shape.push_back(valueOf(port.sizes[d], sizes, port.dims[d]));
+      all.push_back(array(like, p.inputs.at(port.name)));
+    }
+    return all;
+  }
+  static void set(const Point &p, Executable &x) {
+    for (size_t i = 0; i < x.variables().size(); ++i) {
+      Array like;
+      like.dtype = x.variables()[i].dtype, like.shape = x.variables()[i].shape;
+      x.set(i, array(like, p.variables.at(x.variables()[i].name)));
+    }
+  }
+  std::mt19937_64 random;
+  const Binding sizes;
+};
+
+std::vector<Array> runAt(const Point &p, Executable &x, const std::string &entry, Values &values) {
+  const Entry *e = x.find(entry);
+  if (!e) throw std::runtime_error("no entry " + entry);
+  Values::set(p, x);
+  return x.run(*e, values.inputs(p, *e));
+}
+
+/// What the loss becomes along a direction, `aux` and `stopgrad` as their rules say.
+class Descent {
+public:
+  Descent(const CompiledProgram &c, Values &values) : values(values) {
+    auto recording = c.copy(Stage::fil_), frozen = c.copy(Stage::fil_);
+    stops = showStops(*recording);
+    showAux(*recording);
+    freezeStops(*frozen);
+    aux = showAux(*frozen);
+    for (ir::VariableOp v : frozen->getOps<ir::VariableOp>()) siteOf[v.getSymName().str()] = v.getSite().str();
+    record = c.executable(std::move(recording)), free = c.executable(std::move(frozen));
+  }
+  void holdStops(Point &p) {
+    const Entry &e = *record->find("train");
+    auto results = runAt(p, *record, "train", values);
+    for (int i = 0; i < stops; ++i) p.inputs["stop#" + std::to_string(i)] = output(e, results, "stop#" + std::to_string(i));
+  }
+  using Direction = std::map<std::string, std::vector<double>>;
+  double along(const Point &p, const Direction &u, double h) {
+    auto at = [&](auto moves) {
+      Point q = p;
+      for (auto &[name, d] : u)
+        if (moves(name))
+          for (size_t i = 0; i < d.size(); ++i) q.variables[name][i] += h * d[i];
+      return runAt(q, *free, "train", values);
+    };
+    const Entry &e = *free->find("train");
+    auto results = at([](const std::string &) { return true; });
+    double total = output(e, results, "loss")[0];
+    for (size_t k = 0; k < aux.size(); ++k) {
+      const std::string name = "aux#" + std::to_string(k);
+      std::vector<double> a;
+      if (!aux[k].restricted) a = output(e, results, name);
+      else a = output(e, at([&](const std::string &row) { return trains(aux[k], row); }), name);
+      for (double v : a) total += v;
+    }
+    return total;
+  }
+
+private:
+  Values &values;
+  int stops = 0;
+  std::vector<ShownAux> aux;
+  std::unique_ptr<Executable> record, free;
+  std::map<std::string, std::string> siteOf;
+  /// Is this row of storage (`l[2].g`) one of a trained variable's (`l[0..3].g`)?
+  bool trains(const ShownAux &a, const std::string &row) const {
+    for (const std::string &symbol : a.trains) {
+      const std::string &site = siteOf.at(symbol);
+      size_t i = 0, j = 0;
+      bool same = true;
+      while (same && i < site.size() && j < row.size()) {
+        if (site[i] == '[' && row[j] == '[') {
+          const size_t si = site.find(']', i), rj = row.find(']', j);
+          const std::string range = site.substr(i + 1, si - i - 1), turn = row.substr(j + 1, rj - j - 1);
+          if (size_t dots = range.find(".."); dots == std::string::npos) same = range == turn;
+          else same = std::stoi(turn) >= std::stoi(range) && std::stoi(turn) < std::stoi(range.substr(dots + 2));
+          i = si + 1, j = rj + 1;
+        } else same = site[i++] == row[j++];
+      }
+      if (same && i == site.size() && j == row.size()) return true;
+    }
+    return false;
+  }
+};
+
+/// False where every point tried has a kink within reach.
+bool checkGradient(const CompiledProgram &c, const Binding &sizes) {
+  auto step = c.executable(c.copy(Stage::train_));
+  Values values(7, sizes);
+  Descent descent(c, values);
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    Point p;
+    values.fill(p, *step, *step->find("step"));
+    runAt(p, *step, "step", values);
+    std::map<std::string, std::vector<double>> gradient;
+    Descent::Direction u;
+    std::normal_distribution<double> normal;
+    double exact = 0, scale = 0;
+    std::string detail;
+    for (size_t i = 0; i < step->variables().size(); ++i) {
+      const VariableInfo &v = step->variables()[i];
+      if (v.kind != VariableInfo::Param) continue;
+      auto moved = numbers(step->get(i)), &g = gradient[v.name], &d = u[v.name];
+      double norm = 0;
+      for (size_t k = 0; k < moved.size(); ++k) g.push_back(p.variables[v.name][k] - moved[k]), norm += g[k] * g[k];
+      for (size_t k = 0; k < moved.size(); ++k) d.push_back(normal(values.random) / std::max(1.0, 10 * std::sqrt(norm)));
+      double along = 0;
+      for (size_t k = 0; k < moved.size(); ++k) along += g[k] * d[k], scale += std::fabs(g[k] * d[k]);
+      exact += along;
+      detail += fmt::format("  {}: norm {:.6g}\n", v.name, std::sqrt(norm));
+    }
+    if (!std::isfinite(exact)) fail("gradient", "is no number\n" + detail);
+    descent.holdStops(p);
+    auto central = [&](double h) { return (8 * (descent.along(p, u, h) - descent.along(p, u, -h)) - (descent.along(p, u, 2 * h) - descent.along(p, u, -2 * h))) / (12 * h); };
+    const double wide = central(4e-4), narrow = central(1e-4), allowed = 1e-6 * std::max(scale, 1e-3);
+    if (std::fabs(wide - narrow) > 0.3 * allowed) continue; // a kink
+    if (std::fabs(narrow - exact) > allowed) {
+      for (auto &[name, d] : u) { // which variable it is
+        Descent::Direction only{{name, d}};
+        double along = 0;
+        for (size_t k = 0; k < d.size(); ++k) along += gradient[name][k] * d[k];
+        auto one = [&](double h) { return (descent.along(p, only, h) - descent.along(p, only, -h)) / (2 * h); };
+        detail += fmt::format("  along {}: gradient {:.9g}, difference {:.9g}\n", name, along, one(1e-4));
+      }
+      fail("gradient", fmt::format("{:.12g}, by differences {:.12g} (scale {:.3g})\n{}", exact, narrow, scale, detail));
+    }
+    return true;
+  }
+  return false;
+}
+
+/// Names and dims of a variable's storage in declared order, for executables of a renamed program.
+std::vector<std::vector<std::string>> declaredOf(mlir::ModuleOp m) {
+  std::vector<std::vector<std::string>> all;
+  for (ir::VariableOp v : m.getOps<ir::VariableOp>()) {
+    std::vector<std::string> dims;
+    for (mlir::StringAttr d : ir::strings(v.getDeclared())) dims.push_back(originalName(d.str()));
+    all.push_back(dims);
+  }
+  return all;
+}
+std::vector<double> reordered(const std::vector<double> &x, const std::vector<std::string> &from, const std::vector<int64_t> &fromShape, const std::vector<std::string> &to) {
+  std::vector<int64_t> stride(to.size()), n(to.size()), at(to.size(), 0);
+  for (size_t d = 0; d < to.size(); ++d) {
+    const size_t p = size_t(std::find(from.begin(), from.end(), to[d]) - from.begin());
+    if (p == from.size()) throw std::runtime_error("a dim `" + to[d] + "` that the original lacks");
+    n[d] = fromShape[p], stride[d] = 1;
+    for (size_t k = p + 1; k < fromShape.size(); ++k) stride[d] *= fromShape[k];
+  }
+  std::vector<double> y(x.size());
+  for (double &v : y) {
+    int64_t s = 0;
+    for (size_t d = 0; d < n.size(); ++d) s += at[d] * stride[d];
+    v = x[size_t(s)];
+    for (size_t d = n.size(); d-- > 0;) {
+      if (++at[d] < n[d]) break;
+      at[d] = 0;
+    }
+  }
+  return y;
+}
+
+void checkInvariance(const CompiledProgram &c, const std::string &text, const Binding &sizes) {
+  const std::string other = permuted(renamed(text), 11);
+  std::optional<CompiledProgram> r;
+  try {
+    r.emplace(other);
+  } catch (const std::exception &e) {
+    fail("renamed", std::string("is refused: ") + e.what() + "\n" + other);
+  }
+  auto a = c.executable(c.copy(Stage::train_)), b = r->executable(r->copy(Stage::train_));
+  Binding otherSizes;
+  for (const Port &p : b->find("step")->inputs)
+    for (const std::string &d : p.dims)
+      if (auto it = sizes.find(originalName(d)); it != sizes.end()) otherSizes[d] = it->second;
+  const bool dropout = text.find("dropout(") != std::string::npos;
+  Values values(3, sizes), otherValues(3, otherSizes);
+  for (const char *entry : {"eval", "step"}) {
+    if (dropout && std::string(entry) == "step") continue; // its numbers are a function of the site's path
+    Point p, q;
+    values.fill(p, *a, *a->find(entry));
+    if (a->variables().size() != b->variables().size()) fail("renamed", "has another number of variables\n" + other);
+    // Rows stand in declared order in both: the turns of one variable behind one another.
+    auto mine = declaredOf(c.at(Stage::train_)), theirs = declaredOf(r->at(Stage::train_));
+    std::map<std::string, size_t> place;
+    auto symbolRows = [](const CompiledProgram &x) {
+      std::vector<size_t> rows;
+      ir::Dims dims(x.at(Stage::train_));
+      for (auto [i, v] : llvm::enumerate(x.at(Stage::train_).getOps<ir::VariableOp>())) {
+        if (v.getKind() == ir::VariableKind::cache) continue;
+        int64_t turns = 1;
+        for (mlir::StringAttr l : ir::strings(v.getLoops())) turns *= dims.value(l.getValue()).constant()->num;
+        rows.insert(rows.end(), size_t(turns), i);
+      }
+      return rows;
+    };
+    auto rows = symbolRows(c), otherRows = symbolRows(*r);
+    for (size_t i = 0; i < a->variables().size(); ++i) {
+      const VariableInfo &v = a->variables()[i], &w = b->variables()[i];
+      if (originalName(w.name) != v.name) fail("renamed", "variable `" + v.name + "` became `" + w.name + "`\n" + other);
+      q.variables[w.name] = reordered(p.variables[v.name], mine[rows[i]], v.shape, theirs[otherRows[i]]);
+    }
+    const Entry &e = *a->find(entry), &f = *b->find(entry);
+    for (const Port &port : f.inputs)
+      for (const Port &from : e.inputs)
+        if (originalName(port.name) == from.name) {
+          std::vector<int64_t> shape;
+          for (size_t d = 0; d < from.sizes.size(); ++d) shape.push_back(valueOf(from.sizes[d], sizes, from.dims[d]));
+          std::vector<std::string> dims;
+          for (const std::string &d : port.dims) dims.push_back(originalName(d));
+          q.inputs[port.name] = reordered(p.inputs[from.name], from.dims, shape, dims);
+        }
+    auto x = output(e, runAt(p, *a, entry, values), "loss"), y = output(f, runAt(q, *b, entry, otherValues), "loss");
+    if (std::memcmp(x.data(), y.data(), x.size() * sizeof(double))) fail("renamed", fmt::format("loss of `{}` is {:.17g}, was {:.17g}\n{}", entry, y[0], x[0], other));
+    if (std::string(entry) == "step")
+      for (size_t i = 0; i < a->variables().size(); ++i)
+        if (reordered(numbers(a->get(i)), mine[rows[i]], a->variables()[i].shape, theirs[otherRows[i]]) != numbers(b->get(i))) fail("renamed", "`" + a->variables()[i].name + "` steps elsewhere\n" + other);
+  }
+}
+
+void checkValues(const CompiledProgram &c, const Binding &sizes) {
+  Values values(5, sizes);
+  auto lowered = c.copy(Stage::fil_);
+  showAux(*lowered);
+  auto normal = c.copy(Stage::normalize_);
+  showAux(*normal);
+  auto first = c.executable(std::move(lowered)), second = c.executable(std::move(normal)), last = c.executable(c.copy(Stage::train_));
+  Point p;
+  values.fill(p, *last, *last->find("step"));
+  auto same = [&](const std::vector<double> &a, const std::vector<double> &b, const char *what) {
+    if (double d = distance(a, b); !(d <= 1e-12)) fail("values", fmt::format("{} are {:.3g} apart", what, d));
+  };
+  auto outputs = [&](Executable &x, const char *entry, const char *name) { return output(*x.find(entry), runAt(p, x, entry, values), name); };
+  auto loss = outputs(*first, "train", "loss");
+  if (!std::isfinite(loss[0])) fail("values", "the loss is no number");
+  same(loss, outputs(*second, "train", "loss"), "losses before and after normalize");
+  same(loss, outputs(*last, "step", "loss"), "losses of `train` and `step`");
+  same(outputs(*first, "train", "y"), outputs(*second, "train", "y"), "results before and after normalize");
+  same(outputs(*first, "eval", "y"), outputs(*last, "eval", "y"), "results of `eval`");
+  same(outputs(*first, "run", "y"), outputs(*last, "run", "y"), "results of `run`");
+  for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", 1e-4}})
+    if (auto cpu = c.executable(c.copy(Stage::train_), format, "cpu"))
+      for (const char *entry : {"eval", "step"})
+        if (double d = distance(outputs(*last, entry, "loss"), outputs(*cpu, entry, "loss")); !(d <= allowed)) fail("cpu", fmt::format("losses of `{}` in {} are {:.3g} apart", entry, format, d));
+}
+
+/// Forward, all data gradients, then all weight gradients: the bits of the order in which the ops stand.
+void checkOrder(const CompiledProgram &c, const Binding &sizes) {
+  auto sorted = c.copy(Stage::train_);
+  sortByRole(*sorted);
+  auto a = c.executable(c.copy(Stage::train_)), b = c.executable(std::move(sorted));
+  Values values(9, sizes);
+  Point p;
+  values.fill(p, *a, *a->find("step"));
+  auto x = runAt(p, *a, "step", values), y = runAt(p, *b, "step", values);
+  for (size_t i = 0; i < x.size(); ++i)
+    if (numbers(x[i]) != numbers(y[i])) fail("order of roles", "changes `" + a->find("step")->outputs[i].name + "`");
+  for (size_t i = 0; i < a->variables().size(); ++i)
+    if (numbers(a->get(i)) != numbers(b->get(i))) fail("order of roles", "changes `" + a->variables()[i].name + "`");
+}
+
+void collectOps(mlir::ModuleOp m, std::set<std::string> &ops) {
+  m.walk([&](mlir::Operation *op) {
+    std::string name = op->getName().getStringRef().str();
+    if (auto x = mlir::dyn_cast<ir::MapOp>(op)) name += " " + ir::stringifyMapFn(x.getFn()).str();
+    if (auto x = mlir::dyn_cast<ir::ReduceOp>(op)) name += " " + ir::stringifyReduceFn(x.getFn()).str();
+    ops.insert(name);
+  });
+}
+} // namespace
+
+Report check(const std::string &text, const Binding &sizes) {
+  Report report;
+  std::string doing = "accepted";
+  try {
+    CompiledProgram c(text);
+    for (auto &m : c.modules) {
+      doing = std::string("round trip after ") + name(m.stage);
+      if (std::string e = roundTrip(*m.module); !e.empty()) fail(doing, e);
+      collectOps(*m.module, report.ops);
+    }
+    doing = "values", checkValues(c, sizes);
+    doing = "gradient", report.gradientDecided = checkGradient(c, sizes);
+    doing = "order of roles", checkOrder(c, sizes);
+    doing = "renamed", checkInvariance(c, text, sizes);
+  } catch (const Failed &f) {
+    report.failure = f.failure;
+  } catch (const std::exception &e) {
+    report.failure = Failure{doing, e.what()};
+  }
+  return report;
+}
+
+} // namespace fil::programs
