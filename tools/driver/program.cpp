@@ -6,7 +6,17 @@
 
 namespace fil {
 
-std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vector<std::string> &paths, const sema::CheckOptions &options) {
+/// In symbolic dims and numbers alone: `N = D/H` is 32.
+static Size unfolded(const sema::DimTable &dims, const Size &size) {
+  return size.substitute([&](const std::string &name) -> std::optional<Size> {
+    const sema::Dim *d = dims.find(name);
+    if (!d || d->size == Size::symbol(name)) return std::nullopt;
+    return unfolded(dims, d->size);
+  });
+}
+
+std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vector<std::string> &paths, const sema::CheckOptions &options,
+                                                   const std::optional<CarriedPlan> &carried) {
   auto p = std::make_unique<LoadedProgram>();
   auto add = [&](const std::string &name, std::string text) -> ast::File & {
     uint32_t id = p->sources.add(name, std::move(text));
@@ -22,11 +32,41 @@ std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vect
     if (f.declarations.empty() && p->diags.errors() == before)
       throw Error(Exit::Input, "E0107", fmt::format("`{}` declares nothing", path), "a program has a `model`, or functions that other files use");
   }
+  if (carried) {
+    for (ast::File &f : p->files)
+      std::erase_if(f.declarations, [&](const ast::Declaration &d) {
+        auto *plan = std::get_if<ast::Plan>(&d.is);
+        if (plan && plan->name.name == carried->name) p->planFile = f.file;
+        return plan && plan->name.name == carried->name;
+      });
+    add(carried->where, carried->text);
+  }
   if (p->diags.errors()) return p;
   std::vector<const ast::File *> all;
   for (const ast::File &f : p->files) all.push_back(&f);
   p->program = sema::Program::check(all, p->diags, options);
   return p;
+}
+
+std::map<std::string, int64_t> LoadedProgram::dimSizes() const {
+  std::map<std::string, int64_t> sizes;
+  for (const ast::File &f : files)
+    for (const ast::Declaration &d : f.declarations)
+      if (auto *dims = std::get_if<ast::DimsDecl>(&d.is))
+        for (const ast::DimDecl &dim : dims->dims)
+          if (const sema::Dim *found = program->dims.find(dim.name.name))
+            if (auto v = unfolded(program->dims, found->size).constant()) sizes[dim.name.name] = v->num;
+  return sizes;
+}
+
+std::string LoadedProgram::folderOf(const std::string &plan) const {
+  uint32_t file = planFile ? planFile : files.size() > 1 ? files[1].file : files[0].file;
+  if (!planFile)
+    for (const ast::Plan *p : program->plans())
+      if (p->name.name == plan) file = p->name.span.file;
+  const std::string &name = sources.name(file);
+  const size_t slash = name.rfind('/');
+  return slash == std::string::npos ? "" : slash == 0 ? "/" : name.substr(0, slash);
 }
 
 const ast::Function *LoadedProgram::model(const std::string &named) const {
