@@ -44,9 +44,10 @@ struct TrainSettings {
   std::optional<int64_t> checkpointEvery;
 };
 
-struct Contract { ///< `accuracy >= 0.975`, checked at the end of `train`
-  std::string metric, comparison;
-  double value;
+struct Contract { ///< `accuracy >= 0.975 on val`, checked at the end of `train`
+  std::string metric, comparison; ///< `<` `<=` `>` `>=`
+  double value;                   ///< shares as 0 to 1
+  std::string on;                 ///< `val`, or empty: the validation data where there are any, else the training data
   Span span;
 };
 
@@ -58,6 +59,8 @@ struct Refused {
   Span span;
 };
 
+struct PlanTree; ///< plan_tree.h
+
 struct CheckedPlan {
   std::string name, model;
   TrainSettings train;
@@ -66,8 +69,12 @@ struct CheckedPlan {
   std::vector<Contract> contracts;
   std::vector<Refused> refused;
   std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps
+  std::shared_ptr<const PlanTree> tree; ///< what `text` prints; owns `train.lossCall`
 };
 
+/// Reports the clauses that `command` would have to act on and cannot; true if there are any. What concerns `compile` concerns
+/// every command that compiles.
+bool refuse(const CheckedPlan &, const std::string &command, Diagnostics &diags);
 /// All plans of a program; mistakes go to `diags`.
 std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);
 /// The plan when none is named: every default.

@@ -3,6 +3,7 @@
 #include "tools/driver/program.h"
 #include "runtime/base/status.h"
 #include "tools/driver/std_text.h"
+#include <algorithm>
 
 namespace fil {
 
@@ -45,6 +46,7 @@ std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vect
   std::vector<const ast::File *> all;
   for (const ast::File &f : p->files) all.push_back(&f);
   p->program = sema::Program::check(all, p->diags, options);
+  if (p->ok()) p->plans = sema::checkPlans(*p->program, p->diags);
   return p;
 }
 
@@ -80,6 +82,27 @@ const ast::Function *LoadedProgram::model(const std::string &named) const {
   }
   if (!found || !named.empty()) throw Error(Exit::Input, "E0106", named.empty() ? "the program has no model" : "there is no model `" + named + "`", names.empty() ? "declare one: `model NAME(x: [B,D]) { .. }`" : "models: " + names);
   return found;
+}
+
+sema::CheckedPlan LoadedProgram::plan(const std::string &named, const std::vector<std::string> &set, const std::string &modelName) {
+  sema::CheckedPlan chosen;
+  if (named.empty()) {
+    chosen = sema::defaultPlan(*program, model(modelName)->name.name, diags);
+  } else {
+    std::vector<std::string> names;
+    for (const sema::CheckedPlan &p : plans) names.push_back(p.name);
+    auto found = std::find(names.begin(), names.end(), named);
+    if (found == names.end()) {
+      auto near = didYouMean(named, names, 1);
+      throw Error(Exit::Input, "P0411", fmt::format("there is no plan `{}`", named),
+                  !near.empty()   ? fmt::format("did you mean `{}`?", near[0])
+                  : names.empty() ? fmt::format("the program has none; write `plan {} for MODEL {{ .. }}`", named)
+                                  : fmt::format("plans: {}", fmt::join(names, ", ")));
+    }
+    chosen = plans[size_t(found - names.begin())];
+  }
+  for (const std::string &s : set) sema::setKey(*program, chosen, s, diags);
+  return chosen;
 }
 
 } // namespace fil

@@ -2,7 +2,7 @@
 // From file names to a checked program: what every command begins with.
 #pragma once
 #include "lang/parse/parse.h"
-#include "lang/sema/check.h"
+#include "lang/sema/plan.h"
 #include "runtime/base/files.h"
 #include <deque>
 
@@ -15,6 +15,7 @@ public:
   Diagnostics diags{sources};
   std::deque<ast::File> files;
   std::unique_ptr<sema::Program> program; ///< null where a file does not parse
+  std::vector<sema::CheckedPlan> plans;   ///< of all files; empty where the program has mistakes
   bool ok() const { return program && diags.errors() == 0; }
 
   /// A plan that does not stand in the files, or stands there otherwise: the one that a checkpoint carries.
@@ -29,6 +30,9 @@ public:
   std::string folderOf(const std::string &plan) const;
   /// The only model; Error E0106 where there is none or several and `named` is empty.
   const ast::Function *model(const std::string &named = {}) const;
+  /// The plan that is named; with no name, every default for the model (the only one, if that is not named either). Then each of `set`
+  /// (`train.steps=50`). Error P0411 where there is no such plan; mistakes in `set` go to `diags`.
+  sema::CheckedPlan plan(const std::string &named, const std::vector<std::string> &set = {}, const std::string &model = {});
 
 private:
   uint32_t planFile = 0; ///< where the plan stood that a carried one took the place of

@@ -29,25 +29,6 @@ void checkDims(const LoadedProgram &p, const Checkpoint &c) {
   }
 }
 
-bool choosePlan(LoadedProgram &p, const std::string &named, const std::string &model, sema::CheckedPlan &plan) {
-  auto all = sema::checkPlans(*p.program, p.diags);
-  if (p.diags.errors()) return false;
-  if (named.empty()) {
-    plan = sema::defaultPlan(*p.program, p.model(model)->name.name, p.diags);
-    return p.diags.errors() == 0;
-  }
-  std::vector<std::string> names;
-  for (sema::CheckedPlan &c : all) {
-    if (c.name == named) return plan = std::move(c), true;
-    names.push_back(c.name);
-  }
-  auto near = didYouMean(named, names, 1);
-  std::string list;
-  for (const std::string &n : names) list += (list.empty() ? "`" : ", `") + n + "`";
-  throw Error(Exit::Input, "P0411", fmt::format("there is no plan `{}`", named), !near.empty() ? "did you mean `" + near[0] + "`?" : list.empty() ? "the program has no plan; write `plan " + named + " for MODEL { .. }`" : "plans: " + list);
-}
-
-
 } // namespace
 
 std::optional<Session> Session::open(const CommonOptions &o, const char *command, std::optional<Checkpoint> checkpoint, bool planFromFiles) {
@@ -70,9 +51,8 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
     for (size_t i = shown; i < s.program->diags.all().size(); ++i) fmt::print(stderr, "{}", s.program->diags.render(s.program->diags.all()[i]));
     return s.program->diags.errors() > 0;
   };
-  if (!choosePlan(*s.program, named, model, s.plan)) return failed(), std::nullopt;
-  for (const std::string &assignment : o.set)
-    if (!sema::setKey(*s.program->program, s.plan, assignment, s.program->diags)) return failed(), std::nullopt;
+  s.plan = s.program->plan(named, o.set, model);
+  if (failed()) return {};
   if (sema::refuse(s.plan, command, s.program->diags) || failed()) return failed(), std::nullopt;
   if (checkpoint) checkDims(*s.program, *checkpoint);
   s.checkpoint = std::move(checkpoint);

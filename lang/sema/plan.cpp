@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans of a program: `from` resolved, checked against the table and the model, typed; and `--set` over them.
+#include "lang/sema/plan.h"
+#include "lang/parse/parse.h"
+#include "lang/sema/plan_check.h"
+#include <algorithm>
+
+namespace fil::sema {
+
+using namespace ast;
+
+namespace {
+/// Losses of the program whose first parameter is what the model returns.
+std::vector<const Function *> lossesOf(ProgramImpl &program, const Function &model) {
+  std::vector<const Function *> all, fitting;
+  for (const Function *f : program.functions())
+    if (f->kind == Function::Loss) all.push_back(f);
+  for (const Function *f : all) {
+    Diagnostics trial(program.diags.sources);
+    Graph g;
+    g.training = true;
+    Elaborator e(program, trial, g);
+    bool ok = e.model(model, f, nullptr);
+    // A loss that wants static parameters fits as well: the plan gives them.
+    if (ok || std::any_of(trial.all().begin(), trial.all().end(), [](const Diagnostic &d) { return d.msg == Msg::E0317; })) fitting.push_back(f);
+  }
+  return fitting;
+}
+
+/// The loss that the plan calls, or the only one that fits.
+void chooseLoss(PlanContext &c, CheckedPlan &plan) {
+  const Setting *train = findSetting(c.tree.settings, "train");
+  const Setting *s = train && train->nested ? findSetting(*train->nested, "loss") : nullptr;
+  TrainSettings &t = plan.train;
+  if (s) {
+    const Item *value = nullptr;
+    for (const Phrase &p : s->phrases)
+      for (const Item &i : p.items)
+        if (i.kind == Item::Value && &i != &s->phrases[0].items[0] && !value) value = &i;
+    if (!value) return; // the table reports it
+    const Expr *e = value->value.from.get();
+    auto *call = std::get_if<Call>(&e->is);
+    auto *n = std::get_if<Name>(&(call ? *call->callee : *e).is);
+    for (const Function *f : c.losses)
+      if (n && f->name.name == n->name) t.loss = f, t.lossCall = call ? e : nullptr;
+    return;
+  }
+  if (c.losses.size() == 1) t.loss = c.losses[0];
+  if (!train || c.losses.size() == 1) return;
+  std::vector<std::string> names;
+  for (const Function *f : c.losses) names.push_back(f->name.name);
+  if (names.empty()) c.diags.report(Msg::P0418, keyOf(*train).span, plan.model);
+  else c.diags.report(Msg::P0419, keyOf(*train).span, plan.model, joinedNames(names), names[0]);
+}
+
+std::unique_ptr<Graph> elaborate(ProgramImpl &program, const CheckedPlan &plan, Diagnostics &diags) {
+  auto g = std::make_unique<Graph>();
+  g->training = true;
+  Elaborator e(program, diags, *g);
+  return e.model(*program.find(plan.model), plan.train.loss, plan.train.lossCall) ? std::move(g) : nullptr;
+}
+
+/// Checks a whole tree. Its model exists.
+CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree, Diagnostics &all) {
+  Diagnostics diags(all.sources);
+  struct Transfer { // a mistake that several plans inherit is reported once
+    Diagnostics &from, &to;
+    ~Transfer() {
+      for (const Diagnostic &d : from.all())
+        if (std::none_of(to.all().begin(), to.all().end(), [&](const Diagnostic &e) { return e.msg == d.msg && e.span == d.span && e.text == d.text; })) to.add(d);
+    }
+  } transfer{diags, all};
+  CheckedPlan plan;
+  plan.name = tree->name, plan.model = tree->model, plan.tree = tree;
+  PlanContext c{program, diags, *tree, lossesOf(program, *program.find(tree->model)), nullptr, {}, {}};
+  if (const Setting *mesh = findSetting(tree->settings, "mesh"))
+    for (const Phrase &p : mesh->phrases)
+      for (const Item &i : p.items)
+        if (i.kind == Item::Keyed && i.key.size() == 1 && i.key[0].name != "virtual") c.axes.push_back(i.key[0].name);
+  const size_t before = diags.errors();
+  chooseLoss(c, plan);
+  std::unique_ptr<Graph> graph;
+  if (diags.errors() == before) {
+    Diagnostics trial(diags.sources); // what it says about the model was said when the program was checked
+    graph = elaborate(program, plan, trial);
+    if (!graph && plan.train.lossCall)
+      for (const Diagnostic &d : trial.all())
+        if (row(d.msg).severity == Severity::Error) diags.add(d);
+  }
+  c.graph = graph.get();
+  if (graph) c.sites = sitesOf(*graph, program.variables, plan.model);
+  checkSettings(c, "", tree->settings, plan.refused);
+  if (diags.errors() == before) typeTrain(c, plan), typePrecision(c, plan), typeContracts(c, plan);
+  plan.text = print(*tree);
+  return plan;
+}
+
+/// The plan with all that it inherits; null, with a message, where `from` leads nowhere.
+std::shared_ptr<PlanTree> resolve(Program &program, const Plan &p, Diagnostics &diags, std::vector<const Plan *> &open) {
+  auto tree = std::make_shared<PlanTree>(PlanTree{p.name.name, p.model.name, p.name.span, p.model.span, {}});
+  const Function *model = program.find(p.model.name);
+  std::vector<std::string> names;
+  if (!model || model->kind != Function::Model) {
+    for (auto *f : program.functions())
+      if (f->kind == Function::Model) names.push_back(f->name.name);
+    Diagnostic &d = diags.report(Msg::E0106, p.model.span, p.model.name);
+    if (auto near = didYouMean(p.model.name, names); !near.empty()) d.help("did you mean `" + near[0] + "`?");
+    return nullptr;
+  }
+  if (p.from) {
+    const Plan *base = nullptr;
+    for (const Plan *q : program.plans()) {
+      if (q->name.name == p.from->name) base = q;
+      names.push_back(q->name.name);
+    }
+    if (!base) {
+      Diagnostic &d = diags.report(Msg::P0411, p.from->span, p.from->name);
+      if (auto near = didYouMean(p.from->name, names); !near.empty()) d.help("did you mean `" + near[0] + "`?");
+      return nullptr;
+    }
+    open.push_back(&p);
+    if (std::find(open.begin(), open.end(), base) != open.end()) {
+      diags.report(Msg::P0413, p.from->span, p.name.name);
+      return nullptr;
+    }
+    if (base->model.name != p.model.name) {
+      diags.report(Msg::P0414, p.from->span, p.name.name, p.model.name, base->name.name, base->model.name);
+      return nullptr;
+    }
+    Diagnostics quiet(diags.sources); // its own mistakes are reported where it is checked
+    auto inherited = resolve(program, *base, quiet, open);
+    if (!inherited) return nullptr;
+    tree->settings = std::move(inherited->settings);
+  }
+  // A key that stands twice would be lost in the merge.
+  merge(tree->settings, p.settings);
+  return tree;
+}
+
+/// Keys that stand twice in the plan's own text.
+void checkDoubled(const Settings &all, const std::string &clause, Diagnostics &diags) {
+  std::map<std::string, Span> seen;
+  for (const Setting &s : all.settings) {
+    const SettingKey k = keyOf(s);
+    if (!s.path) {
+      auto [at, fresh] = seen.emplace(identityOf(clause, s), s.span);
+      if (!fresh) diags.report(Msg::P0402, k.span, k.name).also(at->second, "first given here");
+    }
+    if (s.nested) checkDoubled(*s.nested, clause.empty() ? k.name : clause + "." + k.name, diags);
+  }
+}
+} // namespace
+
+std::vector<CheckedPlan> checkPlans(Program &program, Diagnostics &diags) {
+  std::vector<CheckedPlan> all;
+  for (const Plan *p : program.plans()) {
+    checkDoubled(p->settings, "", diags);
+    std::vector<const Plan *> open;
+    if (auto tree = resolve(program, *p, diags, open)) all.push_back(checkTree(static_cast<ProgramImpl &>(program), tree, diags));
+  }
+  return all;
+}
+
+CheckedPlan defaultPlan(Program &program, const std::string &model, Diagnostics &diags) {
+  const Function *f = program.find(model);
+  if (!f || f->kind != Function::Model) {
+    diags.report(Msg::E0106, {}, model);
+    return {};
+  }
+  return checkTree(static_cast<ProgramImpl &>(program), std::make_shared<PlanTree>(PlanTree{"default", model, {}, {}, {}}), diags);
+}
+
+bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &diags) {
+  bool any = false;
+  for (const Refused &r : plan.refused)
+    if (r.command == command || r.command == "compile") diags.report(r.code, r.span, r.clause, command), any = true;
+  return any;
+}
+
+bool setKey(Program &, CheckedPlan &, const std::string &, Diagnostics &) { return false; }
+} // namespace fil::sema

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// The clauses that act, typed: train, precision, contracts on data. Values have passed the table, so reading them cannot
+// fail; what is checked here is how settings fit together and to the model.
+#include "lang/sema/plan_check.h"
+#include <algorithm>
+#include <cmath>
+
+namespace fil::sema {
+
+using namespace ast;
+
+const Setting *findSetting(const Settings &all, const std::string &key) {
+  for (const Setting &s : all.settings)
+    if (!s.path && keyOf(s).name == key && keyOf(s).whole) return &s;
+  return nullptr;
+}
+const Item *optionOf(const Setting &s, const std::string &name) {
+  for (const Phrase &p : s.phrases)
+    for (const Item &i : p.items)
+      if (i.kind == Item::Keyed && i.key.size() == 1 && i.key[0].name == name) return &i;
+  return nullptr;
+}
+std::string joinedNames(const std::vector<std::string> &all) {
+  std::string t;
+  for (const std::string &n : all) t += (t.empty() ? "`" : ", `") + n + "`";
+  return t;
+}
+
+namespace {
+std::string textOf(const Expr &e) {
+  auto *n = std::get_if<Name>(&e.is);
+  return n ? n->name : "";
+}
+int64_t wholeOf(const Expr &e) { return int64_t(numberOf(e)); }
+
+/// Values behind the key, options left out.
+std::vector<const Expr *> valuesOf(const Setting &s) {
+  std::vector<const Expr *> all;
+  for (const Phrase &p : s.phrases)
+    for (const Item &i : p.items)
+      if (i.kind == Item::Value && &i != &s.phrases[0].items[0]) all.push_back(i.value.from.get());
+  return all;
+}
+std::vector<const Item *> optionsOf(const Setting &s) {
+  std::vector<const Item *> all;
+  for (const Phrase &p : s.phrases)
+    for (const Item &i : p.items)
+      if (i.kind == Item::Keyed) all.push_back(&i);
+  return all;
+}
+
+DataSource sourceOf(const std::string &input, const Expr &e, Span span) {
+  DataSource d;
+  d.input = input, d.span = span;
+  const Expr *r = &e;
+  if (auto *b = std::get_if<Binary>(&e.is)) {
+    d.scale = b->op == BinaryOp::Div ? 1 / numberOf(*b->right) : numberOf(*b->right);
+    r = b->left.get();
+  }
+  auto &c = std::get<Call>(r->is);
+  const std::string reader = textOf(*c.callee);
+  d.kind = reader == "text" ? DataSource::Text : reader == "idx" ? DataSource::Idx : DataSource::Npy;
+  for (const Argument &a : c.args) d.files.push_back(std::get<String>(std::get<ExprPtr>(a.is)->is).value);
+  return d;
+}
+/// Readers of `data` or `validate`, named and unnamed.
+std::vector<DataSource> sourcesOf(const Setting &s) {
+  std::vector<DataSource> all;
+  for (const Expr *e : valuesOf(s))
+    if (!std::holds_alternative<Name>(e->is)) all.push_back(sourceOf("", *e, e->span));
+  for (const Item *i : optionsOf(s))
+    if (i->key[0].name != "every") all.push_back(sourceOf(i->key[0].name, *i->value.from, i->span));
+  return all;
+}
+
+/// One text, or one array for every input.
+void checkSources(PlanContext &c, const std::vector<DataSource> &all, Span at, const std::string &model) {
+  std::vector<std::string> inputs, fed;
+  for (const Node *in : c.graph->inputs) inputs.push_back(in->name);
+  const bool text = all[0].kind == DataSource::Text;
+  for (const DataSource &d : all) {
+    if (d.kind == DataSource::Text && all.size() > 1) {
+      c.diags.report(Msg::P0417, d.span, "a text stands alone: it gives `tok`, `pos` and `t`");
+      return;
+    }
+    if (d.kind == DataSource::Text && !d.input.empty()) {
+      c.diags.report(Msg::P0417, d.span, "a text feeds no single input: it gives `tok`, `pos` and `t`").help("write `text(..)` without a name");
+      return;
+    }
+    if (d.kind != DataSource::Text && d.input.empty()) {
+      c.diags.report(Msg::P0417, d.span, "which input does this array feed?").help("name it: `" + inputs[0] + "=..`");
+      return;
+    }
+    fed.push_back(d.input);
+  }
+  if (text) fed = {"tok", "pos", "t"};
+  for (const std::string &i : inputs)
+    if (std::find(fed.begin(), fed.end(), i) == fed.end()) c.diags.report(Msg::P0416, at, i, model);
+}
+
+void typeOptimizer(const Setting &s, OptimizerSettings &o) {
+  const Expr &e = *valuesOf(s)[0];
+  auto *call = std::get_if<Call>(&e.is);
+  o.name = textOf(call ? *call->callee : e);
+  o.statics = o.name == "adamw" ? std::map<std::string, double>{{"b1", 0.9}, {"b2", 0.999}, {"eps", 1e-8}, {"wd", 0}} : std::map<std::string, double>{{"momentum", 0}, {"wd", 0}};
+  if (!call) return;
+  for (const Argument &a : call->args) {
+    auto &n = std::get<Argument::Named>(a.is);
+    if (n.name.name == "lr") o.lr = numberOf(*n.value);
+    else if (n.name.name == "clip") o.clip = numberOf(*n.value);
+    else if (n.name.name == "warmup") o.warmup = wholeOf(*n.value);
+    else if (n.name.name == "decay") o.cosine = textOf(*n.value) == "cosine";
+    else o.statics[n.name.name] = numberOf(*n.value);
+  }
+}
+} // namespace
+
+void typeTrain(PlanContext &c, CheckedPlan &plan) {
+  TrainSettings &t = plan.train;
+  const Setting *clause = findSetting(c.tree.settings, "train");
+  plan.hasTrain = clause != nullptr;
+  if (!clause || !clause->nested) return;
+  const Settings &all = *clause->nested;
+  if (auto *s = findSetting(all, "window"))
+    for (const Item *i : optionsOf(*s)) t.window[i->key[0].name] = wholeOf(*i->value.from);
+  if (auto *s = findSetting(all, "split"); s && std::isfinite(numberOf(*valuesOf(*s)[0]))) t.split = numberOf(*valuesOf(*s)[0]);
+  if (auto *s = findSetting(all, "batch")) {
+    if (auto o = optionsOf(*s); !o.empty()) t.batchDim = o[0]->key[0].name, t.batch = wholeOf(*o[0]->value.from);
+    else t.batch = wholeOf(*valuesOf(*s)[0]);
+  }
+  const Setting *steps = findSetting(all, "steps"), *epochs = findSetting(all, "epochs");
+  if (steps) t.steps = wholeOf(*valuesOf(*steps)[0]);
+  if (epochs) t.epochs = wholeOf(*valuesOf(*epochs)[0]);
+  if (steps && epochs) c.diags.report(Msg::P0415, epochs->span).also(steps->span, "");
+  if (auto *s = findSetting(all, "optim")) typeOptimizer(*s, t.optimizer);
+  if (auto *s = findSetting(all, "seed")) t.seed = uint64_t(wholeOf(*valuesOf(*s)[0]));
+  if (auto *s = findSetting(all, "checkpoint")) t.checkpointEvery = wholeOf(*optionOf(*s, "every")->value.from);
+  if (auto *s = findSetting(all, "data")) {
+    t.data = sourcesOf(*s);
+    if (t.data.empty()) c.diags.report(Msg::P0406, s->span, "data", "a reader, such as `text(\"a.txt\")`, or arrays by name");
+    else if (c.graph) checkSources(c, t.data, s->span, plan.model);
+  }
+  if (auto *s = findSetting(all, "validate")) {
+    t.validates = true;
+    if (auto *o = optionOf(*s, "every")) t.validateEvery = wholeOf(*o->value.from);
+    for (const Expr *e : valuesOf(*s))
+      if (auto *n = std::get_if<Name>(&e->is)) t.metrics.push_back({n->name, e->span});
+    t.validation = sourcesOf(*s);
+    if (!t.validation.empty() && c.graph) checkSources(c, t.validation, s->span, plan.model);
+    if (!t.data.empty() && !t.validation.empty() && (t.data[0].kind == DataSource::Text) != (t.validation[0].kind == DataSource::Text))
+      c.diags.report(Msg::P0417, s->span, "training and validation data are of different kinds: one is a text, the other arrays");
+  }
+  const bool text = !t.data.empty() && t.data[0].kind == DataSource::Text;
+  bool staged = false; // a stage binds the window of its own
+  for (const Setting &s : all.settings) staged |= keyOf(s).name == "stage";
+  if (text && t.window.empty() && !staged) c.diags.report(Msg::P0417, findSetting(all, "data")->span, "a text is cut into windows, and no `window` is given").help("for example `window T=128`");
+  if (!t.data.empty() && !text && !t.window.empty()) c.diags.report(Msg::P0421, findSetting(all, "window")->span, t.window.begin()->first, plan.name);
+}
+
+void typePrecision(PlanContext &c, CheckedPlan &plan) {
+  const Setting *clause = findSetting(c.tree.settings, "precision");
+  const Setting *s = clause && clause->nested ? findSetting(*clause->nested, "default") : nullptr;
+  if (!s) return;
+  const std::string format = textOf(*valuesOf(*s)[0]);
+  if (format == "f32" || format == "f64") plan.precision = format;
+}
+
+static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPlan &plan) {
+  auto &b = std::get<Binary>(e.is);
+  if (b.op == BinaryOp::And) {
+    contractsOf(*b.left, on, at, plan), contractsOf(*b.right, on, at, plan);
+    return;
+  }
+  static const std::map<BinaryOp, const char *> texts{{BinaryOp::Lt, "<"}, {BinaryOp::Le, "<="}, {BinaryOp::Gt, ">"}, {BinaryOp::Ge, ">="}};
+  plan.contracts.push_back({textOf(*b.left), texts.at(b.op), numberOf(*b.right), on, at});
+}
+void typeContracts(PlanContext &c, CheckedPlan &plan) {
+  const Setting *clause = findSetting(c.tree.settings, "require");
+  if (!clause || !clause->nested) return;
+  for (const Setting &s : clause->nested->settings) {
+    const bool refused = std::any_of(plan.refused.begin(), plan.refused.end(), [&](const Refused &r) { return r.span == s.span; });
+    if (refused || s.phrases[0].items[0].kind != Item::Value || !std::holds_alternative<Binary>(s.phrases[0].items[0].value.from->is)) continue;
+    const auto words = valuesOf(s);
+    const std::string on = words.empty() ? "" : textOf(*words.back());
+    if (!on.empty() && !plan.train.validates) c.diags.report(Msg::P0423, s.span);
+    contractsOf(*s.phrases[0].items[0].value.from, on, s.span, plan);
+  }
+}
+} // namespace fil::sema
