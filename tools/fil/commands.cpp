@@ -99,7 +99,8 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
     for (const CLI::App *c : app.get_subcommands({}))
       if (c->get_name() == o.topic) topic = c;
     if (!topic && !o.topic.empty()) return help(o.topic);
-    fmt::print("{}", topic ? topic->help("fil " + o.topic) : app.help());
+    if (topic) fmt::print("{}", topic->help("fil"));
+    else fmt::print("{}", app.get_formatter()->make_help(&app, "fil", CLI::AppFormatMode::Normal)); // app.help() would be that of `help`
     return Exit::Ok;
   });
   sub->add_option("TOPIC", o.topic, "a command or a code");

@@ -52,9 +52,11 @@ public:
       if (text && isa<ir::Costed>(op) && (text.getValue() == site || text.getValue().starts_with(site + "."))) ops.insert(op);
     });
     ir::Cost total;
-    for (Operation *op : ops) line(op, used, total);
+    entry.walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (ops.count(op)) line(op, used, total);
+    });
     fmt::print("  sum of `{}`: {} FLOPs, {} bytes\n", entry.getEntry().str(), total.flops.str(), (Size(bytes) * (total.read + total.written)).str());
-    for (const std::string &d : used) fmt::print("  size {} = {}: {}\n", d, dims.value(d).str(), kind(d));
+    for (const std::string &d : used) fmt::print("  size {}{}: {}\n", d, kind(d) == "static" ? " = " + dims.value(d).str() : "", kind(d));
     bool any = false;
     for (const LaunchNote &l : launches)
       if (l.site == site || l.site.starts_with(site + ".")) any = true, fmt::print("  kernel {}: {}\n", l.kernel, l.what);
@@ -112,6 +114,7 @@ private:
     Size turns(1);
     for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) turns = turns * Size(int64_t(l.getHi()) - int64_t(l.getLo()));
     ir::Cost c = turns * cast<ir::Costed>(op).cost(dims);
+    if (c.flops == Size() && c.read == Size() && c.written == Size()) return; // constants and views are no work
     total = total + c;
     std::string types;
     for (Value v : op->getOperands()) types += (types.empty() ? "" : " ") + typeText(v.getType());
