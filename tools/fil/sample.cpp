@@ -22,7 +22,8 @@ Exit sample(const CommonOptions &o, const SampleArguments &a) {
     if (std::fflush(stdout) != 0) throw Error(Exit::Input, "E0502", "the output cannot be written");
   };
   if (a.prompt != "\n") write(a.prompt);
-  generate(decoder, prompt, a.tokens, 256, {a.temperature, a.topK, a.seed}, [&](int32_t token) {
+  auto window = session->plan.train.window.find(decoder.timeDim());
+  generate(decoder, prompt, {a.tokens, 256, window == session->plan.train.window.end() ? 0 : window->second}, {a.temperature, a.topK, a.seed}, [&](int32_t token) {
     const char byte = char(token);
     write({&byte, 1});
   });
