@@ -51,10 +51,10 @@ Decoder::Decoder(Executable &p) : program(p), prefill_(p.find("prefill")), decod
   classAxis = timeAxis = out.dims.size();
   for (size_t k = 0; k < out.dims.size(); ++k) {
     const bool shared = out.dims[k] == tokens->dims[0] || out.dims[k] == tokens->dims[1];
-    if (out.dims[k] == tokens->dims[1] || (shared && tokens->dims[0] == "T")) timeAxis = k;
+    if (out.dims[k] == tokens->dims[1]) timeAxis = k;
     if (!shared && out.sizes[k] == *tokens->indexBound) classAxis = k;
   }
-  for (const Port &in : decode_->inputs) // `pos: int[T]` tells which of the two dims is time
+  for (const Port &in : decode_->inputs) // the second dim is time, unless `pos: int[T]` says otherwise
     if (in.name == "pos" && in.dims.size() == 1)
       for (size_t k = 0; k < out.dims.size(); ++k)
         if (out.dims[k] == in.dims[0]) timeAxis = k;

@@ -26,7 +26,7 @@ namespace {
 
 /// An option that may be repeated; spreadLists has made one of each value.
 CLI::Option *addList(CLI::App *sub, const char *name, std::vector<std::string> &to, const char *what) {
-  return sub->add_option(name, to, what)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  return sub->add_option(name, to, what)->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 void addFiles(CLI::App *sub, CommonOptions &o) {
   sub->add_option("FILE", o.files, "the program: .fil files in any order")->required();
