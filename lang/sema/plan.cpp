@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans of a program: `from` resolved, checked against the table and the model, typed; and `--set` over them.
 #include "lang/sema/plan.h"
-#include "lang/parse/parse.h"
 #include "lang/sema/plan_check.h"
 #include <algorithm>
 
@@ -60,7 +59,8 @@ std::unique_ptr<Graph> elaborate(ProgramImpl &program, const CheckedPlan &plan, 
   return e.model(*program.find(plan.model), plan.train.loss, plan.train.lossCall) ? std::move(g) : nullptr;
 }
 
-/// Checks a whole tree. Its model exists.
+} // namespace
+
 CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree, Diagnostics &all) {
   Diagnostics diags(all.sources);
   struct Transfer { // a mistake that several plans inherit is reported once
@@ -95,6 +95,7 @@ CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree
   return plan;
 }
 
+namespace {
 /// The plan with all that it inherits; null, with a message, where `from` leads nowhere.
 std::shared_ptr<PlanTree> resolve(Program &program, const Plan &p, Diagnostics &diags, std::vector<const Plan *> &open) {
   auto tree = std::make_shared<PlanTree>(PlanTree{p.name.name, p.model.name, p.name.span, p.model.span, {}});
@@ -132,19 +133,19 @@ std::shared_ptr<PlanTree> resolve(Program &program, const Plan &p, Diagnostics &
     if (!inherited) return nullptr;
     tree->settings = std::move(inherited->settings);
   }
-  // A key that stands twice would be lost in the merge.
   merge(tree->settings, p.settings);
   return tree;
 }
 
-/// Keys that stand twice in the plan's own text.
+/// Keys that stand twice in the plan's own text: a merge keeps only one of them.
 void checkDoubled(const Settings &all, const std::string &clause, Diagnostics &diags) {
-  std::map<std::string, Span> seen;
+  std::map<std::string, SettingKey> seen;
   for (const Setting &s : all.settings) {
     const SettingKey k = keyOf(s);
     if (!s.path) {
-      auto [at, fresh] = seen.emplace(identityOf(clause, s), s.span);
-      if (!fresh) diags.report(Msg::P0402, k.span, k.name).also(at->second, "first given here");
+      auto [at, fresh] = seen.emplace(identityOf(clause, s), k);
+      if (!fresh && at->second.name == k.name) diags.report(Msg::P0402, k.span, k.name).also(at->second.span, "first given here");
+      else if (!fresh) diags.report(Msg::P0415, k.span, at->second.name, k.name).also(at->second.span, "");
     }
     if (s.nested) checkDoubled(*s.nested, clause.empty() ? k.name : clause + "." + k.name, diags);
   }
@@ -176,6 +177,4 @@ bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &di
     if (r.command == command || r.command == "compile") diags.report(r.code, r.span, r.clause, command), any = true;
   return any;
 }
-
-bool setKey(Program &, CheckedPlan &, const std::string &, Diagnostics &) { return false; }
 } // namespace fil::sema

@@ -399,17 +399,6 @@ void checkSetting(PlanContext &c, const std::string &clause, const Setting &s, s
 }
 
 void checkSettings(PlanContext &c, const std::string &clause, const Settings &all, std::vector<Refused> &refused) {
-  std::map<std::string, Span> seen;
-  for (const Setting &s : all.settings) {
-    const std::string id = identityOf(clause, s);
-    auto [at, fresh] = seen.emplace(id, s.span);
-    if (!fresh && !s.path) {
-      const SettingKey k = keyOf(s);
-      Diagnostic &d = c.diags.report(Msg::P0402, k.span, k.name);
-      d.also(at->second, "first given here");
-      continue;
-    }
-    checkSetting(c, clause, s, refused);
-  }
+  for (const Setting &s : all.settings) checkSetting(c, clause, s, refused);
 }
 } // namespace fil::sema
