@@ -141,6 +141,15 @@ TEST(Plans, ALossIsCalledWithItsStatics) {
   EXPECT_TRUE(p->program->elaborateModel("Small", p->plans[0].train.loss, p->plans[0].train.lossCall, true));
 }
 
+TEST(Plans, LeaveNoTraceInTheModel) {
+  auto typedStage = [](const std::string &plans) {
+    auto p = loadPlan(plans);
+    EXPECT_TRUE(p->ok()) << p->diags.render();
+    return sema::print(*p->program->elaborateModel("Small", p->program->find("nll"), nullptr, true));
+  };
+  EXPECT_EQ(typedStage(""), typedStage("plan a for Small { train { } }\nplan b for Small { precision { MLA: bf16 } }"));
+}
+
 // ---- inheritance ----
 
 std::string inherited(const std::string &base, const std::string &derived) {
