@@ -108,7 +108,7 @@ class Table:
         met = ratio <= bound and edge <= 1.05 * bound if upper else ratio >= bound and edge >= 0.95 * bound
         met = met and "WRONG" not in detail
         self.rows.append({"name": name, "peer": peer, "ratio": round(ratio, 3), "p10": round(edge, 3), "bound": bound, "met": met, "isa": isa})
-        if wall and others > 5:  # says more of how each side bears a load than of its speed
+        if wall and others > 5:
             self.disturbed += 1
             self.rows[-1]["disturbed"] = True
             detail += "; disturbed"
@@ -211,7 +211,7 @@ def main():
     with open(path, "w") as f:
         f.write("[\n" + ",\n".join("  " + json.dumps(row) for row in table.rows) + "\n]\n")
     if table.disturbed:
-        print(f"{table.disturbed} rows in wall time while others took more than 5 % of the machine: these are no results, run again on a quiet one")
+        print(f"{table.disturbed} rows in wall time while others took more than 5 % of the machine: they say how each side bears a load; run again on a quiet one")
     missed = sum(not row["met"] for row in table.rows)
     print(f"{len(table.rows) - missed} of {len(table.rows)} met; {os.path.relpath(path, ROOT)} written")
     return 0
