@@ -126,6 +126,13 @@ class Train(CommandTest):
         _, err = self.fil("train", "c.fil", "--plan", "wild", "--out", "o", exit=3, code="E0704")
         self.assertRegex(err, r"step \d+ is (-?nan|-?inf)")
 
+    def test_a_warning_is_shown_once(self):
+        self.write("w.fil", "dims B, In = 4, Out = 6\nmodel M(x: [B,In]) -> [B] {\n  param w: In -> Out\n  select o* = topk(sum(abs(w), over In), 3, over Out)\n"
+                   "  return sum(x @ w[o*], over o*)\n}\nloss l(y: [B], t: [B]) = mean((y - t)^2, over B)\n"
+                   "plan p for M { train { data x=npy(\"x.npy\"), t=npy(\"t.npy\"); batch 4; steps 2 } }\n")
+        _, err = self.fil("train", "w.fil", "--plan", "p", "--out", "o")
+        self.assertEqual(err.count("W0311"), 1, err)
+
     def test_wrong_input_is_exit_1(self):
         self.fil("train", "absent.fil", "--plan", "p", "--out", "o", exit=1, code="E0501")
         self.fil("train", "c.fil", "--plan", "q", "--out", "o", exit=1, code="P0411")

@@ -147,7 +147,7 @@ Exit explain(const CommonOptions &o, const std::string &site) {
   if (!pattern) return Exit::Input;
   auto &t = session->plan.train;
   auto graph = p.program->elaborateModel(session->plan.model, t.loss, t.lossCall, t.loss != nullptr);
-  if (!graph) return fmt::print(stderr, "{}", p.diags.render()), Exit::Input;
+  if (!graph) return report(p);
   auto sites = sema::sitesOf(*graph, p.program->variables, session->plan.model);
   auto found = sema::matching(*pattern, sites);
   if (found.empty()) {
@@ -157,7 +157,7 @@ Exit explain(const CommonOptions &o, const std::string &site) {
   }
   Compiler compiler(p, session->plan, session->compileOptions(o));
   auto module = compiler.module(Stage::train_);
-  if (!module) return fmt::print(stderr, "{}", p.diags.render()), Exit::Input;
+  if (!module) return report(p);
   std::vector<LaunchNote> launches;
   std::string whyNone = "the reference walks the operations one by one";
   if (o.backend == "cpu") {

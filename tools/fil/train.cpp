@@ -93,6 +93,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   int64_t parameters = 0;
   for (const VariableInfo &v : program->variables())
     if (v.kind == VariableInfo::Param) parameters += *elementCount(v.shape);
+  progress.note(fmt::format("{}: {} parameters, plan {}, steps {} to {}", session->plan.model, parameters, session->plan.name, options.info.step, end));
   logInfo("plan {}, model {}, back end {}, seed {}: {} parameters, steps {} to {} of {}", session->plan.name, session->plan.model, o.backend, options.info.seed, parameters, options.info.step, end, options.schedule.steps);
 
   catchSignals();
