@@ -120,13 +120,8 @@ Node *Elaborator::both(Node *a, Node *b, Span s) {
 std::string Elaborator::show(const Value &v) {
   switch (v.kind) {
   case Value::Tensor: {
-    if (!v.map) return v.type.str();
-    auto side = [](const std::vector<const Dim *> &d) {
-      std::string s;
-      for (const Dim *x : d) s += (s.empty() ? "" : ",") + (x->kind == Dim::Subset ? x->base : x->name.substr(0, x->name.find('\'')));
-      return d.size() == 1 ? s : "(" + s + ")";
-    };
-    return side(v.left) + " -> " + side(v.right);
+    if (!v.map) return v.type.shown();
+    return sideText(v.left) + " -> " + sideText(v.right);
   }
   case Value::Number: return v.number.name();
   case Value::Truth: return v.truth ? "true" : "false";
