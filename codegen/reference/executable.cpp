@@ -62,6 +62,7 @@ public:
     for (auto v : module->getOps<VariableOp>()) variable(v);
   }
 
+  using Executable::run;
   std::vector<Array> run(const Entry &e, const std::vector<Array> &inputs) override {
     FuncOp f = functions.at(e.name);
     Binding bound = bindInputs(e, inputs, bounds);

@@ -64,7 +64,8 @@ public:
   bool match(const ValueShape &s) {
     return step(s, 0, [&](size_t at) {
       if (at == values.size()) return true;
-      fail(2 * at, spanAt(at), {}, [&](Failure &f) { f.tooMany = true, f.found = textAt(at); });
+      const size_t what = at + 1 < values.size() && !values[at]; // the comma is not the mistake
+      fail(2 * at, spanAt(at + what), {}, [&](Failure &f) { f.tooMany = true, f.found = textAt(at + what); });
       return false;
     });
   }
@@ -81,6 +82,10 @@ public:
     }
     if (s.kind == ValueShape::Call) return call(s, v, place, inside, at, text);
     Verdict verdict = fits(context, s.text, v);
+    if (!verdict.ok && place == failure.place && failure.span == at) { // a wrong unit says more than another kind
+      if (failure.wrongUnit && !verdict.wrongUnit) return false;
+      if (verdict.wrongUnit && !failure.wrongUnit) failure.expected.clear(), failure.near.clear();
+    }
     if (!verdict.ok)
       fail(place, at, {whatIs(s.text)}, [&](Failure &f) { f.found = text, f.inside = inside, f.wrongUnit |= verdict.wrongUnit, addNew(f.near, verdict.near); });
     return verdict.ok;
@@ -191,9 +196,10 @@ std::string orList(const std::vector<std::string> &all) {
   for (size_t i = 0; i < all.size(); ++i) t += (i == 0 ? "" : i + 1 == all.size() ? " or " : ", ") + all[i];
   return t;
 }
-void suggest(Diagnostic &d, const std::vector<std::string> &near) {
-  std::vector<std::string> quoted;
-  for (size_t i = 0; i < near.size() && i < 2; ++i) quoted.push_back("`" + near[i] + "`");
+void suggest(Diagnostic &d, const std::string &found, const std::vector<std::string> &near) {
+  std::vector<std::string> best = didYouMean(found, near), quoted;
+  if (best.empty()) best = near; // it was a part of what was found
+  for (size_t i = 0; i < best.size() && i < 2; ++i) quoted.push_back("`" + best[i] + "`");
   if (!quoted.empty()) d.help("did you mean " + orList(quoted) + "?");
 }
 void suggestExample(Diagnostic &d, const ClauseRow &row) { d.help(fmt::format("for example `{}`", row.example)); }
@@ -254,7 +260,7 @@ void tryOptions(const PlanContext &c, Trial &t, const std::string &key, Span key
       const ClauseRow &row = *t.row;
       t.optionError = [=, &row](Diagnostics &d) {
         Diagnostic &x = d.report(Msg::P0407, at, key, name);
-        suggest(x, near);
+        suggest(x, name, near);
         if (!open.empty()) x.note("what stands before `=` here is " + open);
         if (near.empty()) suggestExample(x, row);
       };
@@ -267,7 +273,7 @@ void tryOptions(const PlanContext &c, Trial &t, const std::string &key, Span key
       Failure f = one.failure;
       t.optionError = [=](Diagnostics &d) {
         Diagnostic &x = d.report(f.wrongUnit ? Msg::P0405 : Msg::P0404, f.span, name + "=", orList(f.expected), f.found);
-        suggest(x, f.near);
+        suggest(x, f.found, f.near);
       };
       return;
     }
@@ -280,14 +286,29 @@ void tryOptions(const PlanContext &c, Trial &t, const std::string &key, Span key
       return;
     }
 }
+/// Names of options, of the row and of the calls in it.
+void optionNames(const ValueShape &s, std::vector<std::string> &all) {
+  for (const ValueShape::Option &o : s.options) addNew(all, {o.name});
+  for (const ValueShape &p : s.parts) optionNames(p, all);
+}
 void report(Diagnostics &diags, const Failure &f, const std::string &key, const ClauseRow &row) {
   const std::string whose = f.inside.empty() ? key : f.inside;
   Diagnostic &d = f.missing     ? diags.report(Msg::P0406, f.span, whose, orList(f.expected))
                   : f.wrongUnit ? diags.report(Msg::P0405, f.span, whose, orList(f.expected), f.found)
                   : f.expected.empty() ? diags.report(Msg::P0408, f.span, whose, f.found)
                                        : diags.report(Msg::P0404, f.span, whose, orList(f.expected), f.found);
-  suggest(d, f.near);
-  if (f.near.empty() && !f.wrongUnit) suggestExample(d, row);
+  suggest(d, f.found, f.near);
+  std::vector<std::string> options;
+  optionNames(parseShape(row.shape), options);
+  for (const ValueShape::Option &o : parseOptions(row.options)) options.push_back(o.name);
+  if (std::find(options.begin(), options.end(), f.found) != options.end()) d.help(fmt::format("write `{}=..`", f.found));
+  else if (f.near.empty() && !f.wrongUnit) suggestExample(d, row);
+}
+/// A key of another clause, as it would be written: `train { steps .. }`.
+std::string elsewhere(const std::string &key, const std::string &clause) {
+  for (const ClauseRow &r : clauseTable())
+    if (key == r.key && clause != r.clause) return *r.clause ? fmt::format("{} {{ {} .. }}", r.clause, key) : key;
+  return "";
 }
 
 const char *nameOf(About about) {
@@ -326,7 +347,7 @@ void checkSites(PlanContext &c, const SitePath &pattern, const ClauseRow &row) {
   auto named = matching(pattern, c.sites);
   if (either && named.empty()) one(pattern, pattern.span);
   else if (concerned(named, c.sites, row.about).empty())
-    c.diags.report(Msg::P0409, pattern.span, print(pattern), nameOf(row.about), std::string(row.shape).substr(0, std::string(row.shape).find(' ')));
+    c.diags.report(Msg::P0409, pattern.span, print(pattern), nameOf(row.about), *row.shape ? std::string(row.shape).substr(0, std::string(row.shape).find(' ')) : row.clause);
 }
 } // namespace
 
@@ -380,22 +401,39 @@ void checkSetting(PlanContext &c, const std::string &clause, const Setting &s, s
   Trial *best = nullptr;
   for (Trial &t : trials)
     if (!t.shape && (!best || t.matcher.failure.place > best->matcher.failure.place)) best = &t;
-  if (!named && !s.path && (!best || (best->matcher.failure.place == 0 && std::isupper((unsigned char)best->row->key[0])))) {
+  const bool known = std::any_of(rows.begin(), rows.end(), [&](const ClauseRow *r) { // a name of the kind that may be a key
+    return std::isupper((unsigned char)r->key[0]) && !key.name.empty() && fits(c, r->key, nameAsValue({{key.name, key.span}})).ok;
+  });
+  if (!named && !known && !s.path && (!best || best->matcher.failure.place == 0)) {
+    if (!key.whole && !key.name.empty() && !rowsOf(clause, key.name).empty()) {
+      c.diags.report(Msg::P0426, s.phrases[0].items[0].span, printItem(s.phrases[0].items[0]), key.name);
+      return;
+    }
+    const Item &first = s.phrases[0].items[0];
+    if (first.kind == Item::Keyed && first.key.size() == 1 && !rowsOf(clause, first.key[0].name).empty()) {
+      c.diags.report(Msg::P0427, first.span, first.key[0].name, printItem(first).substr(first.key[0].name.size() + 1));
+      return;
+    }
     std::vector<std::string> near = key.name.empty() ? std::vector<std::string>{} : didYouMean(key.name, keysOf(clause));
     if (best) addNew(near, best->matcher.failure.near);
     Diagnostic &d = c.diags.report(Msg::P0401, key.span, key.name.empty() ? std::string(c.diags.sources.text(key.span)) : key.name, where);
-    suggest(d, near);
-    if (near.empty() && !keysOf(clause).empty()) d.note("keys of " + where + ": " + fmt::format("{}", fmt::join(keysOf(clause), " ")));
-    if (best && near.empty()) d.note("or " + orList(best->matcher.failure.expected));
+    suggest(d, key.name, near);
+    const std::string other = near.empty() ? elsewhere(key.name, clause) : "";
+    if (!other.empty()) d.help("did you mean `" + other + "`?");
+    else if (near.empty() && !keysOf(clause).empty()) d.note("keys of " + where + ": " + fmt::format("{}", fmt::join(keysOf(clause), " ")));
+    if (best && near.empty() && other.empty()) d.note("or " + orList(best->matcher.failure.expected));
     return;
   }
   Failure f = best->matcher.failure;
   for (Trial &t : trials)
     if (!t.shape && t.matcher.failure.place == f.place && t.matcher.failure.span == f.span) {
-      addNew(f.expected, t.matcher.failure.expected), addNew(f.near, t.matcher.failure.near);
-      f.wrongUnit |= t.matcher.failure.wrongUnit, f.missing |= t.matcher.failure.missing;
+      const Failure &g = t.matcher.failure;
+      if (g.wrongUnit && !f.wrongUnit) f = g;
+      if (g.wrongUnit != f.wrongUnit) continue;
+      addNew(f.expected, g.expected), addNew(f.near, g.near);
+      f.missing |= g.missing;
     }
-  report(c.diags, f, label, *best->row);
+  report(c.diags, f, label, known && !named ? *trials[0].row : *best->row);
 }
 
 void checkSettings(PlanContext &c, const std::string &clause, const Settings &all, std::vector<Refused> &refused) {

@@ -28,7 +28,7 @@ int32_t chooseToken(const std::vector<double> &logits, const Choice &c, int64_t 
   std::vector<int32_t> order;
   for (size_t i = 0; i < logits.size(); ++i)
     if (logits[i] == logits[i]) order.push_back(int32_t(i));
-  if (order.empty()) throw Error(Exit::Numeric, "E0704", fmt::format("all values of token {} are not a number", place), "the weights are damaged: take an older checkpoint");
+  if (order.empty()) throw Error(Exit::Numeric, "E0706", fmt::format("all values of token {} are not a number", place), "the weights are damaged: take an older checkpoint");
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
   if (c.temperature <= 0) return order[0];
   if (c.topK > 0 && size_t(c.topK) < order.size()) order.resize(size_t(c.topK));

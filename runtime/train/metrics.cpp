@@ -6,7 +6,7 @@ namespace fil {
 namespace {
 
 [[noreturn]] void misfit(const std::string &metric, const std::string &why) {
-  throw Error(Exit::Input, "E0518", fmt::format("`{}` cannot be measured: {}", metric, why),
+  throw Error(Exit::Input, "E0521", fmt::format("`{}` cannot be measured: {}", metric, why),
               "`accuracy` compares the output with a label `index<V>` over V or a bool label; `recall` and `fpr` take a bool label");
 }
 

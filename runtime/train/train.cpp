@@ -90,7 +90,7 @@ private:
     r.step = ++done, result.step = done;
     r.loss = out[lossAt].at(0), r.gradNorm = out[normAt].at(0);
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradNorm))
-      throw Error(Exit::Numeric, "E0704", fmt::format("the {} of step {} is {}", std::isfinite(r.loss) ? "gradient" : "loss", done, std::isfinite(r.loss) ? r.gradNorm : r.loss),
+      throw Error(Exit::Numeric, "E0706", fmt::format("the {} of step {} is {}", std::isfinite(r.loss) ? "gradient" : "loss", done, std::isfinite(r.loss) ? r.gradNorm : r.loss),
                   "lower `lr`, add `warmup`, or bound the gradient by `clip`; the last checkpoint is from before this step");
     const int64_t tokens = data.tokensPerSample();
     r.tokens = tokens > 0;
@@ -103,7 +103,7 @@ private:
     if (names.empty()) return MetricCounts({}, {}, {});
     const Entry *run = program.find("run");
     const Port *label = run ? labelOf(eval, *run) : nullptr;
-    if (!label) throw Error(Exit::Input, "E0518", fmt::format("`{}` cannot be measured: the loss has not just one label", names[0]), "a label is an input of the loss alone, an `index<V>` or a bool");
+    if (!label) throw Error(Exit::Input, "E0521", fmt::format("`{}` cannot be measured: the loss has not just one label", names[0]), "a label is an input of the loss alone, an `index<V>` or a bool");
     return MetricCounts(names, eval.outputs[outputOf(eval, "y")], *label);
   }
 

@@ -156,7 +156,7 @@ TEST(Train, ALossThatIsNoNumberStopsAndNamesTheStep) {
     r.start();
     FAIL() << "f32 overflows at this rate";
   } catch (const Error &e) {
-    EXPECT_EQ(e.code(), "E0704");
+    EXPECT_EQ(e.code(), "E0706");
     EXPECT_EQ(e.exit(), Exit::Numeric);
     auto done = readCheckpoint(r.files, "out/last.safetensors").info.step;
     EXPECT_NE(e.message().find(fmt::format("step {} ", done + 1)), std::string::npos) << e.message();
@@ -191,7 +191,7 @@ TEST(Train, MetricsThatDoNotFitAreRefusedBeforeTheFirstStep) {
   TrainingRun r(classText, someClasses(23), "f64");
   r.options.schedule.steps = 2;
   r.options.validates = true, r.options.metrics = {"recall"};
-  EXPECT_EQ(codeOf([&] { r.start(); }), "E0518");
+  EXPECT_EQ(codeOf([&] { r.start(); }), "E0521");
   TrainingRun c(classText, someClasses(23, 1.0), "f64");
   c.options.validates = true;
   EXPECT_EQ(codeOf([&] { c.start(); }), "E0509");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checked program and its plan to an Executable, or to a printed stage on the way.
 #pragma once
+#include "codegen/cpu/target.h"
 #include "lang/sema/plan.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
-#include "runtime/exec/executable.h"
+#include "runtime/exec/compiled_executable.h"
 #include "tools/driver/program.h"
 
 namespace fil {
@@ -66,6 +67,10 @@ private:
   bool done(Stage, double seconds, const std::function<std::string()> &text);
   mlir::OwningOpRef<mlir::ModuleOp> lowered();
   void pass(Stage, mlir::ModuleOp);
+  void generate(mlir::ModuleOp);
 };
+
+/// A module after the precision pass, scheduled and compiled for the CPU.
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &);
 
 } // namespace fil

@@ -50,6 +50,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   app.require_subcommand(1);
   CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return check(o.common, o.json); });
   addFiles(sub, o.common);
+  sub->add_option("--plan", o.common.plan, "the plan to take; else a model's only one, else the defaults");
   sub->add_flag("--json", o.json, "one JSON object on stdout");
 
   sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compile(o.common, o.compile); });
