@@ -71,7 +71,7 @@ private:
   size_t errors_ = 0;
 };
 
-/// The nearest of `names` to `wrong` by edit distance (a third of the length, at most 3), best first, at most `most`.
+/// The nearest of `names` to `wrong` by edit distance, two letters swapped being one edit (a third of the length, at most 3), best first, at most `most`.
 std::vector<std::string> didYouMean(std::string_view wrong, const std::vector<std::string> &names, size_t most = 2);
 
 } // namespace fil

@@ -12,6 +12,11 @@ static const std::set<std::string> others = {"sum", "mean", "max", "min", "argma
 
 bool Elaborator::isBuiltin(const std::string &n) { return unary.count(n) || others.count(n); }
 
+void Elaborator::addBuiltins(std::vector<std::string> &names) {
+  for (auto &[n, fn] : unary) names.push_back(n);
+  names.insert(names.end(), others.begin(), others.end());
+}
+
 /// Absent elements take `fill`; the mask is kept only where no dim of it is reduced.
 bool Elaborator::present(Value &v, std::vector<const Dim *> over, double fill, Span s, Node *&kept) {
   kept = nullptr;
@@ -153,8 +158,7 @@ Value Elaborator::rename(Value x, const ast::Call &c, Scope &scope, Span s) {
     const Dim *d = to.kind == Value::Dims && to.dims.size() == 1 ? to.dims[0] : to.kind == Value::Number ? dimOf(to.number, a.span) : nullptr;
     if (!d) return diags.report(Msg::E0202, a.span, show(to)), poison();
     if (std::find(x.type.dims.begin(), x.type.dims.end(), d) != x.type.dims.end() && d != from) return diags.report(Msg::E0204, a.span, d->name), poison();
-    auto p = program.value(from->size).constant(), q = program.value(d->size).constant();
-    if (p && q && !(*p == *q)) return diags.report(Msg::E0221, a.span, from->name, p->str(), d->name, q->str()), poison();
+    if (!equate(from, d, a.span)) return poison();
     auto change = [&](Node *node) {
       std::vector<const Dim *> dims;
       bool has = false;

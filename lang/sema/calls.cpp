@@ -74,6 +74,7 @@ Value Elaborator::call(const ast::Expr &e, const ast::Call &c, Scope &scope) {
   if (!f) {
     std::vector<std::string> names;
     for (auto &[k, x] : program.byName) names.push_back(k);
+    addBuiltins(names);
     Diagnostic &d = diags.report(Msg::E0103, c.callee->span, n->name);
     if (auto best = didYouMean(n->name, names); !best.empty()) d.help("did you mean `" + best[0] + "`?");
     return poison();
@@ -89,11 +90,7 @@ Value Elaborator::call(const ast::Expr &e, const ast::Call &c, Scope &scope) {
   auto instance = std::make_shared<Instance>();
   instance->block = f, instance->loops = loops;
   auto number = callNumbers.find(&c);
-  Site *own = const_cast<Site *>(siteOf(Site::Block, f->name.name, number == callNumbers.end() ? -1 : number->second));
-  own->statics.clear();
-  for (auto &[k, one] : args.named)
-    if (one.value.kind == Value::Number || one.value.kind == Value::Dims) own->statics.push_back({k, program.value(one.value.number.size()).str()});
-  instance->site = own;
+  instance->site = siteOf(Site::Block, f->name.name, number == callNumbers.end() ? -1 : number->second);
   return callInstance(instance, args, scope, e.span);
 }
 
@@ -306,6 +303,13 @@ Value Elaborator::invoke(const ast::Function &f, Args &args, Scope &caller, Span
     inner.names[p->name.name] = v;
   }
   for (auto &[p, v] : tensors) inner.names[p->name.name] = *v;
+  if (callSite->kind != Site::Function) { // what plans select by: `Conv[k=3]`
+    auto &own = const_cast<Site *>(callSite)->statics;
+    own.clear();
+    for (const ast::Parameter &p : f.params)
+      if (auto v = inner.names.find(p.name.name); p.kind == ast::Parameter::Static && v != inner.names.end() && (v->second.kind == Value::Number || v->second.kind == Value::Dims))
+        own.push_back({p.name.name, program.value(v->second.number.size()).str()});
+  }
   site = callSite;
   calling.insert(&f);
   Value v = run(f, inner);

@@ -131,6 +131,7 @@ private:
   Value asTensor(const Value &v, Span, Elem wanted = Elem::Real);
   Node *both(Node *maskA, Node *maskB, Span);
   void sortDims(std::vector<const Dim *> &);
+  bool equate(const Dim *from, const Dim *to, Span);  ///< one name for the elements of the other: their sizes are the same
   bool meet(const std::vector<const Dim *> &a, const std::vector<const Dim *> &b, Span at); ///< no two dims of one base name
 
   // ---- dims (dims.cpp) ----
@@ -187,6 +188,7 @@ private:
   // ---- builtins (builtins.cpp) ----
   std::string selecting;                             ///< the name that `select` gives its subset
   static bool isBuiltin(const std::string &);
+  static void addBuiltins(std::vector<std::string> &names);
   bool present(Value &v, std::vector<const Dim *> over, double fill, Span, Node *&keptMask);
   Value builtin(const std::string &name, const ast::Expr &, const ast::Call &, Scope &);
   Value reduce(const std::string &name, Value x, std::vector<const Dim *> over, Span);
@@ -213,6 +215,7 @@ private:
   void layers(const ast::LayersStmt &, Scope &, Span);
   void dissolve(Node *loop, Body *outer);
   void experts(const ast::ExpertsStmt &, Scope &, Span);
+  std::map<std::pair<const Site *, std::string>, const ast::LayersStmt *> loopNames;
   std::map<const ast::Call *, int> callNumbers; ///< text order among the calls of one block in one body
   void numberCalls(const ast::Body &);
 
@@ -235,6 +238,7 @@ public:
   std::map<std::string, const ast::Function *> byName;
   std::map<std::string, Declared> declared;
   std::map<const Dim *, Form> forms;            ///< what a made dim is made of
+  std::set<const Dim *> kept;                   ///< what caches can look back at: longer than what is added, when decoding
   std::map<std::string, std::map<std::string, int64_t>> labels;
   std::deque<Site> sites;
   std::map<std::string, Site *> siteKeys;

@@ -359,6 +359,7 @@ Value Elaborator::position(Value x, const Dim *dim, const Form &at, Span s) {
   settled(x, s);
   if (!plain(x, s)) return poison();
   Size n = program.value(dim->size), p = program.value(at.size());
+  if (auto turn = exactly(at, s, nullptr)) p = Size(*turn);
   auto pc = p.constant(), room = (n - p).constant();
   if ((pc && (!pc->isWhole() || pc->num < 0)) || (room && !(Rational(0) < *room))) return diags.report(Msg::E0308, s, p.str(), dim->name, n.str()), poison();
   auto take = [&](Node *node) {

@@ -208,6 +208,16 @@ const Dim *Elaborator::dimOf(const Form &f, Span at, bool) {
   program.forms[d] = f;
   return d;
 }
+bool Elaborator::equate(const Dim *from, const Dim *to, Span at) {
+  Size p = program.value(from->size), q = program.value(to->size);
+  if (p == q || program.kept.count(from) || program.kept.count(to)) return true;
+  if (q == Size::symbol(to->name) && program.declared.count(to->name)) { // a symbolic dim gets its size from here
+    auto all = p.symbols();
+    if (std::find(all.begin(), all.end(), to->name) == all.end()) return const_cast<Dim *>(to)->size = from->size, true;
+  }
+  if (p.constant() && q.constant()) return diags.report(Msg::E0221, at, from->name, p.str(), to->name, q.str()), false;
+  return true;
+}
 const Dim *Elaborator::within(const std::string &base, const std::vector<const Dim *> &dims) {
   const Dim *found = nullptr;
   for (const Dim *d : dims) {

@@ -35,7 +35,7 @@ const std::vector<ClauseRow> &clauseTable() {
       {"precision", "accum", "FORMAT", "", "", "accum f32", A::Nothing, Msg::E0604, "compile"},
       {"precision", "master", "FORMAT", "", "", "master f32", A::Nothing, Msg::E0604, "compile"},
       {"precision", "moments", "FORMAT", "", "", "moments bf16", A::Nothing, Msg::E0604, "compile"},
-      {"precision", "SITES", "FORMAT tile(SHAPE SHAPE)?", "promote_every=INT", "", "{wg,wu}: fp8 e4m3 tile(1x128, 128x128) promote_every=128", A::Any, Msg::E0604, "compile"},
+      {"precision", "SITES", "FORMAT tile(SHAPE SHAPE)?", "promote_every=INT", "", "{wg,wd}: fp8 e4m3 tile(1x128, 128x128) promote_every=128", A::Any, Msg::E0604, "compile"},
       {"precision", "wire", "", "WIRE=f64|f32|bf16|f16|fp8|int8", "", "wire dp.grad=bf16", A::Nothing, Msg::E0604, "compile"},
       {"precision", "adapt", "", "every=INT", "", "adapt every=200 { up out_snr < 22dB }", A::Nothing, Msg::E0604, "train"},
       {"precision.adapt", "up", "SIGNAL", "", "", "up out_snr < 22dB or underflow > 5%", A::Nothing, Msg::E0604, "train"},

@@ -261,6 +261,7 @@ void Elaborator::cache(const ast::CacheStmt &c, Scope &scope, Span s) {
     diags.report(Msg::E0229, s, t->shown(), show(x));
     return;
   }
+  program.kept.insert(come[0]);
   Node *n = make(Op::Cache, *t, {x.node}, s);
   n->dims = {gone[0]}, n->dim = come[0];
   n->site = siteOf(Site::Cache, c.name.name);
@@ -404,6 +405,11 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     diags.report(Msg::E0332, s, hi - lo);
     return;
   }
+  auto [name, first] = loopNames.emplace(std::pair(site, l.index.name), &l);
+  if (!first && name->second != &l) {
+    diags.report(Msg::E0335, l.index.span, l.index.name);
+    return;
+  }
   std::set<std::string> rebound;
   assigned(l.body, rebound);
   std::vector<std::string> carriedNames;
@@ -457,7 +463,8 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     loops.pop_back();
     OpenLoop done = open.back();
     open.pop_back();
-    if (diags.errors() != errors) {
+    const bool broken = std::any_of(carriedNames.begin(), carriedNames.end(), [&](const std::string &n) { return !turnScope.names[n].ok(); });
+    if (diags.errors() != errors || broken) { // told here, or where what it uses went wrong
       body = outer, site = outerSite;
       for (const std::string &n : carriedNames) *scope.find(n) = poison();
       return;
@@ -466,7 +473,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     std::vector<Node *> outs;
     for (size_t i = 0; i < carriedNames.size(); ++i) {
       Value &v = turnScope.names[carriedNames[i]];
-      if (v.ok()) settled(v, s);
+      settled(v, s);
       if (v.mask) {
         diags.report(Msg::E0222, s, "a loop");
         body = outer, site = outerSite;

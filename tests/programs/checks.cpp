@@ -3,6 +3,7 @@
 #include "tests/programs/compiled.h"
 #include "tests/programs/modules.h"
 #include "tests/programs/rewrite.h"
+#include "tests/programs/values.h"
 #include "tests/support/program.h"
 #include <cmath>
 
@@ -11,60 +12,6 @@ namespace {
 
 struct Failed { Failure failure; };
 [[noreturn]] void fail(std::string check, std::string detail) { throw Failed{{std::move(check), std::move(detail)}}; }
-
-/// Values of the variables by row, inputs by name: one point at which executables are compared.
-struct Point {
-  std::map<std::string, std::vector<double>> variables, inputs;
-};
-class Values {
-public:
-  Values(uint64_t seed, Binding sizes) : random(seed), sizes(std::move(sizes)) {}
-  /// Random values for what the point does not have yet.
-  void fill(Point &p, const Executable &x, const Entry &e) {
-    std::normal_distribution<double> normal;
-    for (const VariableInfo &v : x.variables()) {
-      if (p.variables.count(v.name)) continue;
-      int64_t n = 1;
-      for (int64_t s : v.shape) n *= s;
-      auto &values = p.variables[v.name];
-      for (int64_t i = 0; i < n; ++i) values.push_back(v.kind == VariableInfo::Param ? 0.6 * normal(random) : v.kind == VariableInfo::State ? 0.2 + std::fabs(0.3 * normal(random)) : 0);
-    }
-    for (const Port &port : e.inputs) {
-      if (p.inputs.count(port.name)) continue;
-      auto &values = p.inputs[port.name];
-      int64_t n = 1;
-      for (size_t d = 0; d < port.sizes.size(); ++d) n *= valueOf(port.sizes[d], sizes, port.dims[d]);
-      for (int64_t i = 0; i < n; ++i) values.push_back(port.name == "step" ? 3 : port.name == "seed" ? 5 : port.name == "lr" ? 1 : port.dtype == DType::Bool ? double(random() % 2)
-                                                       : port.dtype == DType::I32 ? double(random() % uint64_t(port.indexBound ? valueOf(*port.indexBound, sizes, port.name) : 7)) : normal(random));
-    }
-  }
-  std::vector<Array> inputs(const Point &p, const Entry &e) const {
-    std::vector<Array> all;
-    for (const Port &port : e.inputs) {
-      Array like;
-      like.dtype = port.dtype;
-      for (size_t d = 0; d < port.sizes.size(); ++d) like.shape.push_back(valueOf(port.sizes[d], sizes, port.dims[d]));
-      all.push_back(array(like, p.inputs.at(port.name)));
-    }
-    return all;
-  }
-  static void set(const Point &p, Executable &x) {
-    for (size_t i = 0; i < x.variables().size(); ++i) {
-      Array like;
-      like.dtype = x.variables()[i].dtype, like.shape = x.variables()[i].shape;
-      x.set(i, array(like, p.variables.at(x.variables()[i].name)));
-    }
-  }
-  std::mt19937_64 random;
-  const Binding sizes;
-};
-
-std::vector<Array> runAt(const Point &p, Executable &x, const std::string &entry, Values &values) {
-  const Entry *e = x.find(entry);
-  if (!e) throw std::runtime_error("no entry " + entry);
-  Values::set(p, x);
-  return x.run(*e, values.inputs(p, *e));
-}
 
 /// What the loss becomes along a direction, `aux` and `stopgrad` as their rules say.
 class Descent {
@@ -75,7 +22,13 @@ public:
     showAux(*recording);
     freezeStops(*frozen);
     aux = showAux(*frozen);
-    for (ir::VariableOp v : frozen->getOps<ir::VariableOp>()) siteOf[v.getSymName().str()] = v.getSite().str();
+    ir::Dims dims(*frozen);
+    for (ir::VariableOp v : frozen->getOps<ir::VariableOp>()) {
+      Stored &at = stored[v.getSymName().str()] = {v.getSite().str(), {}};
+      for (mlir::StringAttr l : ir::strings(v.getLoops())) at.loops.push_back(l.str());
+    }
+    for (const ShownAux &a : aux)
+      for (const std::string &l : a.loops) turns[l] = dims.value(l).constant()->num;
     record = c.executable(std::move(recording)), free = c.executable(std::move(frozen));
   }
   void holdStops(Point &p) {
@@ -97,10 +50,13 @@ public:
     double total = output(e, results, "loss")[0];
     for (size_t k = 0; k < aux.size(); ++k) {
       const std::string name = "aux#" + std::to_string(k);
-      std::vector<double> a;
-      if (!aux[k].restricted) a = output(e, results, name);
-      else a = output(e, at([&](const std::string &row) { return trains(aux[k], row); }), name);
-      for (double v : a) total += v;
+      if (!aux[k].restricted) {
+        for (double v : output(e, results, name)) total += v;
+        continue;
+      }
+      // Each turn's loss reaches that turn's params alone.
+      const size_t count = output(e, results, name).size();
+      for (size_t i = 0; i < count; ++i) total += output(e, at([&](const std::string &row) { return trains(aux[k], i, row); }), name)[i];
     }
     return total;
   }
@@ -110,23 +66,31 @@ private:
   int stops = 0;
   std::vector<ShownAux> aux;
   std::unique_ptr<Executable> record, free;
-  std::map<std::string, std::string> siteOf;
-  /// Is this row of storage (`l[2].g`) one of a trained variable's (`l[0..3].g`)?
-  bool trains(const ShownAux &a, const std::string &row) const {
+  struct Stored { std::string site; std::vector<std::string> loops; };
+  std::map<std::string, Stored> stored;
+  std::map<std::string, int64_t> turns;
+  /// Is this row of storage (`l[2].g`) one that element `i` of a further loss trains? The variable's site is `l[0..3].g`.
+  bool trains(const ShownAux &a, size_t i, const std::string &row) const {
+    std::map<std::string, int64_t> position;
+    for (size_t d = a.loops.size(); d-- > 0;) position[a.loops[d]] = int64_t(i) % turns.at(a.loops[d]), i /= size_t(turns.at(a.loops[d]));
     for (const std::string &symbol : a.trains) {
-      const std::string &site = siteOf.at(symbol);
-      size_t i = 0, j = 0;
+      const auto &[site, loops] = stored.at(symbol);
+      size_t s = 0, r = 0, loop = 0;
       bool same = true;
-      while (same && i < site.size() && j < row.size()) {
-        if (site[i] == '[' && row[j] == '[') {
-          const size_t si = site.find(']', i), rj = row.find(']', j);
-          const std::string range = site.substr(i + 1, si - i - 1), turn = row.substr(j + 1, rj - j - 1);
-          if (size_t dots = range.find(".."); dots == std::string::npos) same = range == turn;
-          else same = std::stoi(turn) >= std::stoi(range) && std::stoi(turn) < std::stoi(range.substr(dots + 2));
-          i = si + 1, j = rj + 1;
-        } else same = site[i++] == row[j++];
+      while (same && s < site.size() && r < row.size()) {
+        if (site[s] != '[' || row[r] != '[') {
+          same = site[s++] == row[r++];
+          continue;
+        }
+        const size_t sEnd = site.find(']', s), rEnd = row.find(']', r), dots = site.find("..", s);
+        if (dots > sEnd) same = site.substr(s, sEnd - s) == row.substr(r, rEnd - r);
+        else {
+          auto at = position.find(loops[loop++]);
+          same = at == position.end() || std::stoi(row.substr(r + 1)) == std::stoi(site.substr(s + 1)) + at->second;
+        }
+        s = sEnd, r = rEnd;
       }
-      if (same && i == site.size() && j == row.size()) return true;
+      if (same && s == site.size() && r == row.size()) return true;
     }
     return false;
   }
@@ -178,6 +142,25 @@ bool checkGradient(const CompiledProgram &c, const Binding &sizes) {
   return false;
 }
 
+/// Canonical source: printing it again changes nothing, and it means the same, to the last letter of the module.
+void checkText(const CompiledProgram &c, const std::map<std::string, int64_t> &dims) {
+  const std::string once = ast::print(c.loaded->files.back(), c.loaded->sources);
+  std::optional<CompiledProgram> again;
+  try {
+    again.emplace(once, dims);
+  } catch (const std::exception &e) {
+    fail("canonical source", std::string("is refused: ") + e.what() + "\n" + once);
+  }
+  if (const std::string twice = ast::print(again->loaded->files.back(), again->loaded->sources); twice != once) fail("canonical source", "printed again is\n" + twice + "\nwas\n" + once);
+  if (textOf(again->at(Stage::fil_)) != textOf(c.at(Stage::fil_))) fail("canonical source", "means something else\n" + once);
+  auto types = [](const CompiledProgram &p) {
+    std::string all;
+    for (const sema::LetType &l : p.loaded->program->lets) all += l.site + " " + l.name + ": " + l.type + "\n";
+    return all;
+  };
+  if (types(*again) != types(c)) fail("canonical source", "has other types\n" + types(*again) + "were\n" + types(c));
+}
+
 /// Names and dims of a variable's storage in declared order, for executables of a renamed program.
 std::vector<std::vector<std::string>> declaredOf(mlir::ModuleOp m) {
   std::vector<std::vector<std::string>> all;
@@ -209,11 +192,13 @@ std::vector<double> reordered(const std::vector<double> &x, const std::vector<st
   return y;
 }
 
-void checkInvariance(const CompiledProgram &c, const std::string &text, const Binding &sizes) {
+void checkInvariance(const CompiledProgram &c, const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims) {
   const std::string other = permuted(renamed(text), 11);
   std::optional<CompiledProgram> r;
   try {
-    r.emplace(other);
+    std::map<std::string, int64_t> otherDims;
+    for (auto &[d, n] : dims) otherDims[renamedIn(text, d)] = n;
+    r.emplace(other, otherDims);
   } catch (const std::exception &e) {
     fail("renamed", std::string("is refused: ") + e.what() + "\n" + other);
   }
@@ -318,11 +303,12 @@ void collectOps(mlir::ModuleOp m, std::set<std::string> &ops) {
 }
 } // namespace
 
-Report check(const std::string &text, const Binding &sizes) {
+Report check(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims) {
   Report report;
   std::string doing = "accepted";
   try {
-    CompiledProgram c(text);
+    CompiledProgram c(text, dims);
+    doing = "canonical source", checkText(c, dims);
     for (auto &m : c.modules) {
       doing = std::string("round trip after ") + name(m.stage);
       if (std::string e = roundTrip(*m.module); !e.empty()) fail(doing, e);
@@ -331,7 +317,7 @@ Report check(const std::string &text, const Binding &sizes) {
     doing = "values", checkValues(c, sizes);
     doing = "gradient", report.gradientDecided = checkGradient(c, sizes);
     doing = "order of roles", checkOrder(c, sizes);
-    doing = "renamed", checkInvariance(c, text, sizes);
+    doing = "renamed", checkInvariance(c, text, sizes, dims);
   } catch (const Failed &f) {
     report.failure = f.failure;
   } catch (const std::exception &e) {

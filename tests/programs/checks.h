@@ -17,8 +17,8 @@ struct Report {
   bool gradientDecided = true;    ///< false where every point tried had a kink within reach
   std::set<std::string> ops;      ///< of all modules: `fil.map add`, `fil.topk`, ..
 };
-/// Checks, modules of all stages, values, gradients, invariance, the back ends there are.
-Report check(const std::string &text, const Binding &sizes);
+/// Checks, modules of all stages, values, gradients, invariance, the back ends there are. `dims` as by `--dim`.
+Report check(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims = {});
 
 /// The program with statements left out, as long as the same check fails.
 std::string shrunk(const std::string &text, const Binding &sizes, const Failure &);

@@ -60,9 +60,10 @@ std::vector<ShownAux> showAux(ModuleOp module) {
   std::vector<ShownAux> shown;
   FuncOp f = trainEntry(module);
   for (AuxOp op : all<AuxOp>(f)) {
-    ShownAux s{op.getRestricted(), {}};
+    ShownAux s{op.getRestricted(), {}, {}};
     for (Value t : op.getTrains()) s.trains.insert(variableOf(t));
     addOutput(f, op, op.getValue(), "aux#" + std::to_string(shown.size()));
+    for (StringAttr d : cast<ir::TensorType>(f.getResultTypes().back()).getDims()) s.loops.push_back(d.str());
     shown.push_back(s);
     op.erase();
   }

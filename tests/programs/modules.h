@@ -11,7 +11,8 @@ namespace fil::programs {
 
 struct ShownAux {
   bool restricted = false;
-  std::set<std::string> trains; ///< symbols of variables
+  std::set<std::string> trains;   ///< symbols of variables
+  std::vector<std::string> loops; ///< dims of the loops around it, in the output's order
 };
 /// Every `fil.aux` of the entry `train` becomes an output `aux#i` (inside loops: stacked).
 std::vector<ShownAux> showAux(mlir::ModuleOp);

@@ -87,6 +87,11 @@ std::string renamed(const std::string &text) {
   }
   return joined(all);
 }
+std::string renamedIn(const std::string &text, const std::string &name) {
+  for (const Token &t : tokens(renamed(text)))
+    if (t.word && originalName(t.text) == name) return t.text;
+  return name;
+}
 std::string originalName(const std::string &name) {
   std::string s;
   for (size_t i = 0; i < name.size();) {

@@ -8,6 +8,8 @@ namespace fil::programs {
 
 /// Every name that the program gives becomes `z9_name`, the numbers falling, so that no order of names stays.
 std::string renamed(const std::string &text);
+/// What a name of this text became.
+std::string renamedIn(const std::string &text, const std::string &name);
 /// The name that `renamed` made it from; works on paths, dims and formulas too.
 std::string originalName(const std::string &name);
 /// Declared dims change places; a dim that is made where it stands (`ky:3`, `Y/2`) keeps its turn, for its first appearance
