@@ -62,6 +62,7 @@ public:
     for (auto v : module->getOps<VariableOp>()) variable(v);
   }
 
+  using Executable::run;
   std::vector<Array> run(const Entry &e, const std::vector<Array> &inputs) override {
     FuncOp f = functions.at(e.name);
     Binding bound = bindInputs(e, inputs, bounds);
@@ -187,6 +188,7 @@ private:
       info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
       info.dtype = dtypeOf(type.getElement());
       info.shape = sizesOf(r.declared);
+      for (StringAttr d : r.declared) info.dims.push_back(d.str());
       variables_.push_back(info), rows.push_back(r);
       more = false;
       for (size_t i = loops.size(); i-- > 0 && !more;) {

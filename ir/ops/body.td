@@ -218,7 +218,7 @@ def Fil_LayersOp : Fil_Op<"layers", [AttrSizedOperandSegments, IsolatedFromAbove
     ::mlir::ResultRange stackedResults() { return getResults().drop_front(getCarried().size()); }
   }];
 }
-def Fil_YieldOp : Fil_Op<"yield", [Pure, Terminator, ParentOneOf<["LayersOp"]>]> {
+def Fil_YieldOp : Fil_Op<"yield", [Pure, Terminator, ParentOneOf<["LayersOp", "GroupOp"]>]> {
   let arguments = (ins Variadic<Fil_Value>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }

@@ -115,7 +115,7 @@ private:
   const Graph &graph;
   const ir::Dims &dims;
   OpBuilder b;
-  std::map<const Variable *, Value> written; ///< new values of states, of the region at hand
+  llvm::MapVector<const Variable *, Value> written; ///< new values of states, of the region at hand, in the order of the text
 
   void lowerBody(const Body &, Frame &, ArrayRef<const Loop *> loops);
   Value lowerNode(const Node &, Frame &, ArrayRef<const Loop *> loops);
@@ -243,7 +243,7 @@ void FunctionLowering::lowerLayers(const Node &n, Frame &outer, ArrayRef<const L
     f.turns.push_back(turn);
   }
 
-  std::map<const Variable *, Value> outerWritten;
+  llvm::MapVector<const Variable *, Value> outerWritten;
   std::swap(outerWritten, written);
   SmallVector<const Loop *> inner(loops);
   inner.push_back(loop);

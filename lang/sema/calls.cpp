@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls: which argument meets which parameter, what the signature's dims stand for, and the body run with them.
+#include "lang/ast/walk.h"
 #include "lang/sema/elaborate.h"
 #include <algorithm>
 
@@ -167,11 +168,9 @@ bool Elaborator::bindDims(const ast::Function &f, const std::vector<std::pair<co
           else if (bound && bound->kind == Value::Number) dims = {dimOf(bound->number, at)};
           else if (!n && m.terms[i]->kind == ast::Dim::Term) {
             bool ready = true; // all names in the term are bound
-            std::function<void(const ast::Expr &)> visit = [&](const ast::Expr &e) {
+            ast::walk(*m.terms[i]->term, [&](const ast::Expr &e) {
               if (auto *x = std::get_if<ast::Name>(&e.is)) ready &= inner.find(x->name) || program.declared.count(x->name);
-              if (auto *x = std::get_if<ast::Binary>(&e.is)) visit(*x->left), visit(*x->right);
-            };
-            visit(*m.terms[i]->term);
+            });
             if (!ready) continue;
             dims = dimsOf(*m.terms[i], inner, nullptr);
           } else continue;
@@ -242,8 +241,10 @@ Value Elaborator::invoke(const ast::Function &f, Args &args, Scope &caller, Span
     Value v;
     Span where = at;
     if (auto s = statics.find(p.name.name); s != statics.end()) v = s->second, statics.erase(s);
-    else if (auto n = args.named.find(p.name.name); n != args.named.end()) v = n->second.value, where = n->second.span, args.named.erase(n);
-    else if (next < args.positional.size()) where = args.positional[next].span, v = args.positional[next++].value;
+    else if (next < args.positional.size()) {
+      where = args.positional[next].span, v = args.positional[next++].value;
+      if (auto n = args.named.find(p.name.name); n != args.named.end()) return diags.report(Msg::E0313, n->second.span, p.name.name), poison();
+    } else if (auto n = args.named.find(p.name.name); n != args.named.end()) v = n->second.value, where = n->second.span, args.named.erase(n);
     else if (p.init) {
       defaults.push_back(&p);
       continue;

@@ -213,11 +213,15 @@ Value Elaborator::compare(ast::BinaryOp op, Value a, Value b, Span s) {
 }
 
 bool Elaborator::meet(const std::vector<const Dim *> &a, const std::vector<const Dim *> &b, Span at) {
+  auto oneAxis = [&](const Dim *x, const Dim *y) {
+    if (x->kind != y->kind && (x->kind == Dim::Subset || y->kind == Dim::Subset)) return false;
+    return x->kind == Dim::Subset ? subsetOf[x]->dim == subsetOf[y]->dim : x->base == y->base;
+  };
   for (const Dim *x : a) {
     if (x->base.empty() || std::find(b.begin(), b.end(), x) != b.end()) continue;
     for (const Dim *y : b)
-      if (y->base == x->base && std::find(a.begin(), a.end(), y) == a.end()) {
-        if (x->kind == Dim::Subset) diags.report(Msg::E0208, at, x->base);
+      if (oneAxis(x, y) && std::find(a.begin(), a.end(), y) == a.end()) {
+        if (x->kind == Dim::Subset) diags.report(Msg::E0208, at, x->base, y->base, subsetOf[x]->dim->name);
         else diags.report(Msg::E0205, at, x->name, y->name);
         return false;
       }
@@ -262,6 +266,8 @@ Value Elaborator::elementwise(Fn fn, std::vector<Value> args, Span s) {
   // Unary functions, and arithmetic with tensors of its own dims, leave a map a map.
   for (Value &a : args)
     if (a.map && a.type.dims.size() == v.type.dims.size()) v.map = true, v.left = a.left, v.right = a.right;
+  for (Value &a : args)
+    if (!v.map && !plain(a, s)) return poison();
   return v;
 }
 
@@ -280,6 +286,23 @@ std::optional<bool> Elaborator::truthOf(const ast::Expr &e, Scope &scope) {
 Value Elaborator::choose(const ast::If &x, Scope &scope) {
   auto c = truthOf(*x.condition, scope);
   return c ? expr(*c ? *x.then : *x.otherwise, scope) : poison();
+}
+
+/// The same condition, said twice or held in a name.
+static bool same(const Node *a, const Node *b) {
+  if (a == b) return true;
+  const bool plain = a->op == Op::Map || a->op == Op::Constant || a->op == Op::Iota || a->op == Op::SizeOf || a->op == Op::Reduce || a->op == Op::Rename;
+  if (!plain || a->op != b->op || a->fn != b->fn || !(a->type == b->type) || a->number != b->number || a->dim != b->dim || a->dims != b->dims || !(a->size == b->size) || a->args.size() != b->args.size()) return false;
+  for (size_t i = 0; i < a->args.size(); ++i)
+    if (!same(a->args[i], b->args[i])) return false;
+  return true;
+}
+/// Does `condition` say at least `wanted`?
+static bool implies(const Node *condition, const Node *wanted) {
+  auto conjunction = [](const Node *n) { return n->op == Op::Map && n->fn == Fn::And; };
+  if (same(condition, wanted)) return true;
+  if (conjunction(wanted)) return implies(condition, wanted->args[0]) && implies(condition, wanted->args[1]);
+  return conjunction(condition) && (implies(condition->args[0], wanted) || implies(condition->args[1], wanted));
 }
 
 Value Elaborator::where(const ast::Expr &e, const ast::Where &w, Scope &scope) {
@@ -309,10 +332,7 @@ Value Elaborator::where(const ast::Expr &e, const ast::Where &w, Scope &scope) {
   Value v = elementwise(Fn::Select, {c, x, other}, e.span);
   if (!v.ok()) return v;
   // x is absent only where it is chosen; what `where .. else` fills is present.
-  if (xMask && xMask != c.node) {
-    bool implied = c.node->op == Op::Map && c.node->fn == Fn::And && std::find(c.node->args.begin(), c.node->args.end(), xMask) != c.node->args.end();
-    if (!implied) v.mask = mapNode(Fn::Or, {xMask, mapNode(Fn::Not, {c.node}, Elem::Bool, e.span)}, Elem::Bool, e.span);
-  }
+  if (xMask && !implies(c.node, xMask)) v.mask = mapNode(Fn::Or, {xMask, mapNode(Fn::Not, {c.node}, Elem::Bool, e.span)}, Elem::Bool, e.span);
   if (oMask) v.mask = both(v.mask, mapNode(Fn::Or, {oMask, c.node}, Elem::Bool, e.span), e.span);
   return v;
 }
@@ -337,7 +357,9 @@ Value Elaborator::member(const ast::Expr &e, const ast::Member &m, Scope &scope)
 
 Value Elaborator::position(Value x, const Dim *dim, const Form &at, Span s) {
   settled(x, s);
+  if (!plain(x, s)) return poison();
   Size n = program.value(dim->size), p = program.value(at.size());
+  if (auto turn = exactly(at, s, nullptr)) p = Size(*turn);
   auto pc = p.constant(), room = (n - p).constant();
   if ((pc && (!pc->isWhole() || pc->num < 0)) || (room && !(Rational(0) < *room))) return diags.report(Msg::E0308, s, p.str(), dim->name, n.str()), poison();
   auto take = [&](Node *node) {

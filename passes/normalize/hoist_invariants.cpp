@@ -30,7 +30,10 @@ public:
       const bool worth = op->getNumOperands() && type && type.isReal() && !type.getDims().empty() && !isa<BroadcastOp, RenameOp, SliceOp>(op);
       const bool leaves = llvm::any_of(op->getUsers(), [&](Operation *u) { return !llvm::is_contained(invariant, u); });
       if (!worth || !leaves) continue;
-      op->getResult(0).replaceAllUsesWith(edit.shared(copy(op, outside, b)));
+      Value before = copy(op, outside, b);
+      BlockArgument inside = edit.shared(before);
+      op->getResult(0).replaceAllUsesWith(inside);
+      outside[inside] = before; // later invariant ops use it
       changed = true;
     }
     if (changed) edit.finish();
@@ -38,8 +41,7 @@ public:
 
 private:
   Value copy(Operation *op, llvm::DenseMap<Value, Value> &outside, OpBuilder &b) {
-    Value &here = outside[op->getResult(0)];
-    if (here) return here;
+    if (Value here = outside.lookup(op->getResult(0))) return here;
     IRMapping map;
     for (Value v : op->getOperands()) {
       Value o = outside.lookup(v);

@@ -4,6 +4,7 @@
 #include "passes/autodiff/passes.h"
 #include "passes/normalize/passes.h"
 #include "passes/precision/passes.h"
+#include "passes/schedule/passes.h"
 #include "passes/train/passes.h"
 
 namespace fil::passes {
@@ -30,12 +31,17 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   clean(pm);
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) { pm.addPass(createChooseFormatsPass({o.format})); }
+void schedule(mlir::OpPassManager &pm) {
+  pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
+  pm.addPass(createFormGroupsPass());
+}
 
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
+  registerExposeResultsPass(), registerFormGroupsPass();
 }
 
 } // namespace fil::passes

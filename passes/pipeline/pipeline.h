@@ -14,6 +14,7 @@ void normalize(mlir::OpPassManager &);
 void autodiff(mlir::OpPassManager &);
 void train(mlir::OpPassManager &, const PipelineOptions &);
 void precision(mlir::OpPassManager &, const PipelineOptions &);
+void schedule(mlir::OpPassManager &);
 
 /// For fil-opt.
 void registerAllPasses();

@@ -15,6 +15,8 @@ typedef struct fil_launch {
   /* libm in float64, in the order of fil_math_index */
   fil_math1 math[8];
   fil_math2 pow;
+  /* Key of a site's random numbers: seed ^ fnv1a64(path), the path being `stream` with each `[lo..hi]` replaced by `[turn]`, in order. */
+  uint64_t (*stream_key)(uint64_t seed, const char *stream, int64_t turn0, int64_t turn1, int64_t turn2, int64_t turn3);
 } fil_launch;
 enum fil_math_index { FIL_EXP, FIL_LOG, FIL_SIN, FIL_COS, FIL_TANH, FIL_ERF };
 

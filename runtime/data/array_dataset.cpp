@@ -16,13 +16,17 @@ int64_t rowsOf(const NamedArray &a) {
 
 int64_t commonRows(const std::vector<NamedArray> &arrays) {
   if (arrays.empty()) throw Error(Exit::Internal, "E0702", "a data set of no arrays");
-  int64_t n = rowsOf(arrays[0]);
-  for (const NamedArray &a : arrays)
-    if (rowsOf(a) != n)
+  const NamedArray *first = nullptr;
+  for (const NamedArray &a : arrays) {
+    if (a.shared) continue;
+    if (!first) first = &a;
+    if (rowsOf(a) != rowsOf(*first))
       throw Error(Exit::Input, "E0510",
-                  fmt::format("`{}` has {} samples, but `{}` has {}", arrays[0].name, n, a.name, rowsOf(a)),
+                  fmt::format("`{}` has {} samples, but `{}` has {}", first->name, rowsOf(*first), a.name, rowsOf(a)),
                   "the arrays of one data set count samples along their first axis");
-  return n;
+  }
+  if (!first) throw Error(Exit::Input, "E0510", "no array of the data counts samples", "an input that has the batch's dim must be fed");
+  return rowsOf(*first);
 }
 
 class ArrayDataset : public Dataset {
@@ -63,13 +67,16 @@ public:
       order_ = epochOrder(seed, epoch, trainRows_), orderSeed_ = seed, orderEpoch_ = epoch;
     start(out, std::min(batch, trainRows_ - first));
     for (size_t k = 0; k < inputs_.size(); ++k)
-      for (int64_t r = 0; r < out.size; ++r) fill(k, *inputs_[k].train, order_[size_t(first + r)], 1, r, out);
+      if (inputs_[k].spec.shared) fill(k, *inputs_[k].train, 0, 1, 0, out);
+      else
+        for (int64_t r = 0; r < out.size; ++r) fill(k, *inputs_[k].train, order_[size_t(first + r)], 1, r, out);
   }
   void validationBatch(int64_t number, int64_t batch, Batch &out) override {
     int64_t first = number * batch;
     start(out, std::clamp<int64_t>(heldRows_ - first, 0, batch));
     for (size_t k = 0; k < inputs_.size(); ++k)
-      fill(k, *inputs_[k].held, heldFrom_ + first, out.size, 0, out);
+      if (inputs_[k].spec.shared) fill(k, *inputs_[k].held, 0, 1, 0, out);
+      else fill(k, *inputs_[k].held, heldFrom_ + first, out.size, 0, out);
   }
 
 private:
@@ -83,10 +90,11 @@ private:
     for (const NamedArray &a : arrays) {
       if (a.name != spec.name) continue;
       std::span<const int64_t> have(a.array.shape);
-      if (!joinsTo(have.subspan(1), spec.sample))
+      if (!a.shared) have = have.subspan(1);
+      if (!joinsTo(have, spec.sample))
         throw Error(Exit::Input, "E0515",
                     fmt::format("input `{}` wants samples of {}, but those of its data are {}", spec.name,
-                                shapeText(spec.sample), shapeText(have.subspan(1))),
+                                shapeText(spec.sample), shapeText(have)),
                     "neighbouring axes are joined where that gives the declared sizes; axes of size 1 may be missing");
       return a;
     }
@@ -95,7 +103,8 @@ private:
   void start(Batch &out, int64_t rows) {
     out.size = rows;
     out.fields.resize(inputs_.size());
-    for (size_t k = 0; k < inputs_.size(); ++k) shapeField(out.fields[k], inputs_[k].spec, rows);
+    for (size_t k = 0; k < inputs_.size(); ++k)
+      shapeField(out.fields[k], inputs_[k].spec, inputs_[k].spec.shared ? std::nullopt : std::optional(rows));
   }
   void fill(size_t k, const NamedArray &from, int64_t row, int64_t rows, int64_t at, Batch &out) {
     const Input &in = inputs_[k];

@@ -15,6 +15,7 @@ struct InputSpec {
   DType dtype;
   std::vector<int64_t> sample;
   std::optional<int64_t> indexBound;
+  bool shared = false; ///< one value for all samples: `sample` is all of it
 };
 
 /// One batch: for each spec its elements. Memory is reused from batch to batch.
@@ -53,11 +54,12 @@ public:
   virtual void validationBatch(int64_t number, int64_t batch, Batch &out) = 0;
 };
 
-/// One named array, each element times `scale`; axis 0 counts samples.
+/// One named array, each element times `scale`; axis 0 counts samples, unless all samples share it.
 struct NamedArray {
   std::string name;
   Array array;
   double scale = 1;
+  bool shared = false;
 };
 
 /// Arrays of equal length. With `validation` all of `train` is trained on; without, the first `split` of it, and the rest is

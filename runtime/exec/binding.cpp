@@ -23,7 +23,7 @@ static void checkIndices(const Port &p, const Array &a, int64_t bound) {
   check(a.as<int32_t>());
 }
 
-Binding bindInputs(const Entry &entry, const std::vector<Array> &inputs, Binding bound) {
+Binding bindInputs(const Entry &entry, std::span<const Array> inputs, Binding bound) {
   if (inputs.size() != entry.inputs.size())
     throw Error(Exit::Internal, "E0702", fmt::format("entry `{}` takes {} inputs, not {}", entry.name, entry.inputs.size(), inputs.size()));
   for (size_t i = 0; i < inputs.size(); ++i) {

@@ -29,6 +29,7 @@ struct VariableInfo {
   std::string name;
   DType dtype = DType::F32;
   std::vector<int64_t> shape;
+  std::vector<std::string> dims;     ///< the name of each axis
 };
 
 class Executable {
@@ -45,6 +46,11 @@ public:
   /// Runs an entry: inputs in the entry's order, each of its dtype and a shape that binds the symbolic dims consistently.
   /// Returns its outputs. Calls are not concurrent.
   virtual std::vector<Array> run(const Entry &, const std::vector<Array> &inputs) = 0;
+  /// The same for callers that run an entry again and again. `outputs` is empty or what an earlier call left in it: arrays that
+  /// fit and that nobody else holds are written over, others are new. `inputs` must not be its elements (copies of them are fine).
+  virtual void run(const Entry &e, std::span<const Array> inputs, std::vector<Array> &outputs) {
+    outputs = run(e, std::vector<Array>(inputs.begin(), inputs.end()));
+  }
 
   virtual Array get(size_t variable) const = 0;
   /// `value` has the variable's shape and dtype.

@@ -7,7 +7,13 @@
 
 namespace fil {
 
-TestProgram::TestProgram(const std::string &text, Stage last, const std::string &format, std::map<std::string, int64_t> dims, const std::string &optimizer) {
+std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext> context, mlir::OwningOpRef<mlir::ModuleOp> module) {
+  if (backend == "reference") return referenceExecutable(std::move(context), std::move(module));
+  return cpuExecutable(*module, findTarget(backend == "cpu" ? "native" : backend));
+}
+
+TestProgram::TestProgram(const std::string &text, Stage last, const std::string &format, std::map<std::string, int64_t> dims, const std::string &optimizer,
+                         const std::string &backend) {
   MemoryFiles files;
   files.content["test.fil"] = text;
   loaded = LoadedProgram::load(files, {"test.fil"}, {std::move(dims)});
@@ -29,7 +35,7 @@ TestProgram::TestProgram(const std::string &text, Stage last, const std::string 
     passes::precision(pm, {0, format});
     if (mlir::failed(pm.run(*module))) return;
   }
-  executable = referenceExecutable(compiler.context, std::move(module));
+  executable = makeExecutable(backend, compiler.context, std::move(module));
 }
 
 const Entry &TestProgram::entry(const std::string &name) const {

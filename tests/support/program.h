@@ -16,7 +16,7 @@ struct TestProgram {
 
   /// Compiles up to `last` (autodiff: the entry `grad`; train: `step`), then formats. Empty `executable` and messages in `errors` if it is refused.
   TestProgram(const std::string &text, Stage last, const std::string &format = "f64", std::map<std::string, int64_t> dims = {},
-              const std::string &optimizer = "adamw");
+              const std::string &optimizer = "adamw", const std::string &backend = "reference");
   std::string errors() const { return loaded->diags.render(); }
 
   const Entry &entry(const std::string &name) const;
@@ -26,6 +26,9 @@ struct TestProgram {
   void randomize();
   size_t variable(const std::string &name) const;
 };
+
+/// A module after the precision pass as a back end runs it: `reference`, `cpu`, or the CPU limited to `x86-64-v3`.
+std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext>, mlir::OwningOpRef<mlir::ModuleOp>);
 
 std::vector<double> values(const Array &);
 Array array(const Array &like, const std::vector<double> &);

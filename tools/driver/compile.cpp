@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/driver/compile.h"
+#include "codegen/package/package.h"
 #include "codegen/reference/reference.h"
 #include "lang/lower/lower.h"
+#include "mlir/IR/AsmState.h"
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/pipeline.h"
 #include "runtime/base/status.h"
+#include "runtime/exec/compiled_executable.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
 #include <unistd.h>
@@ -26,6 +30,26 @@ Stage stageOf(const std::string &wanted) {
     all += (i ? " " : "") + std::string(name(Stage(i)));
   }
   throw Error(Exit::Usage, "E0108", fmt::format("there is no stage `{}`", wanted), "stages: " + all);
+}
+
+static bool mlirFlagsTaken = false; // MLIR refuses to apply flags that were never registered
+
+std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments) {
+  std::vector<const char *> flags{"fil"};
+  std::vector<std::string> rest;
+  for (const std::string &a : arguments) {
+    if (a.starts_with("--mlir-")) flags.push_back(a.c_str());
+    else rest.push_back(a);
+  }
+  if (flags.size() == 1) return rest;
+  mlirFlagsTaken = true;
+  mlir::registerPassManagerCLOptions();
+  mlir::registerAsmPrinterCLOptions();
+  std::string errors;
+  llvm::raw_string_ostream out(errors);
+  if (!llvm::cl::ParseCommandLineOptions(int(flags.size()), flags.data(), "", &out))
+    throw Error(Exit::Usage, "E0108", "MLIR does not know these flags: " + errors.substr(0, errors.find('\n')), "`fil-opt --help` lists those that begin with --mlir-");
+  return rest;
 }
 
 static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -66,13 +90,14 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
 
 void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   mlir::PassManager pm(context.get());
-  if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
+  if (options.mlirFlags && mlirFlagsTaken && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
   passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;
   case Stage::autodiff_: passes::autodiff(pm); break;
   case Stage::train_: passes::train(pm, po); break;
   case Stage::precision_: passes::precision(pm, po); break;
+  case Stage::schedule_: passes::schedule(pm); break;
   default: return;
   }
   mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &d) {
@@ -95,7 +120,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
   auto m = lowered();
   if (!m) return m;
   if (done(Stage::fil_, now() - t, [&] { return text(*m); })) return m;
-  for (Stage s : {Stage::normalize_, Stage::autodiff_, Stage::train_, Stage::precision_}) {
+  for (Stage s : {Stage::normalize_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
     if (s > end) break;
     t = now();
     pass(s, *m);
@@ -105,12 +130,11 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
 }
 
 Compiled Compiler::run() {
-  const bool generated = !last || *last > Stage::precision_;
-  if (generated && (options.backend == "cpu" || last)) throw Error(Exit::Input, "E0801", "generated code for the CPU is not built yet", "`--backend=reference` runs the same program, slowly; stages up to `precision` can be printed");
+  const bool reference = options.backend == "reference";
   double t = now();
   auto astText = [&] {
     std::string all;
-    for (size_t i = 1; i < program.files.size(); ++i) all += program.sources.text(program.files[i].file);
+    for (size_t i = 1; i < program.files.size(); ++i) all += ast::print(program.files[i], program.sources);
     return all;
   };
   if (done(Stage::ast_, now() - t, astText)) return std::move(result);
@@ -122,9 +146,41 @@ Compiled Compiler::run() {
     return all;
   };
   if (done(Stage::typed_, now() - t, typedText)) return std::move(result);
-  auto m = module(Stage::precision_);
-  if (m && !last) result.executable = referenceExecutable(context, std::move(m));
+  auto m = module(reference && !last ? Stage::precision_ : Stage::schedule_);
+  if (!m || (last && *last <= Stage::schedule_)) return std::move(result);
+  if (reference && !last) result.executable = referenceExecutable(context, std::move(m));
+  else generate(*m);
   return std::move(result);
+}
+
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target) {
+  mlir::PassManager pm(module.getContext());
+  passes::schedule(pm);
+  if (mlir::failed(pm.run(module))) throw Error(Exit::Internal, "E0901", "the stage `schedule` failed on a valid program");
+  PackageText text;
+  PackageTimes times;
+  return loadExecutable(package(module, target, {}, text, times));
+}
+
+void Compiler::generate(mlir::ModuleOp m) {
+  auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };
+  PackageText text;
+  PackageTimes times;
+  Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_)}, text, times);
+  const Program *step = nullptr;
+  for (const Program &p : made.programs)
+    if (p.entry.name == "step" || (!step && p.entry.name == "run")) step = &p;
+  std::function<void(const std::vector<fil::Step> &)> note = [&](const std::vector<fil::Step> &steps) {
+    for (const fil::Step &s : steps) {
+      if (auto *l = std::get_if<Launch>(&s.is)) result.launches.push_back({l->site, made.kernels[size_t(l->kernel)].key, l->what});
+      if (auto *loop = std::get_if<LoopStep>(&s.is)) note(loop->body);
+    }
+  };
+  if (step) note(step->steps);
+  if (done(Stage::kernels_, times.emit / 1e3, [&] { return text.kernels; })) return;
+  if (done(Stage::llvm_, 0, [&] { return text.llvm; })) return;
+  if (done(Stage::asm_, times.compile / 1e3, [&] { return text.assembly; })) return;
+  result.executable = loadExecutable(std::move(made));
 }
 
 } // namespace fil

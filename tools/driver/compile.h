@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checked program and its plan to an Executable, or to a printed stage on the way.
 #pragma once
+#include "codegen/cpu/target.h"
 #include "lang/sema/plan.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
-#include "runtime/exec/executable.h"
+#include "runtime/exec/compiled_executable.h"
 #include "tools/driver/program.h"
 
 namespace fil {
@@ -28,13 +29,22 @@ struct CompileOptions {
   std::string dumpDir;           ///< numbered files, one a stage; empty: none
   bool mlirFlags = false;        ///< apply MLIR's own --mlir-* flags
   std::string backend = "cpu";   ///< cpu or reference
+  std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
 };
 
+/// Takes `--mlir-*` out of a command's arguments and gives them to MLIR. Error (usage) for one that it does not know.
+std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments);
+
 struct StageTime { std::string stage; double seconds; };
+/// A launch of the training step (of `run` where there is none), as a back end that generates code has recorded it.
+struct LaunchNote {
+  std::string site, kernel, what; ///< what: the operations that are fused in it
+};
 struct Compiled {
   std::unique_ptr<Executable> executable; ///< null where a stage ended it
   std::string emitted;                    ///< text of the stage asked for
   std::vector<StageTime> times;
+  std::vector<LaunchNote> launches;       ///< empty for the reference
 };
 
 /// The module at the end of `last` (fil to precision); mistakes of the program are in its diagnostics and give null.
@@ -57,6 +67,10 @@ private:
   bool done(Stage, double seconds, const std::function<std::string()> &text);
   mlir::OwningOpRef<mlir::ModuleOp> lowered();
   void pass(Stage, mlir::ModuleOp);
+  void generate(mlir::ModuleOp);
 };
+
+/// A module after the precision pass, scheduled and compiled for the CPU.
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &);
 
 } // namespace fil

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/cpu/evaluator.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace fil {
+using namespace ir;
+using mlir::dyn_cast, mlir::cast, mlir::isa;
+using mlir::Operation, mlir::StringAttr;
+using LV = llvm::Value *;
+
+Memory memoryOf(KernelBuilder &k, mlir::Type type, const Layout &layout, const Layout &countLayout, int &number, bool constant) {
+  Memory m;
+  m.pointer = k.buffer(number++);
+  m.layout = layout, m.constant = constant;
+  if (isa<SubsetType>(type)) m.element = k.i32, m.counts = k.buffer(number++), m.countLayout = countLayout;
+  else m.element = k.stored(cast<TensorType>(type).getElement());
+  return m;
+}
+
+Evaluator::Evaluator(KernelBuilder &k, GroupOp group, llvm::ArrayRef<Memory> inputs) : k(k), group(group) {
+  for (auto [a, m] : llvm::zip(group.block().getArguments(), inputs)) residences[a] = {m, nullptr};
+  known.emplace_back();
+}
+void Evaluator::reside(mlir::Value v, const Memory &m) { residences[v] = {m, nullptr}; }
+void Evaluator::reside(mlir::Value v, LV x) { residences[v] = {{}, x}; }
+
+Evaluator::Key Evaluator::key(mlir::Value v, const Point &p) {
+  Key key{v.getAsOpaquePointer(), p.mask};
+  for (StringAttr d : cast<TensorType>(v.getType()).getDims()) {
+    Index i = p(d);
+    key.push_back(i.lanes ? i.lanes : i.base);
+    key.push_back(reinterpret_cast<const void *>(i.lanes ? -1 : i.step));
+  }
+  return key;
+}
+void Evaluator::remember(mlir::Value v, const Point &p, LV x) { known.back()[key(v, p)] = x; }
+
+LV Evaluator::value(mlir::Value v, const Point &p) {
+  Key at = key(v, p);
+  for (auto scope = known.rbegin(); scope != known.rend(); ++scope)
+    if (auto it = scope->find(at); it != scope->end()) return it->second;
+  LV x;
+  if (auto it = residences.find(v); it != residences.end())
+    x = it->second.value ? it->second.value : k.load(it->second.memory, [&](StringAttr d) { return p(d); }, p.mask);
+  else x = compute(v.getDefiningOp(), p);
+  known.back()[at] = x;
+  return x;
+}
+
+Index Evaluator::add(const Index &x, const Index &y) {
+  if (!x.lanes && !y.lanes) return {k.b.CreateAdd(x.base, y.base), x.step + y.step, nullptr};
+  LV a = k.positions(x), b = k.positions(y);
+  k.match(a, b);
+  return {nullptr, 0, k.b.CreateAdd(a, b)};
+}
+
+LV Evaluator::guarded(LV condition, Point p, llvm::ArrayRef<StringAttr> moved, llvm::function_ref<LV(const Point &)> then) {
+  if (!condition) return then(p);
+  if (auto *c = llvm::dyn_cast<llvm::ConstantInt>(condition); c && c->isOne()) return then(p);
+  if (KernelBuilder::isVector(condition)) p.mask = k.both(p.mask, condition);
+  for (StringAttr d : moved) // one position for all lanes: the mask does not protect it
+    if (Index i = p(d); i.uniform()) p.set(d, {k.b.CreateSelect(KernelBuilder::isVector(condition) ? k.inside(i, k.extent(d)) : condition, i.base, k.number(0)), 0, nullptr});
+  LV v = then(p);
+  if (KernelBuilder::isVector(condition)) v = k.splat(v);
+  return k.b.CreateSelect(condition, v, zero(v));
+}
+
+std::pair<Index, LV> Evaluator::position(mlir::Value index, const Point &p) {
+  auto spread = [&](LV x) -> Index {
+    if (KernelBuilder::isVector(x)) return {nullptr, 0, k.b.CreateSExt(x, k.vector(k.i64))};
+    return {k.b.CreateSExt(x, k.i64), 0, nullptr};
+  };
+  auto subset = dyn_cast<SubsetType>(index.getType());
+  if (!subset) return {spread(value(index, p)), nullptr};
+  const Memory &m = residences.find(index)->second.memory;
+  auto at = [&](StringAttr d) { return p(d); };
+  LV member = k.load(m, at, p.mask), count = k.loadCount(m, at, p.mask);
+  LV number = k.positions(p(subset.getMembers()));
+  number = k.b.CreateTrunc(number, KernelBuilder::isVector(number) ? k.vector(k.i32) : k.i32);
+  k.match(number, count);
+  return {spread(member), k.b.CreateICmpSLT(number, count)};
+}
+
+LV Evaluator::side(ContractOp c, int which, const Point &p) {
+  Point q = p;
+  LV exists = nullptr;
+  llvm::SmallVector<StringAttr> moved;
+  mlir::Value operand = c->getOperand(unsigned(which));
+  for (mlir::Value s : c.getSubsets()) {
+    auto t = cast<SubsetType>(s.getType());
+    if (!cast<TensorType>(operand.getType()).has(t.getOf())) continue;
+    auto [index, there] = position(s, p);
+    q.set(t.getOf(), index);
+    exists = k.both(exists, there);
+    moved.push_back(t.getOf());
+  }
+  return guarded(exists, q, moved, [&](const Point &r) { return value(operand, r); });
+}
+LV Evaluator::product(ContractOp c, const Point &p) {
+  LV x = side(c, 0, p), y = side(c, 1, p);
+  k.match(x, y);
+  LV r = k.b.CreateFMul(x, y);
+  for (mlir::Value s : c.getSubsets()) { // members that do not exist add nothing, whoever is read through them
+    auto [index, there] = position(s, p);
+    if (KernelBuilder::isVector(there)) r = k.splat(r);
+    r = k.b.CreateSelect(there, r, zero(r));
+  }
+  return r;
+}
+
+LV Evaluator::windowed(UnwindowOp u, const Point &p) {
+  Point q = p;
+  LV inside = nullptr;
+  llvm::SmallVector<StringAttr> moved;
+  for (auto w : u.getWindows().getAsRange<WindowDimAttr>()) {
+    Index at = add(k.plus(p(w.getIn()), k.number(w.getBefore())), k.times(p(w.getWindow()), -1));
+    LV fits = k.inside(at, k.b.CreateMul(k.extent(w.getOut()), k.number(w.getStride())));
+    if (w.getStride() != 1) {
+      LV x = k.positions(at);
+      auto narrow = [&](LV v) { return k.b.CreateTrunc(v, KernelBuilder::isVector(v) ? k.vector(k.i32) : k.i32); };
+      LV n = narrow(x), stride = llvm::ConstantInt::get(n->getType(), uint64_t(w.getStride()));
+      LV quotient = k.b.CreateUDiv(n, stride);
+      fits = k.b.CreateAnd(fits, k.b.CreateICmpEQ(k.b.CreateMul(quotient, stride), n));
+      LV wide = k.b.CreateZExt(quotient, x->getType());
+      at = KernelBuilder::isVector(wide) ? Index{nullptr, 0, wide} : Index{wide, 0, nullptr};
+    }
+    q.set(w.getOut(), at);
+    moved.push_back(w.getOut());
+    inside = k.both(inside, fits);
+  }
+  return guarded(inside, q, moved, [&](const Point &r) { return value(u.getY(), r); });
+}
+
+LV Evaluator::random(RandomOp r, const Point &p) {
+  auto type = cast<TensorType>(r.getType());
+  llvm::SmallVector<StringAttr> turnDims;
+  llvm::SmallVector<LV> turns;
+  for (mlir::Value t : r.getTurns()) {
+    llvm::append_range(turnDims, cast<TensorType>(t.getType()).getDims());
+    LV turn = value(t, p);
+    turns.push_back(k.b.CreateSExt(turn, KernelBuilder::isVector(turn) ? k.vector(k.i64) : k.i64));
+  }
+  LV seed = k.b.CreateSExt(value(r.getSeed(), p), k.i64), step = k.b.CreateSExt(value(r.getStep(), p), k.i64);
+  LV key;
+  if (llvm::any_of(turns, [](LV t) { return KernelBuilder::isVector(t); })) {
+    key = llvm::PoisonValue::get(k.vector(k.i64));
+    for (int i = 0; i < k.lanes; ++i) {
+      llvm::SmallVector<LV> lane;
+      for (LV t : turns) lane.push_back(KernelBuilder::isVector(t) ? k.b.CreateExtractElement(t, uint64_t(i)) : t);
+      key = k.b.CreateInsertElement(key, k.streamKey(seed, r.getStream(), lane), uint64_t(i));
+    }
+  } else key = k.streamKey(seed, r.getStream(), turns);
+  LV element = k.number(0);
+  for (StringAttr d : type.getDims()) {
+    if (llvm::is_contained(turnDims, d)) continue;
+    LV n = k.extent(d), at = k.positions(p(d));
+    if (KernelBuilder::isVector(element) || KernelBuilder::isVector(at)) n = k.splat(n), at = k.splat(at), element = k.splat(element);
+    element = k.b.CreateAdd(k.b.CreateMul(element, n), at);
+  }
+  return k.random(key, step, element, r.getNormal());
+}
+
+LV Evaluator::compute(Operation *op, const Point &p) {
+  auto with = [&](StringAttr d, const Index &i) {
+    Point q = p;
+    q.set(d, i);
+    return q;
+  };
+  auto resultType = cast<TensorType>(op->getResult(0).getType());
+  return llvm::TypeSwitch<Operation *, LV>(op)
+      .Case([&](ConstantOp c) -> LV {
+        const double v = c.getValue().convertToDouble();
+        llvm::Type *t = k.scalar(resultType.getElement());
+        return t->isFloatingPointTy() ? llvm::ConstantFP::get(t, v) : llvm::ConstantInt::get(t, uint64_t(int64_t(v)), true);
+      })
+      .Case([&](SizeOp s) -> LV {
+        Size size = k.dims.value(*Size::parse(s.getSize()));
+        if (resultType.isReal()) return k.b.CreateFPTrunc(k.formula(size), k.real);
+        return k.b.CreateTrunc(k.size(size), k.i32);
+      })
+      .Case([&](IotaOp i) {
+        LV x = k.positions(p(i.getDimAttr()));
+        return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32);
+      })
+      .Case([&](RandomOp r) { return random(r, p); })
+      .Case([&](MapOp m) {
+        llvm::SmallVector<LV> args;
+        for (mlir::Value a : m.getArgs()) args.push_back(value(a, p));
+        return k.map(m.getFn(), args, cast<TensorType>(m.getArgs()[0].getType()).getElement(), resultType.getElement());
+      })
+      .Case([&](BroadcastOp b) { return value(b.getX(), p); })
+      .Case([&](StopGradOp s) { return value(s.getX(), p); })
+      .Case([&](RenameOp r) { return value(r.getX(), with(r.getFromAttr(), p(r.getToAttr()))); })
+      .Case([&](CacheOp c) { return value(c.getX(), with(c.getFromAttr(), p(c.getToAttr()))); })
+      .Case([&](SliceOp s) {
+        LV from = k.size(k.dims.value(*Size::parse(s.getFrom())));
+        return value(s.getX(), with(s.getDimAttr(), s.getInto().empty() ? Index{from, 0, nullptr} : k.plus(p(s.getIntoAttr()), from)));
+      })
+      .Case([&](UnsliceOp s) {
+        LV from = k.size(k.dims.value(*Size::parse(s.getFrom())));
+        Index at = k.plus(p(s.getDimAttr()), k.b.CreateNeg(from));
+        const bool one = s.getInto().empty();
+        LV there = k.inside(at, one ? k.number(1) : k.extent(s.getIntoAttr()));
+        if (one) return guarded(there, p, {}, [&](const Point &q) { return value(s.getY(), q); });
+        return guarded(there, with(s.getIntoAttr(), at), {s.getIntoAttr()}, [&](const Point &q) { return value(s.getY(), q); });
+      })
+      .Case([&](ConcatOp c) {
+        LV result = nullptr;
+        Size from;
+        for (auto [a, d] : llvm::zip(c.getArgs(), strings(c.getDims()))) {
+          Index at = k.plus(p(c.getIntoAttr()), k.b.CreateNeg(k.size(from)));
+          LV there = k.inside(at, k.extent(d));
+          LV part = guarded(there, with(d, at), {d}, [&](const Point &q) { return value(a, q); });
+          if (result) {
+            k.match(result, part);
+            if (KernelBuilder::isVector(there)) result = k.splat(result), part = k.splat(part);
+            result = k.b.CreateSelect(there, part, result);
+          } else result = part;
+          from = from + k.dims.value(d.getValue());
+        }
+        return result;
+      })
+      .Case([&](WindowOp w) {
+        Point q = p;
+        LV inside = nullptr;
+        llvm::SmallVector<StringAttr> moved;
+        for (auto d : w.getWindows().getAsRange<WindowDimAttr>()) {
+          Index at = k.plus(add(k.times(p(d.getOut()), d.getStride()), p(d.getWindow())), k.number(-d.getBefore()));
+          q.set(d.getIn(), at);
+          Size last = (k.dims.value(d.getOut().getValue()) - 1) * d.getStride() + k.dims.value(d.getWindow().getValue()) - d.getBefore();
+          auto beyond = (last - k.dims.value(d.getIn().getValue())).constant();
+          if (d.getBefore() == 0 && beyond && !(Rational(0) < *beyond)) continue;
+          moved.push_back(d.getIn());
+          inside = k.both(inside, k.inside(at, k.extent(d.getIn())));
+        }
+        return guarded(inside, q, moved, [&](const Point &r) { return value(w.getX(), r); });
+      })
+      .Case([&](GatherOp g) {
+        auto [at, exists] = position(g.getIndex(), p);
+        return guarded(exists, with(g.getDimAttr(), at), {g.getDimAttr()}, [&](const Point &q) { return value(g.getX(), q); });
+      })
+      .Case([&](PresentOp s) { return position(s.getSubset(), p).second; })
+      .Case([&](MemberOp m) {
+        LV x = k.positions(position(m.getSubset(), p).first);
+        return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32);
+      })
+      .Default([](Operation *o) -> LV { llvm_unreachable("an op that has a stage of its own"); });
+}
+
+} // namespace fil

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a group to a kernel: what every emitter is given and gives back.
+#pragma once
+#include "codegen/cpu/kernel_builder.h"
+
+namespace fil {
+
+/// How a value stands in memory; of a subset the members, and their counts.
+struct Placement {
+  Layout layout, counts;
+  bool constant = false; ///< of an input: no result is written into the same memory
+};
+struct GroupPlacement {
+  std::vector<Placement> inputs, results;
+};
+
+/// A kernel and how to launch it. Buffers: inputs, then results, each tensor one, each subset two (members, counts).
+struct EmittedKernel {
+  KernelModule module;
+  std::vector<Size> sizes;
+  Size tiles, scratch;
+  int64_t grain = 1;
+  std::string what;
+};
+
+/// Groups that are computed row by row: maps, reductions, small contractions, scatters, windows, appends to caches, top-k.
+EmittedKernel emitRows(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
+
+/// A contraction by register tiles with what follows it. The right side is packed into panels by a kernel of its own, whose buffers are
+/// the group's inputs and `packed`; the product's buffers are inputs, results, `packed`.
+struct EmittedContraction {
+  EmittedKernel pack, product;
+  Size packedBytes;
+};
+EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
+
+/// Dims of a contraction's iteration by where they stand: in both operands and the result, in the left one (rows) or the right one (columns) and
+/// the result, in both operands alone (summed). `left` is the operand (0 or 1) whose own dims are rows.
+struct ContractionDims {
+  llvm::SmallVector<mlir::StringAttr> batch, rows, columns, summed;
+  int left = 0;
+};
+ContractionDims classify(ir::ContractOp);
+
+} // namespace fil

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arguments, sizes, addresses, loads and stores.
+#include "codegen/cpu/kernel_builder.h"
+
+namespace fil {
+using namespace llvm;
+
+KernelBuilder::KernelBuilder(const Target &t, const ir::Dims &d, bool f64)
+    : made(makeKernelModule("kernel", t)), function(addKernelFunction(made, t)), b(*made.context), dims(d), target(t), f64(f64),
+      lanes(f64 ? t.lanesF32 / 2 : t.lanesF32) {
+  real = f64 ? b.getDoubleTy() : b.getFloatTy();
+  i1 = b.getInt1Ty(), i8 = b.getInt8Ty(), i32 = b.getInt32Ty(), i64 = b.getInt64Ty(), ptr = b.getPtrTy();
+  entry = BasicBlock::Create(*made.context, "entry", function);
+  auto *body = BasicBlock::Create(*made.context, "body", function);
+  b.SetInsertPoint(entry);
+  b.CreateBr(body);
+  b.SetInsertPoint(body);
+}
+
+static Instruction *invariant(Instruction *load) {
+  load->setMetadata(LLVMContext::MD_invariant_load, MDNode::get(load->getContext(), {}));
+  return load;
+}
+Value *KernelBuilder::buffer(int n) {
+  Value *&v = buffers[n];
+  if (!v) {
+    auto e = atEntry();
+    v = invariant(e.CreateLoad(ptr, e.CreateConstInBoundsGEP1_64(ptr, function->getArg(1), uint64_t(n))));
+  }
+  return v;
+}
+Value *KernelBuilder::size(const Size &s) {
+  if (auto c = s.constant()) {
+    assert(c->isWhole() && "sizes are whole");
+    return number(c->num);
+  }
+  Value *&v = sizeValues[s.str()];
+  if (!v) {
+    auto e = atEntry();
+    v = invariant(e.CreateLoad(i64, e.CreateConstInBoundsGEP1_64(i64, function->getArg(2), sizes.size())));
+    sizes.push_back(s);
+  }
+  return v;
+}
+Value *KernelBuilder::formula(const Size &s) {
+  Value *sum = nullptr;
+  for (auto &[monomial, coefficient] : s.terms()) {
+    Value *term = ConstantFP::get(b.getDoubleTy(), double(coefficient.num));
+    Value *divisor = ConstantFP::get(b.getDoubleTy(), double(coefficient.den));
+    for (auto &[symbol, exponent] : monomial) {
+      Value *x = b.CreateSIToFP(size(*Size::parse(symbol)), b.getDoubleTy());
+      for (int i = 0; i < std::abs(exponent); ++i) (exponent > 0 ? term : divisor) = b.CreateFMul(exponent > 0 ? term : divisor, x);
+    }
+    term = b.CreateFDiv(term, divisor);
+    sum = sum ? b.CreateFAdd(sum, term) : term;
+  }
+  return sum ? sum : ConstantFP::get(b.getDoubleTy(), 0);
+}
+Value *KernelBuilder::allocateScratch(const Size &bytes) {
+  // Each piece begins at a multiple of 64.
+  Value *p = b.CreateInBoundsGEP(i8, function->getArg(5), size(scratchBytes));
+  auto c = bytes.constant();
+  scratchBytes = scratchBytes + (c ? Size((c->num + 63) / 64 * 64) : Size(64) * Size::ceil(bytes / Size(64)));
+  return p;
+}
+Value *KernelBuilder::local(Type *t) {
+  IRBuilder<> e(entry, entry->begin());
+  return e.CreateAlloca(t);
+}
+
+Type *KernelBuilder::scalar(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i1 : mlir::isa<ir::IntType, ir::IndexType>(e) ? i32 : real; }
+Type *KernelBuilder::stored(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i8 : scalar(e); }
+Value *KernelBuilder::laneNumbers(Type *t) {
+  SmallVector<Constant *> all;
+  for (int i = 0; i < lanes; ++i) all.push_back(ConstantInt::get(t, uint64_t(i)));
+  return ConstantVector::get(all);
+}
+void KernelBuilder::match(Value *&x, Value *&y) {
+  if (isVector(x) != isVector(y)) (isVector(x) ? y : x) = splat(isVector(x) ? y : x);
+}
+Value *KernelBuilder::both(Value *x, Value *y) {
+  if (!x || !y) return x ? x : y;
+  match(x, y);
+  return b.CreateAnd(x, y);
+}
+
+Index KernelBuilder::plus(const Index &i, Value *scalar) {
+  if (i.lanes) return {nullptr, 0, b.CreateAdd(i.lanes, splat(scalar))};
+  return {b.CreateAdd(i.base, scalar), i.step, nullptr};
+}
+Index KernelBuilder::times(const Index &i, int64_t n) {
+  if (i.lanes) return {nullptr, 0, b.CreateMul(i.lanes, splat(number(n)))};
+  return {b.CreateMul(i.base, number(n)), i.step * n, nullptr};
+}
+Value *KernelBuilder::positions(const Index &i) {
+  if (i.lanes) return i.lanes;
+  if (!i.step) return i.base;
+  return b.CreateAdd(splat(i.base), b.CreateMul(laneNumbers(i64), splat(number(i.step))));
+}
+Value *KernelBuilder::inside(const Index &i, Value *n) {
+  Value *p = positions(i);
+  return b.CreateICmpULT(p, isVector(p) ? splat(n) : n);
+}
+
+KernelBuilder::Address KernelBuilder::address(const Layout &layout, Indices at) {
+  Address a;
+  a.offset = number(0);
+  Value *stepSum = number(0);
+  bool steps = false;
+  for (auto [d, s] : zip(layout.order, layout.strides)) {
+    Index i = at(d);
+    Value *stride = size(s);
+    if (i.lanes) {
+      Value *o = b.CreateMul(i.lanes, splat(stride));
+      a.offsets = a.offsets ? b.CreateAdd(a.offsets, o) : o;
+      continue;
+    }
+    a.offset = b.CreateAdd(a.offset, b.CreateMul(i.base, stride));
+    if (i.step) stepSum = b.CreateAdd(stepSum, b.CreateMul(number(i.step), stride)), steps = true;
+  }
+  auto *constant = dyn_cast<ConstantInt>(stepSum);
+  if (!a.offsets && steps && constant && constant->isOne()) a.contiguous = true;
+  else if (steps) {
+    Value *o = b.CreateMul(laneNumbers(i64), splat(stepSum));
+    a.offsets = a.offsets ? b.CreateAdd(a.offsets, o) : o;
+  }
+  return a;
+}
+Value *KernelBuilder::loadAt(Value *pointer, Type *element, const Address &a, Value *mask, bool constant) {
+  Value *p = b.CreateInBoundsGEP(element, pointer, a.offset);
+  const Align align = made.module->getDataLayout().getABITypeAlign(element);
+  if (!a.contiguous && !a.offsets) {
+    auto *l = b.CreateAlignedLoad(element, p, align);
+    return constant ? invariant(l) : l;
+  }
+  if (a.contiguous) {
+    if (!mask) {
+      auto *l = b.CreateAlignedLoad(vector(element), p, align);
+      return constant ? invariant(l) : l;
+    }
+    return b.CreateMaskedLoad(vector(element), p, align, splat(mask), Constant::getNullValue(vector(element)));
+  }
+  Value *all = b.CreateInBoundsGEP(element, p, a.offsets);
+  return b.CreateMaskedGather(vector(element), all, align, mask ? splat(mask) : Constant::getAllOnesValue(vector(i1)), Constant::getNullValue(vector(element)));
+}
+Value *KernelBuilder::load(const Memory &m, Indices at, Value *mask) {
+  Value *v = loadAt(m.pointer, m.element, address(m.layout, at), mask, m.constant);
+  return m.element == i8 ? b.CreateICmpNE(v, Constant::getNullValue(v->getType())) : v;
+}
+Value *KernelBuilder::loadCount(const Memory &m, Indices at, Value *mask) { return loadAt(m.counts, i32, address(m.countLayout, at), mask, m.constant); }
+
+void KernelBuilder::storeAt(Value *pointer, Type *element, const Address &a, Value *v, Value *mask) {
+  Value *p = b.CreateInBoundsGEP(element, pointer, a.offset);
+  const Align align = made.module->getDataLayout().getABITypeAlign(element);
+  if (!a.contiguous && !a.offsets) {
+    assert(!isVector(v) && "one place for several lanes");
+    b.CreateAlignedStore(v, p, align);
+    return;
+  }
+  v = splat(v);
+  if (a.contiguous) {
+    if (mask) b.CreateMaskedStore(v, p, align, splat(mask));
+    else b.CreateAlignedStore(v, p, align);
+    return;
+  }
+  b.CreateMaskedScatter(v, b.CreateInBoundsGEP(element, p, a.offsets), align, mask ? splat(mask) : Constant::getAllOnesValue(vector(i1)));
+}
+void KernelBuilder::store(const Memory &m, Indices at, Value *v, Value *mask) {
+  if (m.element == i8) v = b.CreateZExt(v, isVector(v) ? vector(i8) : i8);
+  storeAt(m.pointer, m.element, address(m.layout, at), v, mask);
+}
+void KernelBuilder::storeCount(const Memory &m, Indices at, Value *v) { storeAt(m.counts, i32, address(m.countLayout, at), v, nullptr); }
+
+Value *KernelBuilder::horizontal(Value *v, function_ref<Value *(Value *, Value *)> combine) {
+  for (int half = lanes / 2; half >= 1; half /= 2) {
+    SmallVector<int> pick;
+    for (int i = 0; i < lanes; ++i) pick.push_back(i < half ? i + half : i);
+    v = combine(v, b.CreateShuffleVector(v, pick));
+  }
+  return b.CreateExtractElement(v, uint64_t(0));
+}
+
+Value *KernelBuilder::service(int field, FunctionType *type, ArrayRef<Value *> args) {
+  auto e = atEntry();
+  // Behind version and reserved stand pointers.
+  Value *f = invariant(e.CreateLoad(ptr, e.CreateConstInBoundsGEP1_64(i8, function->getArg(0), uint64_t(8 + 8 * field))));
+  auto *call = b.CreateCall(type, f, args);
+  call->setDoesNotAccessMemory(), call->setDoesNotThrow(), call->addFnAttr(Attribute::WillReturn);
+  return call;
+}
+Value *KernelBuilder::streamKey(Value *seed, StringRef stream, ArrayRef<Value *> turns) {
+  auto *text = b.CreateGlobalString(stream, "stream");
+  SmallVector<Value *> args{seed, text};
+  for (int i = 0; i < 4; ++i) args.push_back(i < int(turns.size()) ? turns[size_t(i)] : number(0));
+  return service(9, FunctionType::get(i64, {i64, ptr, i64, i64, i64, i64}, false), args);
+}
+
+} // namespace fil

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packing of operands into the panels that the tile reads: vector copies where the panel's direction is contiguous in memory,
+// transposition in registers where k is, else element by element.
+#include "codegen/cpu/tile.h"
+#include <numeric>
+
+namespace fil {
+using namespace llvm;
+
+namespace {
+
+bool isOne(Value *v) {
+  auto *c = dyn_cast<ConstantInt>(v);
+  return c && c->isOne();
+}
+
+class Packer {
+public:
+  /// Groups of `width` neighbours of a panel are moved together.
+  Packer(IRBuilderBase &b, Element element, int lanes, int columns, const PackOperands &o)
+      : b(b), o(o), scalar(elementType(b, element)), align(uint64_t(elementBytes(element))), lanes(lanes), columns(columns),
+        width(columns <= lanes ? columns : std::gcd(columns, lanes)), perLane(16 / elementBytes(element)) {}
+
+  void emit() {
+    Value *count = b.CreateSDiv(b.CreateAdd(o.count, word(columns - 1)), word(columns));
+    emitLoop(b, word(0), count, 1, [&](Value *p) {
+      Value *first = emitMul(b, p, word(columns));
+      Value *to = emitAt(b, scalar, o.to, emitMul(b, p, o.panel)), *left = b.CreateSub(o.count, first);
+      Value *from = emitAt(b, scalar, o.from, emitMul(b, first, o.stride));
+      if (isOne(o.stride)) copyPanel(from, to, left);
+      else if (isOne(o.strideK)) transposePanel(from, to, left);
+      else gatherPanel(from, to, left);
+    });
+  }
+
+private:
+  Value *word(int64_t v) { return b.getInt64(uint64_t(v)); }
+  FixedVectorType *vectorOf(int n) { return FixedVectorType::get(scalar, unsigned(n)); }
+  Value *load(int n, Value *from) { return b.CreateAlignedLoad(vectorOf(n), from, align); }
+  Value *load(int n, Value *from, Value *mask) {
+    return b.CreateMaskedLoad(vectorOf(n), from, align, mask, Constant::getNullValue(vectorOf(n)));
+  }
+  void store(Value *v, Value *to) { b.CreateAlignedStore(v, to, align); }
+
+  // The panel's direction is contiguous: a row of the panel is a row of memory.
+  void copyPanel(Value *from, Value *to, Value *left) {
+    auto copyRow = [&](Value *k, function_ref<Value *(Value *at, int offset, int n)> read) {
+      Value *source = emitAt(b, scalar, from, emitMul(b, k, o.strideK)), *target = emitAt(b, scalar, to, emitMul(b, k, word(columns)));
+      for (int offset = 0; offset < columns; offset += lanes) {
+        int n = std::min(lanes, columns - offset);
+        store(read(emitAt(b, scalar, source, word(offset)), offset, n), emitAt(b, scalar, target, word(offset)));
+      }
+    };
+    emitIf(
+        b, b.CreateICmpSGE(left, word(columns)),
+        [&] {
+          auto whole = [&](Value *at, int, int n) { return load(n, at); };
+          Value *unrolled = b.CreateAnd(o.steps, word(-4));
+          emitLoop(b, word(0), unrolled, 4, [&](Value *k) {
+            for (int u = 0; u < 4; ++u) copyRow(emitAdd(b, k, word(u)), whole);
+          });
+          emitLoop(b, unrolled, o.steps, 1, [&](Value *k) { copyRow(k, whole); });
+          return Values();
+        },
+        [&] {
+          SmallVector<Value *> masks;
+          for (int offset = 0; offset < columns; offset += lanes)
+            masks.push_back(emitMask(b, b.CreateSub(left, word(offset)), std::min(lanes, columns - offset)));
+          emitLoop(b, word(0), o.steps, 1, [&](Value *k) {
+            copyRow(k, [&](Value *at, int offset, int n) { return load(n, at, masks[size_t(offset / lanes)]); });
+          });
+          return Values();
+        });
+  }
+
+  // k is contiguous: `width` rows of memory, `lanes` steps of k at a time, are transposed in registers.
+  void transposePanel(Value *from, Value *to, Value *left) {
+    emitLoop(b, word(0), word(columns), width, [&](Value *offset) {
+      Value *valid = b.CreateSub(left, offset), *target = emitAt(b, scalar, to, offset);
+      emitIf(
+          b, b.CreateICmpSGT(valid, word(0)),
+          [&] {
+            transposeGroup(emitAt(b, scalar, from, emitMul(b, offset, o.stride)), target, valid);
+            return Values();
+          },
+          [&] {
+            emitLoop(b, word(0), o.steps, 1, [&](Value *k) {
+              store(Constant::getNullValue(vectorOf(width)), emitAt(b, scalar, target, emitMul(b, k, word(columns))));
+            });
+            return Values();
+          });
+    });
+  }
+  /// Rows beyond `valid` read the last valid one and are blended away. The last steps of k go through a block on the stack.
+  void transposeGroup(Value *from, Value *to, Value *valid) {
+    SmallVector<Value *> rows;
+    Value *last = b.CreateSub(valid, word(1)), *mask = emitMask(b, valid, width);
+    for (int i = 0; i < width; ++i) rows.push_back(emitAt(b, scalar, from, emitMul(b, i ? emitMin(b, word(i), last) : word(0), o.stride)));
+    auto block = [&](Value *k, Value *kMask, Value *target, int targetStride) {
+      SmallVector<Value *> x;
+      for (Value *row : rows) x.push_back(kMask ? load(lanes, emitAt(b, scalar, row, k), kMask) : load(lanes, emitAt(b, scalar, row, k)));
+      x.resize(size_t(lanes), PoisonValue::get(vectorOf(lanes)));
+      transpose(x);
+      for (int i = 0; i < lanes; ++i) {
+        Value *v = x[size_t(i)];
+        if (width < lanes) {
+          SmallVector<int> low(static_cast<size_t>(width));
+          std::iota(low.begin(), low.end(), 0);
+          v = b.CreateShuffleVector(v, low);
+        }
+        v = b.CreateSelect(mask, v, Constant::getNullValue(vectorOf(width)));
+        store(v, emitAt(b, scalar, target, word(int64_t(i) * targetStride)));
+      }
+    };
+    Value *wholeEnd = b.CreateAnd(o.steps, word(-lanes));
+    emitLoop(b, word(0), wholeEnd, lanes, [&](Value *k) { block(k, nullptr, emitAt(b, scalar, to, emitMul(b, k, word(columns))), columns); });
+    emitIf(b, b.CreateICmpSLT(wholeEnd, o.steps), [&] {
+      BasicBlock &entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+      IRBuilder<> top(&entry, entry.begin());
+      Value *stack = top.CreateAlloca(ArrayType::get(vectorOf(width), uint64_t(lanes)));
+      Value *rest = b.CreateSub(o.steps, wholeEnd), *target = emitAt(b, scalar, to, emitMul(b, wholeEnd, word(columns)));
+      auto onStack = [&](Value *k) { return b.CreateInBoundsGEP(ArrayType::get(scalar, uint64_t(width)), stack, k); };
+      block(wholeEnd, emitMask(b, rest, lanes), stack, width);
+      emitLoop(b, word(0), rest, 1, [&](Value *k) { store(load(width, onStack(k)), emitAt(b, scalar, target, emitMul(b, k, word(columns)))); });
+    });
+  }
+
+  /// x[i][j] becomes x[j][i]: first the squares within 128 bits by unpacking, then ever larger ones are exchanged.
+  void transpose(MutableArrayRef<Value *> x) {
+    auto shuffle = [&](Value *p, Value *q, function_ref<int(int)> source) {
+      SmallVector<int> indices;
+      for (int j = 0; j < lanes; ++j) indices.push_back(source(j));
+      return b.CreateShuffleVector(p, q, indices);
+    };
+    // Elements n and n+1 (as `size` pieces) of each 128 bits, alternately from p and q.
+    auto unpack = [&](Value *p, Value *q, int size, bool high) {
+      return shuffle(p, q, [&](int j) {
+        int lane = j / perLane * perLane, within = j % perLane, piece = within / size;
+        int index = lane + (high ? perLane / 2 : 0) + piece / 2 * size + within % size;
+        return piece % 2 ? lanes + index : index;
+      });
+    };
+    for (int i = 0; i < lanes; i += perLane) {
+      Value **r = &x[size_t(i)];
+      if (perLane == 2) {
+        Value *low = unpack(r[0], r[1], 1, false), *high = unpack(r[0], r[1], 1, true);
+        r[0] = low, r[1] = high;
+        continue;
+      }
+      Value *a = unpack(r[0], r[1], 1, false), *c = unpack(r[0], r[1], 1, true);
+      Value *d = unpack(r[2], r[3], 1, false), *e = unpack(r[2], r[3], 1, true);
+      r[0] = unpack(a, d, 2, false), r[1] = unpack(a, d, 2, true);
+      r[2] = unpack(c, e, 2, false), r[3] = unpack(c, e, 2, true);
+    }
+    for (int d = perLane; d < lanes; d *= 2)
+      for (int i = 0; i < lanes; ++i)
+        if (!(i & d)) {
+          Value *p = x[size_t(i)], *q = x[size_t(i + d)];
+          x[size_t(i)] = shuffle(p, q, [&](int j) { return j & d ? lanes + j - d : j; });
+          x[size_t(i + d)] = shuffle(p, q, [&](int j) { return j & d ? lanes + j : j + d; });
+        }
+  }
+
+  void gatherPanel(Value *from, Value *to, Value *left) {
+    Value *valid = emitMin(b, left, word(columns));
+    emitLoop(b, word(0), o.steps, 1, [&](Value *k) {
+      Value *source = emitAt(b, scalar, from, emitMul(b, k, o.strideK)), *target = emitAt(b, scalar, to, emitMul(b, k, word(columns)));
+      emitLoop(b, word(0), valid, 1, [&](Value *i) {
+        store(b.CreateLoad(scalar, emitAt(b, scalar, source, emitMul(b, i, o.stride))), emitAt(b, scalar, target, i));
+      });
+      emitLoop(b, valid, word(columns), 1, [&](Value *i) { store(Constant::getNullValue(scalar), emitAt(b, scalar, target, i)); });
+    });
+  }
+
+  IRBuilderBase &b;
+  const PackOperands &o;
+  Type *scalar;
+  Align align;
+  int lanes, columns, width, perLane;
+};
+
+} // namespace
+
+void emitPackB(IRBuilderBase &b, const TileShape &shape, const PackOperands &o) {
+  Packer(b, shape.element, shape.lanes, shape.columns(), o).emit();
+}
+void emitPackA(IRBuilderBase &b, const TileShape &shape, const PackOperands &o) {
+  Packer(b, shape.element, shape.lanes, shape.rows, o).emit();
+}
+
+} // namespace fil

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine that code is generated for: what the emitters' parameters (vector width, register tile, cache blocks) follow from.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace fil {
+
+struct Target {
+  std::string cpu;      ///< LLVM's name of the CPU
+  std::string features; ///< LLVM's feature list beyond what `cpu` says: `+avx2,-avx512f`
+  std::string isa;      ///< `x86-64-v3` or `x86-64-v4`: what the emitters use
+  int lanesF32 = 8;     ///< floats in a vector register
+  int registers = 16;   ///< vector registers
+  int64_t l1 = 0, l2 = 0, l3 = 0; ///< bytes of data a core (l1, l2) and a package (l3)
+
+  bool operator==(const Target &) const = default;
+  /// One line for people and cache keys; equal targets print equal.
+  std::string str() const;
+};
+
+/// `native`, `x86-64-v3` or `x86-64-v4`; cache sizes are always this machine's. Error E0703 (usage) for another word, or if the
+/// machine lacks the ISA.
+Target findTarget(std::string_view wanted);
+
+} // namespace fil

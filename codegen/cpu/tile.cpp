@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/cpu/tile.h"
+#include <llvm/IR/Intrinsics.h>
+
+namespace fil {
+using namespace llvm;
+
+Type *elementType(IRBuilderBase &b, Element e) { return e == Element::F32 ? b.getFloatTy() : b.getDoubleTy(); }
+
+namespace {
+
+/// Accumulators of rows x vectors over all k: what the tile and the skinny form have in common.
+struct Block {
+  Element element;
+  int lanes, vectors, unroll;
+  SmallVector<Value *, 16> a, c;   ///< the address of each row at k = 0, n = 0
+  Value *aK, *b, *bK, *k, *accumulate;
+  SmallVector<Value *, 8> mask;    ///< one a vector; empty: all lanes
+};
+
+class BlockEmitter {
+public:
+  BlockEmitter(IRBuilderBase &b, const Block &block)
+      : b(b), block(block), scalar(elementType(b, block.element)), vector(FixedVectorType::get(scalar, unsigned(block.lanes))) {}
+
+  void emit() {
+    Value *zero = Constant::getNullValue(vector);
+    Values sums = emitIf(
+        b, block.accumulate, [&] { return loadC(); }, [&] { return Values(block.a.size() * size_t(block.vectors), zero); });
+    sums.push_back(block.b);
+    sums.push_back(b.getInt64(0));
+    Value *unrolled = b.CreateAnd(block.k, b.getInt64(-uint64_t(block.unroll)));
+    sums = steps(b.getInt64(0), unrolled, block.unroll, sums);
+    bool whole = isa<ConstantInt>(block.k) && cast<ConstantInt>(block.k)->getSExtValue() % block.unroll == 0;
+    if (block.unroll > 1 && !whole) sums = steps(unrolled, block.k, 1, sums);
+    storeC(sums);
+  }
+
+private:
+  Value *at(Value *base, int v) { return emitAt(b, scalar, base, b.getInt64(uint64_t(v * block.lanes))); }
+  Align align() { return Align(uint64_t(elementBytes(block.element))); }
+  Value *load(Value *base, int v) {
+    if (block.mask.empty()) return b.CreateAlignedLoad(vector, at(base, v), align());
+    return b.CreateMaskedLoad(vector, at(base, v), align(), block.mask[size_t(v)], Constant::getNullValue(vector));
+  }
+
+  Values loadC() {
+    Values sums;
+    for (Value *row : block.c)
+      for (int v = 0; v < block.vectors; ++v) sums.push_back(load(row, v));
+    return sums;
+  }
+  void storeC(ArrayRef<Value *> sums) {
+    size_t i = 0;
+    for (Value *row : block.c)
+      for (int v = 0; v < block.vectors; ++v, ++i)
+        if (block.mask.empty()) b.CreateAlignedStore(sums[i], at(row, v), align());
+        else b.CreateMaskedStore(sums[i], at(row, v), align(), block.mask[size_t(v)]);
+  }
+  /// Carried are the sums, the row of B and the offset in A.
+  Values steps(Value *begin, Value *end, int unroll, ArrayRef<Value *> initial) {
+    return emitLoop(b, begin, end, unroll, initial, [&](Value *, ArrayRef<Value *> carried) {
+      Values next(carried.begin(), carried.end());
+      Value *offsetA = next.pop_back_val(), *rowB = next.pop_back_val();
+      auto ahead = [&](Value *stride, int u) { return emitMul(b, stride, b.getInt64(uint64_t(u))); };
+      for (int u = 0; u < unroll; ++u) addStep(emitAt(b, scalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
+      next.push_back(emitAt(b, scalar, rowB, ahead(block.bK, unroll)));
+      next.push_back(emitAdd(b, offsetA, ahead(block.aK, unroll)));
+      return next;
+    });
+  }
+  void addStep(Value *rowB, Value *offsetA, Values &sums) {
+    SmallVector<Value *, 8> row;
+    for (int v = 0; v < block.vectors; ++v) row.push_back(load(rowB, v));
+    size_t i = 0;
+    for (Value *a : block.a) {
+      Value *x = b.CreateVectorSplat(unsigned(block.lanes), b.CreateLoad(scalar, emitAt(b, scalar, a, offsetA)));
+      for (int v = 0; v < block.vectors; ++v, ++i)
+        sums[i] = b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, row[size_t(v)], sums[i]});
+    }
+  }
+
+  IRBuilderBase &b;
+  const Block &block;
+  Type *scalar;
+  FixedVectorType *vector;
+};
+
+/// `rows` row addresses from `base` on. Rows at and beyond `valid` (if given) are the last valid one: they compute what it computes
+/// and write the same values to the same place.
+SmallVector<Value *, 16> rowAddresses(IRBuilderBase &b, Type *scalar, Value *base, Value *stride, int rows, Value *valid) {
+  SmallVector<Value *, 16> result;
+  Value *last = valid ? b.CreateSub(valid, b.getInt64(1)) : nullptr;
+  for (int i = 0; i < rows; ++i) {
+    Value *row = b.getInt64(uint64_t(i));
+    if (valid && i) row = emitMin(b, row, last);
+    result.push_back(emitAt(b, scalar, base, emitMul(b, row, stride)));
+  }
+  return result;
+}
+
+} // namespace
+
+void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
+  Type *scalar = elementType(b, shape.element);
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  auto emitRows = [&](int rows, int unroll, Value *a, Value *panel, Value *c, Value *valid) {
+    Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, word(shape.columns()), o.k, o.accumulate, {}};
+    block.a = rowAddresses(b, scalar, a, o.aRow, rows, valid);
+    block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid);
+    BlockEmitter(b, block).emit();
+  };
+  // Blocks of a whole register tile, the last of them perhaps with fewer rows; a rest up to half a tile has its own smaller body.
+  int half = (shape.rows + 1) / 2;
+  Value *rows = word(shape.rows), *wholeEnd = b.CreateMul(b.CreateSDiv(o.m, rows), rows), *rest = b.CreateSub(o.m, wholeEnd);
+  Value *small = b.CreateAnd(b.CreateICmpSGT(rest, word(0)), b.CreateICmpSLE(rest, word(half)));
+  if (shape.rows == 1) small = b.getFalse();
+  Value *bigEnd = b.CreateSelect(small, wholeEnd, o.m);
+  emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
+    Value *panel = emitAt(b, scalar, o.b, emitMul(b, p, o.bPanel));
+    Value *columns = emitAt(b, scalar, o.c, emitMul(b, p, word(shape.columns())));
+    Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, columns}, [&](Value *i, ArrayRef<Value *> at) {
+      emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i));
+      return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
+    });
+    emitIf(b, small, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); });
+  });
+}
+
+void emitSkinny(IRBuilderBase &b, Element element, int lanes, int registers, const SkinnyOperands &o) {
+  Type *scalar = elementType(b, element);
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  auto *known = dyn_cast<ConstantInt>(o.m);
+
+  // Rows at a time: with so many accumulators that several rows of B are on their way. More rows than the last pass over B again.
+  struct Form { int rows, vectors; };
+  SmallVector<Form> forms;
+  for (int rows : {1, 4, 8}) {
+    int vectors = std::min(8, (registers - 1) / (rows + 1));
+    if (vectors >= 3 || rows == 1) forms.push_back({rows, vectors});
+  }
+  auto emitColumns = [&](Form f, Value *n0, bool masked) {
+    Value *panel = emitAt(b, scalar, o.b, n0);
+    Block block{element, lanes, f.vectors, f.rows == 1 && !masked ? 2 : 1, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
+    if (masked)
+      for (int v = 0; v < f.vectors; ++v)
+        block.mask.push_back(emitMask(b, b.CreateSub(b.CreateSub(o.n, n0), word(v * lanes)), lanes));
+    bool oneBlock = known && known->getSExtValue() <= f.rows;
+    emitLoop(b, word(0), oneBlock ? word(1) : o.m, f.rows, [&](Value *i) {
+      Value *valid = b.CreateSub(o.m, i);
+      int rows = oneBlock ? int(known->getSExtValue()) : f.rows;
+      block.a = rowAddresses(b, scalar, emitAt(b, scalar, o.a, emitMul(b, i, o.aRow)), o.aRow, rows, oneBlock ? nullptr : valid);
+      block.c = rowAddresses(b, scalar, emitAt(b, scalar, emitAt(b, scalar, o.c, emitMul(b, i, o.cRow)), n0), o.cRow, rows,
+                             oneBlock ? nullptr : valid);
+      BlockEmitter(b, block).emit();
+    });
+  };
+  for (size_t f = 0; f < forms.size(); ++f) {
+    bool last = f + 1 == forms.size();
+    Value *fits = last ? b.getTrue() : b.CreateICmpSLE(o.m, word(forms[f].rows));
+    if (f > 0) fits = b.CreateAnd(fits, b.CreateICmpSGT(o.m, word(forms[f - 1].rows)));
+    emitIf(b, fits, [&] {
+      int64_t columns = int64_t(forms[f].vectors) * lanes;
+      Value *wholeEnd = b.CreateMul(b.CreateSDiv(o.n, word(columns)), word(columns));
+      emitLoop(b, word(0), wholeEnd, columns, [&](Value *n0) { emitColumns(forms[f], n0, false); });
+      emitIf(b, b.CreateICmpSLT(wholeEnd, o.n), [&] { emitColumns(forms[f], wholeEnd, true); });
+    });
+  }
+}
+
+} // namespace fil

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner part of every contraction: code for one cache tile, C[m,n] (+)= sum_k A[m,k] B[k,n], held in registers over all k of
+// the block. Each element is one chain of fused multiply-adds in the order of k that starts from zero (or from what the block
+// before left), in the tile as in the skinny form: neither the cut of k nor the form changes a bit.
+// All sizes and strides are i64, strides in elements; constants are folded. No read or write lies outside of what is stated.
+#pragma once
+#include "codegen/cpu/loops.h"
+#include "codegen/select/contraction.h"
+
+namespace fil {
+
+llvm::Type *elementType(llvm::IRBuilderBase &, Element);
+
+struct TileOperands {
+  llvm::Value *m = nullptr;      ///< rows, 1 or more
+  llvm::Value *panels = nullptr; ///< panels of B, each shape.columns() wide
+  llvm::Value *k = nullptr;      ///< steps of this block
+
+  /// A[i,k] = a[(i / rows) * aBlock + (i % rows) * aRow + k * aK], rows of the register tile. In place: aBlock = rows * aRow. As
+  /// emitPackA leaves it: aRow = 1, aK = rows.
+  llvm::Value *a = nullptr, *aRow = nullptr, *aK = nullptr, *aBlock = nullptr;
+
+  /// B[k, p * columns + n] = b[p * bPanel + k * columns + n]; all columns of a panel are read.
+  llvm::Value *b = nullptr, *bPanel = nullptr;
+
+  /// C[i, n] = c[i * cRow + n]; m rows of panels * columns are read and written.
+  llvm::Value *c = nullptr, *cRow = nullptr;
+  llvm::Value *accumulate = nullptr; ///< i1: continue what C holds; else C is only written
+};
+void emitTile(llvm::IRBuilderBase &, const TileShape &, const TileOperands &);
+
+/// Few rows, B in place with n contiguous: C[i,n] (+)= sum_k A[i,k] B[k,n] for n < `n` exactly (the last columns are masked).
+struct SkinnyOperands {
+  llvm::Value *m = nullptr, *n = nullptr, *k = nullptr;
+  llvm::Value *a = nullptr, *aRow = nullptr, *aK = nullptr; ///< A[i,k] = a[i * aRow + k * aK]
+  llvm::Value *b = nullptr, *bK = nullptr;                  ///< B[k,n] = b[k * bK + n]
+  llvm::Value *c = nullptr, *cRow = nullptr;                ///< C[i,n] = c[i * cRow + n]
+  llvm::Value *accumulate = nullptr;                        ///< i1, as above
+};
+/// Right for any m >= 1, meant for m <= 8. A constant m emits only what it needs. `registers` of the target.
+void emitSkinny(llvm::IRBuilderBase &, Element, int lanes, int registers, const SkinnyOperands &);
+
+/// X[i,k] = from[i * stride + k * strideK], i < count, k < steps, to panels of `columns`: to[(i / columns) * panel +
+/// k * columns + i % columns], with zeros where i >= count in the last panel. Fast where one of the strides is the constant 1.
+struct PackOperands {
+  llvm::Value *from = nullptr, *stride = nullptr, *strideK = nullptr;
+  llvm::Value *count = nullptr, *steps = nullptr;
+  llvm::Value *to = nullptr, *panel = nullptr; ///< panel: elements from panel to panel, at least steps * columns
+};
+/// B: `count` is n, panels of shape.columns().
+void emitPackB(llvm::IRBuilderBase &, const TileShape &, const PackOperands &);
+/// A: `count` is m, panels of shape.rows; read it with aRow = 1, aK = shape.rows, aBlock = panel.
+void emitPackA(llvm::IRBuilderBase &, const TileShape &, const PackOperands &);
+
+} // namespace fil

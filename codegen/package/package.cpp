@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pass over each entry in the order of its text. A result goes straight to where its only way out of the block ends (an output, a
+// variable, the next turn's value, a slice of a stacked result) if nobody reads the old content behind it; else to the arena, and a copy
+// at the end of the block brings it there.
+#include "codegen/package/package.h"
+#include "codegen/cpu/image.h"
+#include "codegen/package/places.h"
+#include "runtime/base/philox.h"
+#include "runtime/base/status.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+
+namespace fil {
+using namespace ir;
+using mlir::dyn_cast, mlir::cast, mlir::isa;
+using mlir::Operation, mlir::StringAttr;
+
+namespace {
+
+DType dtypeOf(mlir::Type element) {
+  if (isa<BoolType>(element)) return DType::Bool;
+  if (isa<IntType, ir::IndexType>(element)) return DType::I32;
+  return element.isF64() ? DType::F64 : DType::F32;
+}
+double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Kernels by what they compute.
+class Kernels {
+public:
+  std::vector<Kernel> rows;
+  std::vector<KernelModule> modules;
+
+  int add(EmittedKernel &k) {
+    std::string text;
+    llvm::raw_string_ostream out(text);
+    k.module.module->print(out, nullptr);
+    auto [it, fresh] = numbers.try_emplace(text, int(rows.size()));
+    if (fresh) {
+      rows.push_back({fmt::format("{:016x}", fnv1a64(text)), 0, 0, k.what});
+      modules.push_back(std::move(k.module));
+    }
+    return it->second;
+  }
+
+private:
+  std::map<std::string, int> numbers;
+};
+
+class Packager {
+public:
+  Packager(mlir::ModuleOp m, const Target &t, PackageText *text) : module(m), target(t), dims(m), layouts(m, dims), text(text) {
+    for (auto d : m.getOps<DimsOp>())
+      for (auto b : d.getBounds()) out.bounds[b.getName().str()] = Size::parse(cast<StringAttr>(b.getValue()).getValue())->constant()->num;
+    m.walk([&](Operation *op) {
+      for (mlir::Type type : op->getResultTypes())
+        if (auto tensor = dyn_cast<TensorType>(type)) f64 |= tensor.getElement().isF64();
+    });
+    for (auto v : m.getOps<VariableOp>()) f64 |= cast<TensorType>(v.getType()).getElement().isF64();
+  }
+
+  Manifest run(PackageTimes &times, const PackageOptions &options) {
+    const double begin = now();
+    for (auto v : module.getOps<VariableOp>()) variable(v);
+    for (FuncOp f : module.getOps<FuncOp>())
+      if (!f.getEntry().empty()) entry(f);
+    times.emit = now() - begin;
+    const double emitted = now();
+    if (options.llvm || options.assembly)
+      for (size_t i = 0; i < kernels.modules.size(); ++i) {
+        std::string title = fmt::format("; kernel {}: {}\n", kernels.rows[i].key, kernels.rows[i].what);
+        if (options.llvm) text->llvm += title + optimizedText(kernels.modules[i], target) + "\n";
+        if (options.assembly) text->assembly += title + assemblyText(kernels.modules[i], target) + "\n";
+      }
+    Image image = compileImage(kernels.modules, target);
+    for (size_t i = 0; i < kernels.rows.size(); ++i) kernels.rows[i].entry = image.entry[i], kernels.rows[i].codeBytes = image.size[i];
+    times.compile = now() - emitted;
+    times.kernels = int64_t(kernels.rows.size()), times.codeBytes = int64_t(image.code.size()), times.launches = launches;
+    out.kernels = std::move(kernels.rows);
+    out.code = std::move(image.code);
+    out.target = target.isa;
+    return std::move(out);
+  }
+
+private:
+  mlir::ModuleOp module;
+  const Target &target;
+  Dims dims;
+  Layouts layouts;
+  PackageText *text;
+  bool f64 = false;
+  int64_t launches = 0;
+  Manifest out;
+  Kernels kernels;
+  std::map<std::string, int> storages;
+
+  // ---- of the program at hand ----
+  Program *program = nullptr;
+  Buffers buffers;
+  llvm::DenseMap<mlir::Value, Place> places;
+  std::map<std::string, int> storageBuffers;
+  int loops = 0;
+
+  Size sizeOf(StringAttr d) { return dims.value(d.getValue()); }
+  /// In a storage: bounded dims have the bound's size, a cache's running dim its capacity.
+  Size slotOf(StringAttr d, bool cache) {
+    return sizeOf(d).substitute([&](const std::string &s) -> std::optional<Size> {
+      if (auto it = out.bounds.find(s); it != out.bounds.end()) return Size(it->second);
+      if (cache && running.count(s)) return Size::symbol(s + "#cap");
+      return std::nullopt;
+    });
+  }
+  std::set<std::string> running;
+
+  void variable(VariableOp v) {
+    const bool cache = v.getKind() == VariableKind::cache;
+    if (cache) module.walk([&](CacheOp c) { running.insert(c.getTo().str()); });
+    auto type = cast<TensorType>(v.getType());
+    Storage s;
+    s.symbol = v.getSymName().str(), s.dtype = dtypeOf(type.getElement()), s.cache = cache;
+    auto order = layouts.standard(type.getDims());
+    for (StringAttr d : order) s.dims.push_back(d.str()), s.extents.push_back(slotOf(d, cache));
+    const int number = int(out.storages.size());
+    storages[s.symbol] = number;
+    out.storages.push_back(s);
+    if (cache) return;
+    auto loopDims = strings(v.getLoops()), declared = strings(v.getDeclared());
+    auto axis = [&](StringAttr d) { return int(llvm::find(order, d) - order.begin()); };
+    auto whole = [&](StringAttr d) { return slotOf(d, false).constant()->num; };
+    std::vector<int64_t> turn(loopDims.size(), 0);
+    for (bool more = true; more;) {
+      VariableRow row;
+      row.storage = number;
+      llvm::StringRef rest = v.getSite();
+      for (size_t i = 0; i < loopDims.size(); ++i) { // each `[lo..hi]` of the path is one of its turns
+        row.turns.push_back({axis(loopDims[i]), turn[i]});
+        const size_t dots = rest.find(".."), open = rest.rfind('[', dots), close = rest.find(']', dots);
+        int64_t lo = 0;
+        rest.slice(open + 1, dots).getAsInteger(10, lo);
+        row.info.name += rest.take_front(open + 1).str() + std::to_string(lo + turn[i]) + "]";
+        rest = rest.drop_front(close + 1);
+      }
+      row.info.name += rest.str();
+      row.info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
+      row.info.dtype = s.dtype;
+      for (StringAttr d : declared) row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
+      out.variables.push_back(row);
+      more = false;
+      for (size_t i = loopDims.size(); i-- > 0 && !more;) {
+        if (++turn[i] < whole(loopDims[i])) more = true;
+        else turn[i] = 0;
+      }
+    }
+  }
+
+  // ---- an entry ----
+
+  llvm::SmallVector<StringAttr> axesOf(std::optional<mlir::ArrayAttr> attrs, unsigned i, mlir::Type type) {
+    if (attrs && i < attrs->size())
+      if (auto a = cast<mlir::DictionaryAttr>((*attrs)[i]).getAs<mlir::ArrayAttr>("fil.axes")) return strings(a);
+    return llvm::to_vector(cast<TensorType>(type).getDims());
+  }
+  Port port(mlir::Type type, llvm::StringRef name, llvm::ArrayRef<StringAttr> axes) {
+    auto t = cast<TensorType>(type);
+    Port p;
+    p.name = name.str(), p.dtype = dtypeOf(t.getElement());
+    for (StringAttr d : axes) p.dims.push_back(d.str()), p.sizes.push_back(sizeOf(d));
+    if (auto x = dyn_cast<ir::IndexType>(t.getElement())) p.indexBound = sizeOf(x.getDim());
+    return p;
+  }
+  void entry(FuncOp f) {
+    Program made;
+    program = &made;
+    buffers = Buffers();
+    places.clear(), storageBuffers.clear();
+    loops = 0;
+    made.entry.name = f.getEntry().str();
+    auto size = [&](StringAttr d) { return sizeOf(d); };
+    for (auto [i, a] : llvm::enumerate(f.getBody().front().getArguments())) {
+      auto axes = axesOf(f.getArgAttrs(), unsigned(i), a.getType());
+      made.entry.inputs.push_back(port(a.getType(), f.inputName(unsigned(i)), axes));
+      Place p;
+      p.layout = layoutOf(axes, size);
+      p.view.buffer = buffers.add(Buffer::Input, int(i), elementsOf(p.layout, size) * Size(elementBytes(a.getType(), f64)), f.inputName(unsigned(i)).str());
+      places[a] = p;
+    }
+    for (auto [i, t] : llvm::enumerate(f.getResultTypes())) made.entry.outputs.push_back(port(t, f.outputName(unsigned(i)), axesOf(f.getResAttrs(), unsigned(i), t)));
+    std::set<std::pair<std::string, std::string>> lengths;
+    f.walk([&](CacheOp c) { lengths.insert({c.getTo().str(), c.getFrom().str()}); });
+    made.running.assign(lengths.begin(), lengths.end());
+    block(f.getBody().front(), made.steps);
+    made.buffers = std::move(buffers.all);
+    for (Buffer &b : made.buffers) b.first = std::max(b.first, 0), b.last = std::max(b.last, b.first);
+    out.programs.push_back(std::move(made));
+  }
+
+  Place storage(llvm::StringRef symbol) {
+    const int s = storages.at(symbol.str());
+    auto [it, fresh] = storageBuffers.try_emplace(symbol.str(), 0);
+    const bool cache = out.storages[size_t(s)].cache;
+    auto v = module.lookupSymbol<VariableOp>(symbol);
+    auto size = [&](StringAttr d) { return slotOf(d, cache); };
+    Place p;
+    p.layout = layoutOf(layouts.standard(cast<TensorType>(v.getType()).getDims()), size);
+    if (fresh) it->second = buffers.add(Buffer::Storage, s, elementsOf(p.layout, size) * Size(elementBytes(v.getType(), f64)), symbol.str());
+    p.view.buffer = it->second;
+    return p;
+  }
+  Place arena(mlir::Type type, llvm::ArrayRef<StringAttr> order, std::string what) {
+    auto size = [&](StringAttr d) { return sizeOf(d); };
+    Place p;
+    p.layout = layoutOf(order, size);
+    p.view.buffer = buffers.add(Buffer::Arena, 0, elementsOf(p.layout, size) * Size(elementBytes(type, f64)), what);
+    if (auto s = dyn_cast<SubsetType>(type)) {
+      p.countLayout = layoutOf(countOrder(order, s), size);
+      p.counts.buffer = buffers.add(Buffer::Arena, 0, elementsOf(p.countLayout, size) * Size(4), what + " (count)");
+    }
+    return p;
+  }
+  static llvm::SmallVector<StringAttr> countOrder(llvm::ArrayRef<StringAttr> order, SubsetType s) {
+    llvm::SmallVector<StringAttr> per(order);
+    llvm::erase(per, s.getMembers());
+    return per;
+  }
+  /// One turn's part of a stacked place.
+  Place slice(Place whole, StringAttr loopDim, int loop, mlir::Type type) {
+    auto cut = [&](View &v, Layout &l, int64_t bytes) {
+      auto i = llvm::find(l.order, loopDim) - l.order.begin();
+      v.steps.push_back({loop, l.strides[size_t(i)] * Size(bytes)});
+      l.order.erase(l.order.begin() + i), l.strides.erase(l.strides.begin() + i);
+    };
+    cut(whole.view, whole.layout, elementBytes(type, f64));
+    if (isa<SubsetType>(type)) cut(whole.counts, whole.countLayout, 4);
+    return whole;
+  }
+  void touch(const Place &p, mlir::Type type) {
+    buffers.touch(p.view);
+    if (isa<SubsetType>(type)) buffers.touch(p.counts);
+  }
+  void step(std::vector<Step> &to, Step s) {
+    to.push_back(std::move(s));
+    ++buffers.position;
+  }
+  void copy(const Place &to, const Place &from, mlir::Type type, std::vector<Step> &steps) {
+    if (to.layout.order != from.layout.order) throw Error(Exit::Internal, "E0901", "a copy between two orders of dims");
+    auto whole = [&](const View &a, const View &b, const Layout &l, int64_t bytes) {
+      buffers.touch(a), buffers.touch(b);
+      step(steps, {CopyStep{a, b, elementsOf(l, [&](StringAttr d) { return sizeOf(d); }) * Size(bytes)}});
+    };
+    whole(to.view, from.view, to.layout, elementBytes(type, f64));
+    if (isa<SubsetType>(type)) whole(to.counts, from.counts, to.countLayout, 4);
+  }
+
+  // ---- a block: the function's, or a loop's ----
+
+  /// Where the turn's results of a loop go.
+  struct LoopContext {
+    LayersOp op;
+    int number;
+    llvm::SmallVector<Place, 0> carried, stacked; ///< stacked: the turn's slices
+  };
+  struct Late { Place to; mlir::Value from; }; ///< copied at the block's end
+
+  void block(mlir::Block &b, std::vector<Step> &steps, LoopContext *loop = nullptr) {
+    llvm::SmallVector<Late, 0> late;
+    for (Operation &op : b) {
+      if (auto r = dyn_cast<ReadOp>(op)) places[r.getResult()] = storage(r.getVariable());
+      else if (auto g = dyn_cast<GroupOp>(op)) group(g, steps, loop, late);
+      else if (auto l = dyn_cast<LayersOp>(op)) layers(l, steps);
+      else if (!isa<WriteOp>(op) && !op.hasTrait<mlir::OpTrait::IsTerminator>()) throw Error(Exit::Internal, "E0901", "an op outside of the groups: " + op.getName().getStringRef().str());
+    }
+    for (Late &l : late) copy(l.to, places[l.from], l.from.getType(), steps);
+  }
+
+  void layers(LayersOp l, std::vector<Step> &steps) {
+    LoopContext context{l, loops++, {}, {}};
+    llvm::SmallVector<Place, 0> results;
+    const size_t carried = l.getCarried().size();
+    for (auto [i, v] : llvm::enumerate(l.getCarried())) { // the initial value's own place: nobody else uses it
+      context.carried.push_back(places[v]);
+      places[l.getResults()[i]] = places[v];
+    }
+    for (mlir::Value r : l.stackedResults()) {
+      Place whole;
+      WriteOp w = r.hasOneUse() ? dyn_cast<WriteOp>(*r.getUsers().begin()) : WriteOp();
+      if (w) whole = storage(w.getVariable()); // of a cache: turns write into it
+      else whole = arena(r.getType(), stackedOrder(l, r), "stacked");
+      places[r] = whole;
+      results.push_back(whole);
+    }
+    for (mlir::Value v : l->getOperands()) touch(places[v], v.getType());
+    buffers.beginLoop();
+    LoopStep loop{context.number, int64_t(l.getHi() - l.getLo()), int64_t(l.getLo()), l.getReverse(), {}};
+    for (auto [r, p] : llvm::zip(l.stackedResults(), results)) context.stacked.push_back(slice(p, l.getDimAttr(), context.number, r.getType()));
+    for (auto [a, p] : llvm::zip(l.carriedArgs(), context.carried)) places[a] = p;
+    for (auto [a, v] : llvm::zip(l.stackedArgs(), l.getStacked())) places[a] = slice(places[v], l.getDimAttr(), context.number, v.getType());
+    for (auto [a, v] : llvm::zip(l.sharedArgs(), l.getShared())) places[a] = places[v];
+    if (!l.turn().use_empty()) {
+      places[l.turn()] = arena(l.turn().getType(), {}, "turn");
+      buffers.touch(places[l.turn()].view);
+      step(loop.body, {TurnStep{places[l.turn()].view, context.number}});
+    }
+    block(l.block(), loop.body, &context);
+    for (mlir::Value r : l.getResults()) touch(places[r], r.getType());
+    for (size_t i = 0; i < carried; ++i) touch(context.carried[i], l.getCarried()[i].getType());
+    buffers.endLoop();
+    step(steps, {std::move(loop)});
+  }
+  /// The order of a stacked result: the loop's dim, then as the turn's value is written.
+  llvm::SmallVector<StringAttr> stackedOrder(LayersOp l, mlir::Value r) {
+    if (auto s = dyn_cast<SubsetType>(r.getType())) {
+      llvm::SmallVector<StringAttr> order = layouts.standard(s.getPer());
+      order.push_back(s.getMembers());
+      return order;
+    }
+    mlir::Value inside = l.yielded()[cast<mlir::OpResult>(r).getResultNumber()];
+    llvm::SmallVector<StringAttr> order;
+    if (auto g = inside.getDefiningOp<GroupOp>()) order = layouts.natural(g, cast<mlir::OpResult>(inside).getResultNumber(), {});
+    else order = layouts.standard(cast<TensorType>(inside.getType()).getDims());
+    order.insert(order.begin(), l.getDimAttr());
+    return order;
+  }
+
+  // ---- a group ----
+
+  /// Nobody reads the old content of a place behind the group: of `readers` (values that stand there) the group alone may be
+  /// among the users, and only at its own points.
+  bool free(GroupOp g, unsigned result, llvm::ArrayRef<mlir::Value> readers) {
+    for (mlir::Value v : readers)
+      for (mlir::OpOperand &use : v.getUses()) {
+        Operation *user = use.getOwner();
+        if (user == g.getOperation()) {
+          if (!readsOwnPoint(g, use.getOperandNumber(), result)) return false;
+        } else if (!user->isBeforeInBlock(g)) return false;
+      }
+    return true;
+  }
+  Place destination(GroupOp g, unsigned i, llvm::ArrayRef<Place> inputs, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
+    mlir::Value r = g.getResult(i);
+    auto size = [&](StringAttr d) { return sizeOf(d); };
+    auto aside = [&](const Place &to) { // first to the arena, later to its place
+      late.push_back({to, r});
+      return arena(r.getType(), to.layout.order, "new value");
+    };
+    for (mlir::OpOperand &use : r.getUses()) {
+      Operation *user = use.getOwner();
+      const unsigned n = use.getOperandNumber();
+      if (auto ret = dyn_cast<ReturnOp>(user)) {
+        auto f = cast<FuncOp>(ret->getParentOp());
+        Place p;
+        p.layout = layoutOf(axesOf(f.getResAttrs(), n, r.getType()), size);
+        p.view.buffer = buffers.add(Buffer::Output, int(n), elementsOf(p.layout, size) * Size(elementBytes(r.getType(), f64)), f.outputName(n).str());
+        return p;
+      }
+      if (auto w = dyn_cast<WriteOp>(user)) {
+        llvm::SmallVector<mlir::Value> readers;
+        for (auto read : g->getBlock()->getOps<ReadOp>())
+          if (read.getVariable() == w.getVariable()) readers.push_back(read.getResult());
+        Place p = storage(w.getVariable());
+        return free(g, i, readers) ? p : aside(p);
+      }
+      if (isa<YieldOp>(user)) {
+        if (n >= loop->carried.size()) return loop->stacked[n - loop->carried.size()];
+        return free(g, i, {loop->op.carriedArgs()[n]}) ? loop->carried[n] : aside(loop->carried[n]);
+      }
+      if (auto l = dyn_cast<LayersOp>(user); l && n < l.getCarried().size()) return arena(r.getType(), layouts.standard(cast<TensorType>(r.getType()).getDims()), "carried");
+    }
+    for (auto c : g.block().getOps<CacheOp>()) // an append: where the past is
+      if (c.getPast() && c.getResult() == g.yielded()[i]) return inputs[cast<mlir::BlockArgument>(c.getPast()).getArgNumber()];
+    return arena(r.getType(), layouts.natural(g, i, inputs), describe(g));
+  }
+
+  void group(GroupOp g, std::vector<Step> &steps, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
+    llvm::SmallVector<Place, 0> inputs, results;
+    for (mlir::Value v : g.getInputs()) inputs.push_back(places[v]);
+    for (unsigned i = 0; i < g.getNumResults(); ++i) places[g.getResult(i)] = results.emplace_back(destination(g, i, inputs, loop, late));
+    GroupPlacement at;
+    for (const Place &p : inputs) {
+      const bool shared = llvm::any_of(results, [&](const Place &r) { return r.view.buffer == p.view.buffer; });
+      at.inputs.push_back({p.layout, p.countLayout, !shared});
+    }
+    for (const Place &p : results) at.results.push_back({p.layout, p.countLayout, false});
+    auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) {
+      Launch l;
+      l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")");
+      k.what = l.what;
+      auto use = [&](const Place &p, mlir::Type type) {
+        l.views.push_back(p.view);
+        if (isa<SubsetType>(type)) l.views.push_back(p.counts);
+      };
+      for (auto [v, p] : llvm::zip(g.getInputs(), inputs)) use(p, v.getType());
+      if (withResults)
+        for (auto [v, p] : llvm::zip(g.getResults(), results)) use(p, v.getType());
+      for (const View &v : more) l.views.push_back(v);
+      for (const View &v : l.views) buffers.touch(v);
+      l.sizes = k.sizes, l.tiles = k.tiles, l.scratch = k.scratch, l.grain = k.grain;
+      l.kernel = kernels.add(k);
+      ++launches;
+      if (text) text->kernels += fmt::format("// {} {}: kernel {} {}, tiles {}\n", program->entry.name, buffers.position, kernels.rows[size_t(l.kernel)].key, l.what, l.tiles.str());
+      step(steps, {std::move(l)});
+    };
+    if (!g.tiled()) launch(emitRows(target, dims, f64, g, at), {}, true);
+    else {
+      EmittedContraction c = emitContraction(target, dims, f64, g, at);
+      View packed;
+      packed.buffer = buffers.add(Buffer::Arena, 0, c.packedBytes, "packed operand");
+      launch(std::move(c.pack), packed, false);
+      launch(std::move(c.product), packed, true);
+    }
+    if (text) {
+      llvm::raw_string_ostream s(text->kernels);
+      g->print(s);
+      s << "\n";
+    }
+  }
+
+  static std::string siteOf(GroupOp g) {
+    for (Operation &op : g.block())
+      if (auto site = op.getInherentAttr("site"); site && *site && GroupOp::kept(&op))
+        if (auto s = cast<StringAttr>(*site); !s.empty()) return s.str();
+    return "";
+  }
+  /// `rows [B,T]: reduce sum, map mul`.
+  static std::string describe(GroupOp g) {
+    std::string s = "rows [";
+    for (auto [i, d] : llvm::enumerate(strings(g.getRows()))) s += (i ? "," : "") + d.str();
+    s += "]:";
+    int n = 0;
+    for (Operation &op : g.block()) {
+      if (!GroupOp::kept(&op)) continue;
+      if (n++ == 6) return s + ", ..";
+      s += (n > 1 ? ", " : " ") + op.getName().stripDialect().str();
+      if (auto m = dyn_cast<MapOp>(op)) s += " " + stringifyMapFn(m.getFn()).str();
+      if (auto r = dyn_cast<ReduceOp>(op)) s += " " + stringifyReduceFn(r.getFn()).str();
+    }
+    return s;
+  }
+};
+
+} // namespace
+
+Manifest package(mlir::ModuleOp module, const Target &target, const PackageOptions &options, PackageText &text, PackageTimes &times) {
+  return Packager(module, target, options.kernels || options.llvm || options.assembly ? &text : nullptr).run(times, options);
+}
+
+} // namespace fil

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tiles of a contraction C[m,n] = sum_k A[m,k] B[k,n]: pure functions of target, element and what is known of the sizes, so that
+// the same program on the same kind of machine always gets the same kernels. Nothing is measured at run time.
+#pragma once
+#include "codegen/cpu/target.h"
+#include <optional>
+#include <string>
+
+namespace fil {
+
+enum class Element { F32, F64 };
+constexpr int elementBytes(Element e) { return e == Element::F32 ? 4 : 8; }
+const char *elementName(Element);
+
+/// The register tile: `rows` x `vectors` accumulators of `lanes` elements. A panel of B is columns() wide.
+struct TileShape {
+  Element element = Element::F32;
+  int lanes = 8;
+  int rows = 6;
+  int vectors = 2;
+  int unroll = 4; ///< steps of k in one turn of the inner loop
+  int columns() const { return lanes * vectors; }
+  std::string str() const; ///< `f32 6x16 (2 x 8 lanes) unroll 4`
+  bool operator==(const TileShape &) const = default;
+};
+
+/// Sizes where they are known while compiling.
+struct ContractionSizes { std::optional<int64_t> m, n, k; };
+
+/// The register tile that fills the registers with the least loads for each multiplication; a known small `m` or `n` shrinks it.
+TileShape chooseShape(const Target &, Element, const ContractionSizes &);
+
+/// Cache blocks: a tile of C is mc x nc (multiples of the register tile's sides), k runs in blocks of kc.
+struct CacheBlocks {
+  int64_t mc = 0, nc = 0, kc = 0;
+  std::string str() const; ///< `mc 96 nc 512 kc 384`
+  bool operator==(const CacheBlocks &) const = default;
+};
+CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionSizes &);
+
+} // namespace fil

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fusion groups: what a target turns into one kernel.
+#ifndef FIL_OPS_GROUP_TD
+#define FIL_OPS_GROUP_TD
+
+include "ir/attrs.td"
+
+def Fil_GroupOp : Fil_Op<"group", [IsolatedFromAbove, SingleBlock, Pure]> {
+  let summary = "ops that one kernel computes, point by point of the dims `rows`";
+  let description = [{
+    Operands and results stand in memory. Inside, ops that are marked `fil.kept` are computed once for each row, in their order, and
+    stay resident until the row is done; all others are computed at each point where they are used. Points of `rows` do not depend
+    on each other, so they are the tiles of the kernel. A group whose first kept op is a contraction marked `fil.tiled` is computed by register tiles; its rows
+    are all dims of the contraction's result, and what follows it is its epilogue.
+  }];
+  let arguments = (ins Variadic<Fil_Value>:$inputs, StrArrayAttr:$rows);
+  let results = (outs Variadic<Fil_Value>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::Block &block() { return getBody().front(); }
+    ::mlir::OperandRange yielded();
+    /// The contraction that is computed by register tiles, or null.
+    ::fil::ir::ContractOp tiled();
+    static bool kept(::mlir::Operation *op) { return op->hasAttr("fil.kept"); }
+  }];
+}
+
+#endif

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef FIL_SCHEDULE_TD
+#define FIL_SCHEDULE_TD
+include "mlir/Pass/PassBase.td"
+
+def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> {
+  let summary = "every value that leaves a block is an op's own result, and every op is one that a kernel can compute alone";
+  let description = [{
+    What: (1) a contraction that adds into a subset's members becomes a contraction over the members and a scatter; (2) a sum over a
+    whole tensor becomes a sum of rows and a sum of these, so that threads share it in an order that does not depend on them;
+    (3) a value that leaves its block twice, or that is an argument or a loop's result, leaves it through a copy of its own.
+    Why: what is grouped afterwards writes each result to one place.
+    IR: `fil.reduce sum %g over ["D", "F"]` becomes `fil.reduce sum %g over ["F"]` and `fil.reduce sum %0 over ["D"]`.
+  }];
+}
+
+def FormGroupsPass : Pass<"fil-schedule-form-groups", "::mlir::ModuleOp"> {
+  let summary = "body ops become groups, one for each kernel";
+  let description = [{
+    What: values that must stand in memory or are dear to compute twice are kept: contractions, reductions, top-k, scatters, what enters
+    or leaves a loop, a function or a variable, operands of contractions, and what has several users and costs more than a load. An op
+    that keeps its result joins the group of its operands where both agree point by point on common dims, the group's rows; what is not
+    kept is computed inside of each group that uses it. A contraction with at least one row, column and summed dim begins a group of its
+    own, in which elementwise ops on its result follow as its epilogue.
+    Why here and not in a back end: every target reads the same groups, and `fil explain` tells one story.
+    Afterwards: blocks hold groups, loops, reads, writes and their terminator.
+  }];
+}
+#endif

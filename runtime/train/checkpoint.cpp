@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/train/checkpoint.h"
+#include "runtime/base/status.h"
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace fil {
+namespace {
+
+constexpr const char *version = "1";
+
+std::string text(const std::map<std::string, int64_t> &sizes) { return nlohmann::json(sizes).dump(); }
+
+/// The metadata of one file, each key of which must be there and be read whole.
+class Metadata {
+public:
+  Metadata(const std::string &path, const std::map<std::string, std::string> &all) : path(path), all(all) {}
+
+  const std::string &get(const std::string &key) const {
+    auto it = all.find(key);
+    if (it == all.end()) throw bad(fmt::format("its metadata lack `{}`", key));
+    return it->second;
+  }
+  template <class T> T number(const std::string &key) const {
+    const std::string &s = get(key);
+    T v{};
+    auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v);
+    if (error != std::errc() || end != s.data() + s.size() || v < T(0)) throw bad(fmt::format("`{}` of its metadata is `{}`, not a number", key, s));
+    return v;
+  }
+  std::map<std::string, int64_t> sizes(const std::string &key) const {
+    auto j = nlohmann::json::parse(get(key), nullptr, false);
+    std::map<std::string, int64_t> sizes;
+    if (!j.is_object()) throw bad(fmt::format("`{}` of its metadata is no JSON object", key));
+    for (auto &[name, size] : j.items()) {
+      if (!size.is_number_integer() || size.get<int64_t>() < 1) throw bad(fmt::format("`{}` of its metadata has no size for `{}`", key, name));
+      sizes[name] = size.get<int64_t>();
+    }
+    return sizes;
+  }
+  Error bad(const std::string &why) const {
+    return Error(Exit::Input, "E0514", fmt::format("`{}` is not a checkpoint that can be used: {}", path, why), "take a file that `fil train` wrote");
+  }
+
+private:
+  const std::string &path;
+  const std::map<std::string, std::string> &all;
+};
+
+} // namespace
+
+void writeCheckpoint(Files &files, const std::string &path, const Executable &program, const CheckpointInfo &info) {
+  SafeTensors file;
+  nlohmann::ordered_json axes = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < program.variables().size(); ++i) {
+    const VariableInfo &v = program.variables()[i];
+    file.tensors.push_back({v.name, program.get(i)});
+    axes[v.name] = v.dims;
+  }
+  file.metadata = {{"filigree", version},
+                   {"step", std::to_string(info.step)},
+                   {"seed", std::to_string(info.seed)},
+                   {"seconds", fmt::format("{:.3f}", info.seconds)},
+                   {"model", info.model},
+                   {"plan_name", info.planName},
+                   {"plan", info.plan},
+                   {"dims", text(info.dims)},
+                   {"dims_given", text(info.dimsGiven)},
+                   {"axes", axes.dump()},
+                   {"target", info.target},
+                   {"train_samples", std::to_string(info.trainSamples)},
+                   {"held_samples", std::to_string(info.heldSamples)}};
+  writeSafetensors(files, path, file);
+}
+
+Checkpoint readCheckpoint(Files &files, const std::string &path) {
+  Checkpoint c{path, {}, readSafetensors(files, path)};
+  Metadata m(path, c.file.metadata);
+  if (m.get("filigree") != version)
+    throw m.bad(fmt::format("it has version `{}` of the form, this is version {}", m.get("filigree"), version));
+  c.info = {m.number<int64_t>("step"), m.number<uint64_t>("seed"), m.number<double>("seconds"), m.get("model"),  m.get("plan_name"),
+            m.get("plan"),             m.sizes("dims"),            m.sizes("dims_given"),       m.get("target"), m.number<int64_t>("train_samples"),
+            m.number<int64_t>("held_samples")};
+  return c;
+}
+
+void restore(Executable &program, const Checkpoint &c, Restore what) {
+  auto misfit = [&](const std::string &why) {
+    return Error(Exit::Input, "E0513", fmt::format("`{}` does not fit the program: {}", c.path, why),
+                 "use the program and the dims that it was trained with: its metadata say them");
+  };
+  std::map<std::string, const Array *> tensors;
+  for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
+  std::set<std::string> known;
+  for (size_t i = 0; i < program.variables().size(); ++i) {
+    const VariableInfo &v = program.variables()[i];
+    known.insert(v.name);
+    if (v.kind == VariableInfo::Optimizer && what == Restore::Weights) continue;
+    auto it = tensors.find(v.name);
+    if (it == tensors.end()) throw misfit(fmt::format("it has no `{}`", v.name));
+    const Array &a = *it->second;
+    if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
+    if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
+  }
+  for (auto &[name, a] : tensors)
+    if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) throw misfit(fmt::format("its `{}` is no variable of the program", name));
+  for (size_t i = 0; i < program.variables().size(); ++i) // nothing is set before all is known to fit
+    if (auto it = tensors.find(program.variables()[i].name);
+        it != tensors.end() && (what == Restore::All || program.variables()[i].kind != VariableInfo::Optimizer))
+      program.set(i, *it->second);
+}
+
+} // namespace fil
