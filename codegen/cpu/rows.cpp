@@ -31,7 +31,7 @@ Dimlist summed(Operation *op) {
     for (auto w : u.getWindows().getAsRange<WindowDimAttr>()) over.push_back(w.getWindow());
   return over;
 }
-bool isSum(Operation *op) { return isa<ReduceOp, ContractOp, UnwindowOp>(op); }
+bool isSum(Operation *op) { return !summed(op).empty(); }
 
 struct Stage {
   llvm::SmallVector<Operation *> ops;
@@ -345,7 +345,9 @@ private:
         k.store(results[v], [&](StringAttr d) { return d == c.getToAttr() ? k.plus(p(c.getFromAttr()), first) : p(d); }, x, p.mask);
         continue;
       }
-      LV x = e.value(v, p);
+      auto c = dyn_cast<ContractOp>(op); // over nothing: a product
+      LV x = c ? e.product(c, p) : e.value(v, p);
+      if (c) e.remember(v, p, x);
       keep(op, p, x);
     }
   }

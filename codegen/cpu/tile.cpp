@@ -27,17 +27,12 @@ public:
     Value *zero = Constant::getNullValue(vector);
     Values sums = emitIf(
         b, block.accumulate, [&] { return loadC(); }, [&] { return Values(block.a.size() * size_t(block.vectors), zero); });
-    auto step = [&](int unroll) {
-      return [this, unroll](Value *k, ArrayRef<Value *> carried) {
-        Values sums(carried.begin(), carried.end());
-        for (int u = 0; u < unroll; ++u) addStep(u ? emitAdd(b, k, b.getInt64(uint64_t(u))) : k, sums);
-        return sums;
-      };
-    };
+    sums.push_back(block.b);
+    sums.push_back(b.getInt64(0));
     Value *unrolled = b.CreateAnd(block.k, b.getInt64(-uint64_t(block.unroll)));
-    sums = emitLoop(b, b.getInt64(0), unrolled, block.unroll, sums, step(block.unroll));
+    sums = steps(b.getInt64(0), unrolled, block.unroll, sums);
     bool whole = isa<ConstantInt>(block.k) && cast<ConstantInt>(block.k)->getSExtValue() % block.unroll == 0;
-    if (block.unroll > 1 && !whole) sums = emitLoop(b, unrolled, block.k, 1, sums, step(1));
+    if (block.unroll > 1 && !whole) sums = steps(unrolled, block.k, 1, sums);
     storeC(sums);
   }
 
@@ -62,8 +57,19 @@ private:
         if (block.mask.empty()) b.CreateAlignedStore(sums[i], at(row, v), align());
         else b.CreateMaskedStore(sums[i], at(row, v), align(), block.mask[size_t(v)]);
   }
-  void addStep(Value *k, Values &sums) {
-    Value *rowB = emitAt(b, scalar, block.b, emitMul(b, k, block.bK)), *offsetA = emitMul(b, k, block.aK);
+  /// Carried are the sums, the row of B and the offset in A.
+  Values steps(Value *begin, Value *end, int unroll, ArrayRef<Value *> initial) {
+    return emitLoop(b, begin, end, unroll, initial, [&](Value *, ArrayRef<Value *> carried) {
+      Values next(carried.begin(), carried.end());
+      Value *offsetA = next.pop_back_val(), *rowB = next.pop_back_val();
+      auto ahead = [&](Value *stride, int u) { return emitMul(b, stride, b.getInt64(uint64_t(u))); };
+      for (int u = 0; u < unroll; ++u) addStep(emitAt(b, scalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
+      next.push_back(emitAt(b, scalar, rowB, ahead(block.bK, unroll)));
+      next.push_back(emitAdd(b, offsetA, ahead(block.aK, unroll)));
+      return next;
+    });
+  }
+  void addStep(Value *rowB, Value *offsetA, Values &sums) {
     SmallVector<Value *, 8> row;
     for (int v = 0; v < block.vectors; ++v) row.push_back(load(rowB, v));
     size_t i = 0;
@@ -104,29 +110,20 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
     block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid);
     BlockEmitter(b, block).emit();
   };
-  // What is left below a whole register tile goes to the smallest of a few halved ones that holds it.
-  SmallVector<int> edges;
-  for (int rows = (shape.rows + 1) / 2; shape.rows > 1; rows = (rows + 1) / 2) {
-    edges.push_back(rows);
-    if (rows <= 2) break;
-  }
-  edges.insert(edges.begin(), shape.rows);
-  Value *wholeEnd = b.CreateMul(b.CreateSDiv(o.m, word(shape.rows)), word(shape.rows));
-  Value *rest = b.CreateSub(o.m, wholeEnd);
-  bool noRest = isa<ConstantInt>(rest) && cast<ConstantInt>(rest)->isZero();
+  // Blocks of a whole register tile, the last of them perhaps with fewer rows; a rest up to half a tile has its own smaller body.
+  int half = (shape.rows + 1) / 2;
+  Value *rows = word(shape.rows), *wholeEnd = b.CreateMul(b.CreateSDiv(o.m, rows), rows), *rest = b.CreateSub(o.m, wholeEnd);
+  Value *small = b.CreateAnd(b.CreateICmpSGT(rest, word(0)), b.CreateICmpSLE(rest, word(half)));
+  if (shape.rows == 1) small = b.getFalse();
+  Value *bigEnd = b.CreateSelect(small, wholeEnd, o.m);
   emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
     Value *panel = emitAt(b, scalar, o.b, emitMul(b, p, o.bPanel));
     Value *columns = emitAt(b, scalar, o.c, emitMul(b, p, word(shape.columns())));
-    Values ends = emitLoop(b, word(0), wholeEnd, shape.rows, {o.a, columns}, [&](Value *, ArrayRef<Value *> at) {
-      emitRows(shape.rows, shape.unroll, at[0], panel, at[1], nullptr);
-      return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, word(shape.rows)))};
+    Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, columns}, [&](Value *i, ArrayRef<Value *> at) {
+      emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i));
+      return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
     });
-    if (noRest || shape.rows == 1) return;
-    for (size_t e = 0; e < edges.size(); ++e) {
-      int rows = edges[e], below = e + 1 < edges.size() ? edges[e + 1] : 0;
-      Value *fits = b.CreateAnd(b.CreateICmpSGT(rest, word(below)), b.CreateICmpSLE(rest, word(rows)));
-      emitIf(b, fits, [&] { emitRows(rows, std::min(shape.unroll, 2), ends[0], panel, ends[1], rest); });
-    }
+    emitIf(b, small, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); });
   });
 }
 
@@ -138,13 +135,13 @@ void emitSkinny(IRBuilderBase &b, Element element, int lanes, int registers, con
   // Rows at a time: with so many accumulators that several rows of B are on their way. More rows than the last pass over B again.
   struct Form { int rows, vectors; };
   SmallVector<Form> forms;
-  for (int rows : {1, 2, 4, 8}) {
+  for (int rows : {1, 4, 8}) {
     int vectors = std::min(8, (registers - 1) / (rows + 1));
     if (vectors >= 3 || rows == 1) forms.push_back({rows, vectors});
   }
   auto emitColumns = [&](Form f, Value *n0, bool masked) {
     Value *panel = emitAt(b, scalar, o.b, n0);
-    Block block{element, lanes, f.vectors, std::max(1, 8 / f.rows / 2), {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
+    Block block{element, lanes, f.vectors, f.rows == 1 && !masked ? 2 : 1, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
     if (masked)
       for (int v = 0; v < f.vectors; ++v)
         block.mask.push_back(emitMask(b, b.CreateSub(b.CreateSub(o.n, n0), word(v * lanes)), lanes));

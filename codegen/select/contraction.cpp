@@ -20,36 +20,41 @@ TileShape chooseShape(const Target &target, Element element, const ContractionSi
   best.element = element;
   best.lanes = target.lanesF32 * 4 / elementBytes(element);
   double bestScore = -1;
-  // A step of k loads `vectors` vectors and broadcasts `rows` scalars for rows * vectors multiplications; accumulators, the row of
-  // B and one broadcast are in registers.
+  // A step of k loads `vectors` vectors and broadcasts `rows` scalars for rows * vectors multiplications; a vector of B counts twice,
+  // as panels come from the second-level cache. Accumulators, the row of B and one broadcast are in vector registers, the addresses
+  // of the rows in general ones.
   for (int vectors = 1; vectors <= 4; ++vectors)
-    for (int rows = 1; rows <= 16; ++rows) {
+    for (int rows = 1; rows <= 8; ++rows) {
       if (rows * vectors + vectors + 1 > target.registers) continue;
-      double score = double(rows * vectors) / double(rows + vectors);
+      double score = double(rows * vectors) / double(rows + 2 * vectors);
       if (rows * vectors < 8) score *= double(rows * vectors) / 8; // two units, four cycles: fewer chains leave gaps
       int64_t columns = int64_t(vectors) * best.lanes;
       if (sizes.m) score *= double(*sizes.m) / double(roundUp(*sizes.m, rows));
       if (sizes.n) score *= double(*sizes.n) / double(roundUp(*sizes.n, columns));
       if (score > bestScore) bestScore = score, best.rows = rows, best.vectors = vectors;
     }
-  best.unroll = 4;
+  // Longer turns gain little, and the time to compile them grows faster than they do.
+  best.unroll = std::min(4, (16 + best.rows * best.vectors - 1) / (best.rows * best.vectors));
   return best;
 }
 
 CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const ContractionSizes &sizes) {
   int64_t bytes = elementBytes(shape.element);
+  // A known size is cut into blocks of equal length.
+  auto even = [](int64_t block, std::optional<int64_t> size, int64_t unit) {
+    block = roundDown(block, unit);
+    if (!size) return block;
+    int64_t count = std::max<int64_t>((*size + block - 1) / block, 1);
+    return std::min(block, std::max(roundUp((*size + count - 1) / count, unit), unit));
+  };
   CacheBlocks blocks;
-  // A panel of B, kc x columns, stays in the first-level cache while the rows of A pass by.
-  blocks.kc = roundDown(target.l1 / (shape.columns() * bytes), 32);
-  if (sizes.k) { // blocks of equal length
-    int64_t count = (*sizes.k + blocks.kc - 1) / blocks.kc;
-    blocks.kc = std::min(blocks.kc, roundUp((*sizes.k + count - 1) / std::max<int64_t>(count, 1), shape.unroll));
-  }
-  // mc x kc of A takes a quarter of the second-level cache, the tile of C as much.
-  blocks.mc = std::clamp(roundDown(target.l2 / 4 / (blocks.kc * bytes), shape.rows), int64_t(shape.rows), int64_t(32 * shape.rows));
-  if (sizes.m) blocks.mc = std::min(blocks.mc, roundUp(*sizes.m, shape.rows));
-  blocks.nc = roundDown(target.l2 / 2 / (blocks.mc * bytes), shape.columns());
-  if (sizes.n) blocks.nc = std::min(blocks.nc, roundUp(*sizes.n, shape.columns()));
+  // While the rows of A pass by, a panel of B is read again and again: from the first-level cache or, as a register tile asks for
+  // few bytes a cycle, from the second. Long blocks save passes over C; beyond 2 KB a row of A they save nothing more.
+  blocks.kc = even(std::min(target.l2 / 8 / (shape.columns() * bytes), 2048 / bytes), sizes.k, 4 * shape.unroll);
+  // The block of A takes a quarter of the second-level cache, the tile of C half of it: it is touched once for each block of k, and
+  // the wider it is, the less often the same A is packed.
+  blocks.mc = even(target.l2 / 4 / (blocks.kc * bytes), sizes.m, shape.rows);
+  blocks.nc = even(target.l2 / 2 / (blocks.mc * bytes), sizes.n, shape.columns());
   return blocks;
 }
 

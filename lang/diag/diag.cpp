@@ -3,6 +3,7 @@
 #include "lang/diag/diag.h"
 #include <algorithm>
 #include <map>
+#include <utility>
 #include <nlohmann/json.hpp>
 
 namespace fil {
@@ -21,6 +22,8 @@ const MessageRow *findRow(std::string_view code) {
 
 Diagnostic &Diagnostics::add(Diagnostic d) {
   errors_ += row(d.msg).severity == Severity::Error;
+  for (const Diagnostic &x : all_)
+    if (d.span.valid() && x.msg == d.msg && x.span == d.span) return repeated_ = std::move(d);
   all_.push_back(std::move(d));
   return all_.back();
 }
@@ -95,13 +98,15 @@ std::string Diagnostics::json() const {
 std::vector<std::string> didYouMean(std::string_view wrong, const std::vector<std::string> &names, size_t most) {
   std::vector<std::pair<size_t, std::string>> close;
   for (const std::string &n : names) {
-    std::vector<size_t> row(n.size() + 1), last;
+    std::vector<size_t> row(n.size() + 1), last, before;
     for (size_t j = 0; j <= n.size(); ++j) row[j] = j;
     for (size_t i = 1; i <= wrong.size(); ++i) {
-      last = row;
+      before = std::exchange(last, row);
       row[0] = i;
-      for (size_t j = 1; j <= n.size(); ++j)
+      for (size_t j = 1; j <= n.size(); ++j) {
         row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (wrong[i - 1] != n[j - 1])});
+        if (i > 1 && j > 1 && wrong[i - 1] == n[j - 2] && wrong[i - 2] == n[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1); // two letters swapped
+      }
     }
     if (row[n.size()] <= std::clamp<size_t>(wrong.size() / 3, 1, 3)) close.push_back({row[n.size()], n});
   }

@@ -29,7 +29,7 @@ const MessageRow *findRow(std::string_view code); ///< null where there is none
 struct Label { Span span; std::string text; };
 
 struct Diagnostic {
-  Msg msg;
+  Msg msg = Msg::E0001;
   Span span;
   std::string text;               ///< filled format
   std::string label;              ///< beside the carets of the span
@@ -55,9 +55,10 @@ public:
     if (*row(m).help) d.helps.push_back(fmt::format(fmt::runtime(row(m).help), args...));
     return add(std::move(d));
   }
+  /// A body is checked once for each binding: a code that stands at a place already is not said again (but counts).
   Diagnostic &add(Diagnostic);
 
-  size_t errors() const { return errors_; }
+  size_t errors() const { return errors_; } ///< reported, repeated ones included
   const std::vector<Diagnostic> &all() const { return all_; }
   void sort();                      ///< by file and place
   std::string render() const;       ///< all, as the language page shows them
@@ -66,10 +67,11 @@ public:
 
 private:
   std::vector<Diagnostic> all_;
+  Diagnostic repeated_;           ///< takes what is added to a message that was said before
   size_t errors_ = 0;
 };
 
-/// The nearest of `names` to `wrong` by edit distance (a third of the length, at most 3), best first, at most `most`.
+/// The nearest of `names` to `wrong` by edit distance, two letters swapped being one edit (a third of the length, at most 3), best first, at most `most`.
 std::vector<std::string> didYouMean(std::string_view wrong, const std::vector<std::string> &names, size_t most = 2);
 
 } // namespace fil

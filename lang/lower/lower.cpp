@@ -113,22 +113,24 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, const Sour
   OpBuilder b = OpBuilder::atBlockEnd(module->getBody());
   std::optional<Optimizers> optimizers;
   if (o.optimizer) optimizers.emplace(c, *module, program, *o.optimizer);
-  SmallVector<ir::VariableOp> variables;
+  SmallVector<std::pair<ir::VariableOp, const sema::Variable *>> variables;
   for (const sema::Variable &v : program.variables) {
+    if (v.model() != o.model) continue;
     c.symbols[&v] = v.key();
     SmallVector<Attribute> loops;
     for (const sema::Loop *l : v.loops) loops.push_back(c.string(l->dim->name));
-    variables.push_back(ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
+    auto op = ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
                                                initOf(ctx, program.dims, dims, v), c.names(v.declared), b.getArrayAttr(loops),
                                                ir::VariableKindAttr::get(ctx, v.state ? ir::VariableKind::state : ir::VariableKind::param), v.state ? UnitAttr() : b.getUnitAttr(),
-                                               v.rightFrom >= 0 ? b.getUnitAttr() : UnitAttr(), FlatSymbolRefAttr()));
+                                               v.rightFrom >= 0 ? b.getUnitAttr() : UnitAttr(), FlatSymbolRefAttr());
+    variables.push_back({op, &v});
   }
   for (auto &[entry, graph] : graphs)
     lowerFunction(c, *module, *graph, entry, entry, StringRef(entry) == "run" ? ArrayRef<std::string>{"y"} : ArrayRef<std::string>{"y", "loss"});
   if (optimizers)
-    for (auto [op, v] : llvm::zip(variables, program.variables))
-      if (!v.state) {
-        FlatSymbolRefAttr f = optimizers->of(v);
+    for (auto [op, v] : variables)
+      if (!v->state) {
+        FlatSymbolRefAttr f = optimizers->of(*v);
         if (!f) return {};
         op.setOptimizerAttr(f);
       }

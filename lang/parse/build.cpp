@@ -10,7 +10,7 @@ using antlr4::Token;
 
 class Builder {
 public:
-  Builder(uint32_t file, const std::vector<uint32_t> &offsets) : file(file), offsets(offsets) {}
+  Builder(uint32_t file, const std::vector<uint32_t> &offsets, Diagnostics &diags) : file(file), offsets(offsets), diags(diags) {}
   File program(P::ProgramContext *c) {
     File f;
     f.file = file;
@@ -21,6 +21,7 @@ public:
 private:
   uint32_t file;
   const std::vector<uint32_t> &offsets;
+  Diagnostics &diags;
 
   Span span(Token *first, Token *last) { return {file, offsets[first->getStartIndex()], offsets[last->getStopIndex() + 1]}; }
   Span span(ParserRuleContext *c) { return span(c->getStart(), c->getStop()); }
@@ -73,7 +74,18 @@ private:
     if (c->type()) f.result = type(c->type());
     if (c->expr()) f.value = expr(c->expr());
     if (c->body()) f.body = body(c->body());
+    if (f.kind == Function::Fn) formula(f.body);
     return f;
+  }
+  /// What a `fn` may not have.
+  void formula(const Body &b) {
+    for (const Statement &s : b.statements) {
+      const char *what = std::holds_alternative<CacheStmt>(s.is) ? "cache" : std::holds_alternative<ExpertsStmt>(s.is) ? "experts" : std::holds_alternative<AuxStmt>(s.is) ? "aux" : nullptr;
+      if (auto *p = std::get_if<ParamStmt>(&s.is)) what = p->state ? "state" : "param";
+      if (auto *a = std::get_if<AssignStmt>(&s.is); a && a->onStep) what = "on step";
+      if (what) diags.report(Msg::E0007, s.span, what);
+      if (auto *l = std::get_if<LayersStmt>(&s.is)) formula(l->body);
+    }
   }
   Parameter parameter(P::ParameterContext *c) {
     Parameter p;
@@ -144,7 +156,10 @@ private:
   Body body(P::BodyContext *c) {
     Body b;
     b.span = span(c);
-    for (auto *s : c->statement()) b.statements.push_back(statement(s));
+    for (auto *s : c->statement()) {
+      if (!b.statements.empty() && std::holds_alternative<ReturnStmt>(b.statements.back().is)) diags.report(Msg::E0006, span(s));
+      b.statements.push_back(statement(s));
+    }
     return b;
   }
   std::vector<Ident> names(P::NamesContext *c) {
@@ -181,7 +196,10 @@ private:
       s.is = std::move(l);
     } else if (auto *x = dynamic_cast<P::SelectContext *>(c)) s.is = SelectStmt{x->kind->getText() == "route", ident(x->subset()->ID()), expr(x->expr())};
     else if (auto *x = dynamic_cast<P::AuxContext *>(c)) s.is = AuxStmt{expr(x->expr()), x->names() != nullptr, names(x->names())};
-    else if (auto *x = dynamic_cast<P::OnContext *>(c)) s.is = assignment(x->assignment(), true);
+    else if (auto *x = dynamic_cast<P::OnContext *>(c)) {
+      if (x->ID()->getText() != "step") diags.report(Msg::E0005, span(x->ID()->getSymbol(), x->ID()->getSymbol()), x->ID()->getText());
+      s.is = assignment(x->assignment(), true);
+    }
     else if (auto *x = dynamic_cast<P::LayersContext *>(c)) {
       LayersStmt l;
       l.index = ident(x->ID());
@@ -212,7 +230,11 @@ private:
     for (auto *ch : op->children) {
       auto *t = dynamic_cast<antlr4::tree::TerminalNode *>(ch);
       if (t->getSymbol()->getType() == P::NL) continue;
-      return make(span(whole), Binary{binaryOp(t->getText()), std::move(l), std::move(r), span(t->getSymbol(), t->getSymbol())});
+      const BinaryOp is = binaryOp(t->getText());
+      auto compares = [](BinaryOp o) { return o >= BinaryOp::Eq && o <= BinaryOp::Ge; };
+      auto *left = std::get_if<Binary>(&l->is); // in brackets it begins behind them
+      if (left && compares(is) && compares(left->op) && l->span.begin == span(whole).begin) diags.report(Msg::E0004, span(whole));
+      return make(span(whole), Binary{is, std::move(l), std::move(r), span(t->getSymbol(), t->getSymbol())});
     }
     return nullptr;
   }
@@ -381,5 +403,5 @@ private:
 };
 } // namespace
 
-ast::File buildAst(P::ProgramContext *tree, uint32_t file, const std::vector<uint32_t> &offsets) { return Builder(file, offsets).program(tree); }
+ast::File buildAst(P::ProgramContext *tree, uint32_t file, const std::vector<uint32_t> &offsets, Diagnostics &diags) { return Builder(file, offsets, diags).program(tree); }
 } // namespace fil

@@ -95,7 +95,8 @@ ast::File parse(uint32_t file, Diagnostics &diags) {
   } catch (const TooDeep &t) {
     diags.report(Msg::E0003, errors.spanOf(t.at));
   }
-  if (diags.errors() == before) out = buildAst(tree, file, *offsets);
+  if (diags.errors() == before) out = buildAst(tree, file, *offsets, diags);
+  if (diags.errors() != before) out.declarations.clear();
   for (auto *t : tokens.getTokens())
     if (t->getType() == filgen::FiligreeLexer::COMMENT)
       out.comments.push_back({t->getText(), {file, (*offsets)[t->getStartIndex()], (*offsets)[t->getStopIndex() + 1]}});

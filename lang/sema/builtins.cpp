@@ -30,6 +30,7 @@ bool Elaborator::present(Value &v, std::vector<const Dim *> over, double fill, S
 Value Elaborator::reduce(const std::string &name, Value x, std::vector<const Dim *> over, Span s) {
   sortDims(over);
   settled(x, s);
+  if (!plain(x, s)) return poison();
   for (const Dim *d : over)
     if (std::find(x.type.dims.begin(), x.type.dims.end(), d) == x.type.dims.end()) return diags.report(Msg::E0211, s, d->name, show(x)), poison();
   for (const Dim *m : x.type.dims)
@@ -52,7 +53,7 @@ Value Elaborator::reduce(const std::string &name, Value x, std::vector<const Dim
   Node *kept;
   Value v;
   if (name == "argmax") {
-    if (over.size() != 1) return diags.report(Msg::E0220, s), poison();
+    if (over.size() != 1) return diags.report(Msg::E0220, s, name), poison();
     present(x, over, -inf, s, kept);
     v = tensor(reduced(Fn::ArgMax, real(x.node), Elem::Index));
   } else if (name == "max" || name == "min") {
@@ -175,6 +176,7 @@ Value Elaborator::concat(std::vector<Value> parts, const Args &args, Scope &scop
   std::vector<const Dim *> joined(parts.size()), all;
   for (Value &p : parts) {
     settled(p, s);
+    if (!plain(p, s)) return poison();
     if (p.mask) return diags.report(Msg::E0222, s, "concat"), poison();
     all.insert(all.end(), p.type.dims.begin(), p.type.dims.end());
   }
@@ -415,14 +417,15 @@ Value Elaborator::builtin(const std::string &n, const ast::Expr &e, const ast::C
     if (!score.ok()) return score;
     if (k.kind != Value::Number && k.kind != Value::Dims) return diags.report(Msg::E0310, args.positional[1].span, show(k)), poison();
     auto over = overDims(args, scope, score.type.dims, s);
-    if (over.size() != 1) return poison();
+    if (over.empty()) return poison();
+    if (over.size() != 1) return diags.report(Msg::E0220, s, n), poison();
     if (selecting.empty()) return diags.report(Msg::E0226, s), poison();
     return topk(score, k.number, over[0], s, false, selecting);
   }
   if (n == "dot") {
     if (!count(2)) return poison();
     Value a = asTensor(args.positional[0].value, s), b = asTensor(args.positional[1].value, s);
-    if (!a.ok() || !b.ok()) return poison();
+    if (!a.ok() || !b.ok() || !plain(a, s) || !plain(b, s)) return poison();
     std::vector<const Dim *> all = a.type.dims;
     all.insert(all.end(), b.type.dims.begin(), b.type.dims.end());
     auto over = overDims(args, scope, all, s);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls: which argument meets which parameter, what the signature's dims stand for, and the body run with them.
+#include "lang/ast/walk.h"
 #include "lang/sema/elaborate.h"
 #include <algorithm>
 
@@ -88,11 +89,7 @@ Value Elaborator::call(const ast::Expr &e, const ast::Call &c, Scope &scope) {
   auto instance = std::make_shared<Instance>();
   instance->block = f, instance->loops = loops;
   auto number = callNumbers.find(&c);
-  Site *own = const_cast<Site *>(siteOf(Site::Block, f->name.name, number == callNumbers.end() ? -1 : number->second));
-  own->statics.clear();
-  for (auto &[k, one] : args.named)
-    if (one.value.kind == Value::Number || one.value.kind == Value::Dims) own->statics.push_back({k, program.value(one.value.number.size()).str()});
-  instance->site = own;
+  instance->site = siteOf(Site::Block, f->name.name, number == callNumbers.end() ? -1 : number->second);
   return callInstance(instance, args, scope, e.span);
 }
 
@@ -171,11 +168,9 @@ bool Elaborator::bindDims(const ast::Function &f, const std::vector<std::pair<co
           else if (bound && bound->kind == Value::Number) dims = {dimOf(bound->number, at)};
           else if (!n && m.terms[i]->kind == ast::Dim::Term) {
             bool ready = true; // all names in the term are bound
-            std::function<void(const ast::Expr &)> visit = [&](const ast::Expr &e) {
+            ast::walk(*m.terms[i]->term, [&](const ast::Expr &e) {
               if (auto *x = std::get_if<ast::Name>(&e.is)) ready &= inner.find(x->name) || program.declared.count(x->name);
-              if (auto *x = std::get_if<ast::Binary>(&e.is)) visit(*x->left), visit(*x->right);
-            };
-            visit(*m.terms[i]->term);
+            });
             if (!ready) continue;
             dims = dimsOf(*m.terms[i], inner, nullptr);
           } else continue;
@@ -246,8 +241,10 @@ Value Elaborator::invoke(const ast::Function &f, Args &args, Scope &caller, Span
     Value v;
     Span where = at;
     if (auto s = statics.find(p.name.name); s != statics.end()) v = s->second, statics.erase(s);
-    else if (auto n = args.named.find(p.name.name); n != args.named.end()) v = n->second.value, where = n->second.span, args.named.erase(n);
-    else if (next < args.positional.size()) where = args.positional[next].span, v = args.positional[next++].value;
+    else if (next < args.positional.size()) {
+      where = args.positional[next].span, v = args.positional[next++].value;
+      if (auto n = args.named.find(p.name.name); n != args.named.end()) return diags.report(Msg::E0313, n->second.span, p.name.name), poison();
+    } else if (auto n = args.named.find(p.name.name); n != args.named.end()) v = n->second.value, where = n->second.span, args.named.erase(n);
     else if (p.init) {
       defaults.push_back(&p);
       continue;
@@ -305,6 +302,13 @@ Value Elaborator::invoke(const ast::Function &f, Args &args, Scope &caller, Span
     inner.names[p->name.name] = v;
   }
   for (auto &[p, v] : tensors) inner.names[p->name.name] = *v;
+  if (callSite->kind != Site::Function) { // what plans select by: `Conv[k=3]`
+    auto &own = const_cast<Site *>(callSite)->statics;
+    own.clear();
+    for (const ast::Parameter &p : f.params)
+      if (auto v = inner.names.find(p.name.name); p.kind == ast::Parameter::Static && v != inner.names.end() && (v->second.kind == Value::Number || v->second.kind == Value::Dims))
+        own.push_back({p.name.name, program.value(v->second.number.size()).str()});
+  }
   site = callSite;
   calling.insert(&f);
   Value v = run(f, inner);

@@ -51,7 +51,9 @@ struct Family {
 struct Scope {
   Scope *parent = nullptr;
   bool function = false;               ///< the outermost scope of a function's body: names beyond are declarations
+  enum Role { Formal, Let, Fixed };    ///< a `let` may shadow a `let`; a fixed name (param, state, cache, ..) is not rebound
   std::map<std::string, Value> names;
+  std::map<std::string, Role> roles;   ///< of the names; a name without one is a formal
   std::vector<const Dim *> rest;       ///< what `..` of the signature stands for
   bool hasRest = false;
   Value *find(const std::string &n) {
@@ -60,6 +62,11 @@ struct Scope {
       if (it != s->names.end()) return &it->second;
     }
     return nullptr;
+  }
+  std::optional<Role> role(const std::string &n) {
+    for (Scope *s = this; s; s = s->function ? nullptr : s->parent)
+      if (s->names.count(n)) return s->roles.count(n) ? s->roles[n] : Formal;
+    return std::nullopt;
   }
   Scope *signature() { // the scope that holds the function's formals
     Scope *s = this;
@@ -72,6 +79,7 @@ struct Scope {
 struct TurnTest { Form difference; ast::BinaryOp op; bool result; };
 struct OpenLoop {
   std::string symbol;                  ///< stands for the turn in static numbers
+  std::string index;                   ///< its name in the text
   int64_t turn;
   bool exact = false;                  ///< the turn's value itself was used
   std::vector<TurnTest> tests;
@@ -87,6 +95,7 @@ public:
 
   bool model(const ast::Function &model, const ast::Function *loss, const ast::Expr *lossCall);
   bool library(const ast::Function &f, const std::vector<std::pair<std::string, FunctionArg>> &args);
+  std::set<std::string> formals; ///< of a function that is checked alone: dims whose sizes its callers give
   /// Checks a function that nobody calls, its formals unequal.
   void alone(const ast::Function &f);
   /// The result of the last function elaborated (one-liner tests).
@@ -108,7 +117,6 @@ private:
   std::map<const Dim *, const Node *> subsetOf;                   ///< members → TopK node
   std::map<const Dim *, Span> subsetPlace;
   std::set<const Node *> fromInput;                               ///< depends on an input (W0311)
-  std::set<std::string> formals;                                  ///< of a function that is checked alone: dims whose sizes its callers give
 
   // ---- nodes (nodes.cpp) ----
   Node *make(Op op, Type type, std::vector<Node *> args, Span span);
@@ -213,6 +221,10 @@ private:
 
   Value poison() { return {}; }
   std::string show(const Value &);
+  std::string typeText(const Value &);                ///< what `fil check` says of a `let`: a type, or the static value
+  /// Declares a name of a body; what it may not shadow is a message.
+  void bind(const std::string &, Value, Scope::Role, Scope &, Span);
+  bool plain(const Value &, Span);                    ///< can a map be used as a tensor?
 };
 
 /// Shared by all graphs of a program: declarations, sites, dims.

@@ -213,11 +213,15 @@ Value Elaborator::compare(ast::BinaryOp op, Value a, Value b, Span s) {
 }
 
 bool Elaborator::meet(const std::vector<const Dim *> &a, const std::vector<const Dim *> &b, Span at) {
+  auto oneAxis = [&](const Dim *x, const Dim *y) {
+    if (x->kind != y->kind && (x->kind == Dim::Subset || y->kind == Dim::Subset)) return false;
+    return x->kind == Dim::Subset ? subsetOf[x]->dim == subsetOf[y]->dim : x->base == y->base;
+  };
   for (const Dim *x : a) {
     if (x->base.empty() || std::find(b.begin(), b.end(), x) != b.end()) continue;
     for (const Dim *y : b)
-      if (y->base == x->base && std::find(a.begin(), a.end(), y) == a.end()) {
-        if (x->kind == Dim::Subset) diags.report(Msg::E0208, at, x->base);
+      if (oneAxis(x, y) && std::find(a.begin(), a.end(), y) == a.end()) {
+        if (x->kind == Dim::Subset) diags.report(Msg::E0208, at, x->base, y->base, subsetOf[x]->dim->name);
         else diags.report(Msg::E0205, at, x->name, y->name);
         return false;
       }
@@ -262,6 +266,8 @@ Value Elaborator::elementwise(Fn fn, std::vector<Value> args, Span s) {
   // Unary functions, and arithmetic with tensors of its own dims, leave a map a map.
   for (Value &a : args)
     if (a.map && a.type.dims.size() == v.type.dims.size()) v.map = true, v.left = a.left, v.right = a.right;
+  for (Value &a : args)
+    if (!v.map && !plain(a, s)) return poison();
   return v;
 }
 
@@ -351,6 +357,7 @@ Value Elaborator::member(const ast::Expr &e, const ast::Member &m, Scope &scope)
 
 Value Elaborator::position(Value x, const Dim *dim, const Form &at, Span s) {
   settled(x, s);
+  if (!plain(x, s)) return poison();
   Size n = program.value(dim->size), p = program.value(at.size());
   if (auto turn = exactly(at, s, nullptr)) p = Size(*turn);
   auto pc = p.constant(), room = (n - p).constant();

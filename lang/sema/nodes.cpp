@@ -83,6 +83,15 @@ Node *Elaborator::settled(Value &v, Span s) {
   return n;
 }
 
+/// Whole for all whole values of its dims.
+static bool isWhole(const Size &s) {
+  for (auto &[monomial, factor] : s.terms()) {
+    if (!factor.isWhole()) return false;
+    for (auto &[name, exponent] : monomial)
+      if (exponent < 0 || (name.find('(') != std::string::npos && !name.starts_with("floor(") && !name.starts_with("ceil("))) return false;
+  }
+  return true;
+}
 Value Elaborator::asTensor(const Value &v, Span s, Elem wanted) {
   if (v.kind == Value::Tensor) return v;
   if (v.kind == Value::Number || v.kind == Value::Dims) {
@@ -94,13 +103,7 @@ Value Elaborator::asTensor(const Value &v, Span s, Elem wanted) {
         l.exact = true;
         f = Form(f.size().substitute([&](const std::string &n) { return n == l.symbol ? std::optional<Size>(Size(l.turn)) : std::nullopt; }));
       }
-    bool whole = true; // 0.5 beside an int makes both real
-    const Size exact = program.value(f.size());
-    for (auto &[m, c] : exact.terms()) {
-      whole &= c.isWhole();
-      for (auto &[n, e] : m) whole &= e > 0;
-    }
-    Value t = tensor(sizeNode(f, s, wanted == Elem::Int && whole ? Elem::Int : Elem::Real));
+    Value t = tensor(sizeNode(f, s, wanted == Elem::Int && isWhole(f.size()) ? Elem::Int : Elem::Real));
     t.whole = true;
     return t;
   }
@@ -117,13 +120,8 @@ Node *Elaborator::both(Node *a, Node *b, Span s) {
 std::string Elaborator::show(const Value &v) {
   switch (v.kind) {
   case Value::Tensor: {
-    if (!v.map) return v.type.str();
-    auto side = [](const std::vector<const Dim *> &d) {
-      std::string s;
-      for (const Dim *x : d) s += (s.empty() ? "" : ",") + x->name;
-      return d.size() == 1 ? s : "(" + s + ")";
-    };
-    return side(v.left) + " -> " + side(v.right);
+    if (!v.map) return v.type.shown();
+    return sideText(v.left) + " -> " + sideText(v.right);
   }
   case Value::Number: return v.number.name();
   case Value::Truth: return v.truth ? "true" : "false";
@@ -137,6 +135,32 @@ std::string Elaborator::show(const Value &v) {
   case Value::Poison: break;
   }
   return "an error";
+}
+
+std::string Elaborator::typeText(const Value &v) {
+  if (v.kind != Value::Number && v.kind != Value::Dims) return show(v);
+  return program.value(v.number.size()).substitute([&](const std::string &n) -> std::optional<Size> {
+    for (const OpenLoop &l : open)
+      if (l.symbol == n) return Size::symbol(l.index);
+    return std::nullopt;
+  }).str();
+}
+bool Elaborator::plain(const Value &v, Span s) {
+  if (!v.map) return true;
+  for (const Dim *d : v.right)
+    if (d->name.back() == '\'') return diags.report(Msg::E0232, s, show(v), d->name.substr(0, d->name.size() - 1)), false;
+  return true;
+}
+void Elaborator::bind(const std::string &n, Value v, Scope::Role role, Scope &scope, Span s) {
+  auto old = scope.role(n);
+  const bool library = diags.sources.name(s.file) == "std.fil"; // its bodies know no names of the program
+  const ast::Function *f = program.find(n); // a model or loss cannot be named in a body: it is not shadowed
+  const bool callable = f && (f->kind == ast::Function::Fn || f->kind == ast::Function::Block);
+  const bool declared = !library && (program.declared.count(n) || callable || isBuiltin(n));
+  const bool taken = old && !(*old == Scope::Let && role == Scope::Let);
+  if (taken || declared) diags.report(Msg::E0104, s, n);
+  if (taken) v = poison();
+  if (!declared) scope.names[n] = std::move(v), scope.roles[n] = role;
 }
 
 // ---- dims ----

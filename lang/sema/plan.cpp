@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans of a program: `from` resolved, checked against the table and the model, typed; and `--set` over them.
 #include "lang/sema/plan.h"
-#include "lang/parse/parse.h"
 #include "lang/sema/plan_check.h"
 #include <algorithm>
 
@@ -10,12 +9,27 @@ namespace fil::sema {
 using namespace ast;
 
 namespace {
+/// Elaboration to look at a model: what is elaborated later gets the names that it would have had without.
+class Trial {
+public:
+  explicit Trial(ProgramImpl &p) : program(p), before(p.fresh) {}
+  ~Trial() {
+    for (auto &[name, n] : program.fresh)
+      if (name.substr(0, 5) != "loop ") n = before[name]; // loops are kept with their names
+  }
+
+private:
+  ProgramImpl &program;
+  std::map<std::string, int> before;
+};
+
 /// Losses of the program whose first parameter is what the model returns.
 std::vector<const Function *> lossesOf(ProgramImpl &program, const Function &model) {
   std::vector<const Function *> all, fitting;
   for (const Function *f : program.functions())
     if (f->kind == Function::Loss) all.push_back(f);
   for (const Function *f : all) {
+    Trial looking(program);
     Diagnostics trial(program.diags.sources);
     Graph g;
     g.training = true;
@@ -54,13 +68,15 @@ void chooseLoss(PlanContext &c, CheckedPlan &plan) {
 }
 
 std::unique_ptr<Graph> elaborate(ProgramImpl &program, const CheckedPlan &plan, Diagnostics &diags) {
+  Trial looking(program);
   auto g = std::make_unique<Graph>();
   g->training = true;
   Elaborator e(program, diags, *g);
   return e.model(*program.find(plan.model), plan.train.loss, plan.train.lossCall) ? std::move(g) : nullptr;
 }
 
-/// Checks a whole tree. Its model exists.
+} // namespace
+
 CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree, Diagnostics &all) {
   Diagnostics diags(all.sources);
   struct Transfer { // a mistake that several plans inherit is reported once
@@ -95,56 +111,57 @@ CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree
   return plan;
 }
 
+namespace {
+const Plan *planOf(const Program &program, const std::string &name) {
+  for (const Plan *p : program.plans())
+    if (p->name.name == name) return p;
+  return nullptr;
+}
+
 /// The plan with all that it inherits; null, with a message, where `from` leads nowhere.
-std::shared_ptr<PlanTree> resolve(Program &program, const Plan &p, Diagnostics &diags, std::vector<const Plan *> &open) {
-  auto tree = std::make_shared<PlanTree>(PlanTree{p.name.name, p.model.name, p.name.span, p.model.span, {}});
-  const Function *model = program.find(p.model.name);
-  std::vector<std::string> names;
-  if (!model || model->kind != Function::Model) {
-    for (auto *f : program.functions())
-      if (f->kind == Function::Model) names.push_back(f->name.name);
-    Diagnostic &d = diags.report(Msg::E0106, p.model.span, p.model.name);
-    if (auto near = didYouMean(p.model.name, names); !near.empty()) d.help("did you mean `" + near[0] + "`?");
+std::shared_ptr<PlanTree> resolve(Program &program, const Plan &p, Diagnostics &diags) {
+  auto near = [](Diagnostic &d, const std::string &wrong, const std::vector<std::string> &names) {
+    if (auto best = didYouMean(wrong, names); !best.empty()) d.help("did you mean `" + best[0] + "`?");
+  };
+  std::vector<std::string> models, plans;
+  for (auto *f : program.functions())
+    if (f->kind == Function::Model) models.push_back(f->name.name);
+  for (const Plan *q : program.plans()) plans.push_back(q->name.name);
+  if (std::find(models.begin(), models.end(), p.model.name) == models.end()) {
+    near(diags.report(Msg::E0106, p.model.span, p.model.name), p.model.name, models);
     return nullptr;
   }
-  if (p.from) {
-    const Plan *base = nullptr;
-    for (const Plan *q : program.plans()) {
-      if (q->name.name == p.from->name) base = q;
-      names.push_back(q->name.name);
-    }
+  std::vector<const Plan *> line{&p}; // the plan and its forebears
+  while (line.back()->from) {
+    const Plan &last = *line.back();
+    const Plan *base = planOf(program, last.from->name);
+    const bool own = line.size() == 1; // mistakes of the others are reported where they are checked
     if (!base) {
-      Diagnostic &d = diags.report(Msg::P0411, p.from->span, p.from->name);
-      if (auto near = didYouMean(p.from->name, names); !near.empty()) d.help("did you mean `" + near[0] + "`?");
+      if (own) near(diags.report(Msg::P0411, last.from->span, last.from->name), last.from->name, plans);
       return nullptr;
     }
-    open.push_back(&p);
-    if (std::find(open.begin(), open.end(), base) != open.end()) {
-      diags.report(Msg::P0413, p.from->span, p.name.name);
-      return nullptr;
-    }
+    if (base == &p) diags.report(Msg::P0413, p.from->span, p.name.name);
+    if (std::find(line.begin(), line.end(), base) != line.end()) return nullptr;
     if (base->model.name != p.model.name) {
-      diags.report(Msg::P0414, p.from->span, p.name.name, p.model.name, base->name.name, base->model.name);
+      if (own) diags.report(Msg::P0414, last.from->span, p.name.name, p.model.name, base->name.name, base->model.name);
       return nullptr;
     }
-    Diagnostics quiet(diags.sources); // its own mistakes are reported where it is checked
-    auto inherited = resolve(program, *base, quiet, open);
-    if (!inherited) return nullptr;
-    tree->settings = std::move(inherited->settings);
+    line.push_back(base);
   }
-  // A key that stands twice would be lost in the merge.
-  merge(tree->settings, p.settings);
+  auto tree = std::make_shared<PlanTree>(PlanTree{p.name.name, p.model.name, p.name.span, p.model.span, {}});
+  for (auto q = line.rbegin(); q != line.rend(); ++q) merge(tree->settings, (*q)->settings);
   return tree;
 }
 
-/// Keys that stand twice in the plan's own text.
+/// Keys that stand twice in the plan's own text: a merge keeps only one of them.
 void checkDoubled(const Settings &all, const std::string &clause, Diagnostics &diags) {
-  std::map<std::string, Span> seen;
+  std::map<std::string, SettingKey> seen;
   for (const Setting &s : all.settings) {
     const SettingKey k = keyOf(s);
     if (!s.path) {
-      auto [at, fresh] = seen.emplace(identityOf(clause, s), s.span);
-      if (!fresh) diags.report(Msg::P0402, k.span, k.name).also(at->second, "first given here");
+      auto [at, fresh] = seen.emplace(identityOf(clause, s), k);
+      if (!fresh && at->second.name == k.name) diags.report(Msg::P0402, k.span, k.name).also(at->second.span, "first given here");
+      else if (!fresh) diags.report(Msg::P0415, k.span, at->second.name, k.name).also(at->second.span, "");
     }
     if (s.nested) checkDoubled(*s.nested, clause.empty() ? k.name : clause + "." + k.name, diags);
   }
@@ -155,8 +172,7 @@ std::vector<CheckedPlan> checkPlans(Program &program, Diagnostics &diags) {
   std::vector<CheckedPlan> all;
   for (const Plan *p : program.plans()) {
     checkDoubled(p->settings, "", diags);
-    std::vector<const Plan *> open;
-    if (auto tree = resolve(program, *p, diags, open)) all.push_back(checkTree(static_cast<ProgramImpl &>(program), tree, diags));
+    if (auto tree = resolve(program, *p, diags)) all.push_back(checkTree(static_cast<ProgramImpl &>(program), tree, diags));
   }
   return all;
 }
@@ -176,6 +192,4 @@ bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &di
     if (r.command == command || r.command == "compile") diags.report(r.code, r.span, r.clause, command), any = true;
   return any;
 }
-
-bool setKey(Program &, CheckedPlan &, const std::string &, Diagnostics &) { return false; }
 } // namespace fil::sema

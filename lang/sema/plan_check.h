@@ -29,8 +29,11 @@ Verdict fits(const PlanContext &, const std::string &kind, const ast::Range &val
 
 /// Checks one setting with all that is nested in it against the table; notes what no pass acts on in `refused`.
 void checkSetting(PlanContext &, const std::string &clause, const ast::Setting &, std::vector<Refused> &refused);
-/// The same for a whole block of settings: also that no key stands twice.
+/// The same for a whole block of settings. That no key stands twice is checked where plans are read, as a merge keeps one.
 void checkSettings(PlanContext &, const std::string &clause, const ast::Settings &, std::vector<Refused> &refused);
+
+/// Checks and types a whole plan whose model exists.
+CheckedPlan checkTree(ProgramImpl &, std::shared_ptr<const PlanTree>, Diagnostics &);
 
 /// Clauses that act, typed. They have passed the table.
 void typeTrain(PlanContext &, CheckedPlan &);

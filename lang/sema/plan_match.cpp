@@ -81,6 +81,10 @@ public:
     }
     if (s.kind == ValueShape::Call) return call(s, v, place, inside, at, text);
     Verdict verdict = fits(context, s.text, v);
+    if (!verdict.ok && place == failure.place && failure.span == at) { // a wrong unit says more than another kind
+      if (failure.wrongUnit && !verdict.wrongUnit) return false;
+      if (verdict.wrongUnit && !failure.wrongUnit) failure.expected.clear(), failure.near.clear();
+    }
     if (!verdict.ok)
       fail(place, at, {whatIs(s.text)}, [&](Failure &f) { f.found = text, f.inside = inside, f.wrongUnit |= verdict.wrongUnit, addNew(f.near, verdict.near); });
     return verdict.ok;
@@ -191,9 +195,10 @@ std::string orList(const std::vector<std::string> &all) {
   for (size_t i = 0; i < all.size(); ++i) t += (i == 0 ? "" : i + 1 == all.size() ? " or " : ", ") + all[i];
   return t;
 }
-void suggest(Diagnostic &d, const std::vector<std::string> &near) {
-  std::vector<std::string> quoted;
-  for (size_t i = 0; i < near.size() && i < 2; ++i) quoted.push_back("`" + near[i] + "`");
+void suggest(Diagnostic &d, const std::string &found, const std::vector<std::string> &near) {
+  std::vector<std::string> best = didYouMean(found, near), quoted;
+  if (best.empty()) best = near; // it was a part of what was found
+  for (size_t i = 0; i < best.size() && i < 2; ++i) quoted.push_back("`" + best[i] + "`");
   if (!quoted.empty()) d.help("did you mean " + orList(quoted) + "?");
 }
 void suggestExample(Diagnostic &d, const ClauseRow &row) { d.help(fmt::format("for example `{}`", row.example)); }
@@ -254,7 +259,7 @@ void tryOptions(const PlanContext &c, Trial &t, const std::string &key, Span key
       const ClauseRow &row = *t.row;
       t.optionError = [=, &row](Diagnostics &d) {
         Diagnostic &x = d.report(Msg::P0407, at, key, name);
-        suggest(x, near);
+        suggest(x, name, near);
         if (!open.empty()) x.note("what stands before `=` here is " + open);
         if (near.empty()) suggestExample(x, row);
       };
@@ -267,7 +272,7 @@ void tryOptions(const PlanContext &c, Trial &t, const std::string &key, Span key
       Failure f = one.failure;
       t.optionError = [=](Diagnostics &d) {
         Diagnostic &x = d.report(f.wrongUnit ? Msg::P0405 : Msg::P0404, f.span, name + "=", orList(f.expected), f.found);
-        suggest(x, f.near);
+        suggest(x, f.found, f.near);
       };
       return;
     }
@@ -286,7 +291,7 @@ void report(Diagnostics &diags, const Failure &f, const std::string &key, const 
                   : f.wrongUnit ? diags.report(Msg::P0405, f.span, whose, orList(f.expected), f.found)
                   : f.expected.empty() ? diags.report(Msg::P0408, f.span, whose, f.found)
                                        : diags.report(Msg::P0404, f.span, whose, orList(f.expected), f.found);
-  suggest(d, f.near);
+  suggest(d, f.found, f.near);
   if (f.near.empty() && !f.wrongUnit) suggestExample(d, row);
 }
 
@@ -380,11 +385,14 @@ void checkSetting(PlanContext &c, const std::string &clause, const Setting &s, s
   Trial *best = nullptr;
   for (Trial &t : trials)
     if (!t.shape && (!best || t.matcher.failure.place > best->matcher.failure.place)) best = &t;
-  if (!named && !s.path && (!best || (best->matcher.failure.place == 0 && std::isupper((unsigned char)best->row->key[0])))) {
+  const bool known = std::any_of(rows.begin(), rows.end(), [&](const ClauseRow *r) { // a name of the kind that may be a key
+    return std::isupper((unsigned char)r->key[0]) && !key.name.empty() && fits(c, r->key, nameAsValue({{key.name, key.span}})).ok;
+  });
+  if (!named && !known && !s.path && (!best || best->matcher.failure.place == 0)) {
     std::vector<std::string> near = key.name.empty() ? std::vector<std::string>{} : didYouMean(key.name, keysOf(clause));
     if (best) addNew(near, best->matcher.failure.near);
     Diagnostic &d = c.diags.report(Msg::P0401, key.span, key.name.empty() ? std::string(c.diags.sources.text(key.span)) : key.name, where);
-    suggest(d, near);
+    suggest(d, key.name, near);
     if (near.empty() && !keysOf(clause).empty()) d.note("keys of " + where + ": " + fmt::format("{}", fmt::join(keysOf(clause), " ")));
     if (best && near.empty()) d.note("or " + orList(best->matcher.failure.expected));
     return;
@@ -392,24 +400,16 @@ void checkSetting(PlanContext &c, const std::string &clause, const Setting &s, s
   Failure f = best->matcher.failure;
   for (Trial &t : trials)
     if (!t.shape && t.matcher.failure.place == f.place && t.matcher.failure.span == f.span) {
-      addNew(f.expected, t.matcher.failure.expected), addNew(f.near, t.matcher.failure.near);
-      f.wrongUnit |= t.matcher.failure.wrongUnit, f.missing |= t.matcher.failure.missing;
+      const Failure &g = t.matcher.failure;
+      if (g.wrongUnit && !f.wrongUnit) f = g;
+      if (g.wrongUnit != f.wrongUnit) continue;
+      addNew(f.expected, g.expected), addNew(f.near, g.near);
+      f.missing |= g.missing;
     }
   report(c.diags, f, label, *best->row);
 }
 
 void checkSettings(PlanContext &c, const std::string &clause, const Settings &all, std::vector<Refused> &refused) {
-  std::map<std::string, Span> seen;
-  for (const Setting &s : all.settings) {
-    const std::string id = identityOf(clause, s);
-    auto [at, fresh] = seen.emplace(id, s.span);
-    if (!fresh && !s.path) {
-      const SettingKey k = keyOf(s);
-      Diagnostic &d = c.diags.report(Msg::P0402, k.span, k.name);
-      d.also(at->second, "first given here");
-      continue;
-    }
-    checkSetting(c, clause, s, refused);
-  }
+  for (const Setting &s : all.settings) checkSetting(c, clause, s, refused);
 }
 } // namespace fil::sema

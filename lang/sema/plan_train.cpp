@@ -74,7 +74,7 @@ std::vector<DataSource> sourcesOf(const Setting &s) {
 }
 
 /// One text, or one array for every input.
-void checkSources(PlanContext &c, const std::vector<DataSource> &all, Span at, const std::string &model) {
+void checkSources(PlanContext &c, const std::vector<DataSource> &all, Span at, const std::string &model, const std::string &batch) {
   std::vector<std::string> inputs, fed;
   for (const Node *in : c.graph->inputs) inputs.push_back(in->name);
   const bool text = all[0].kind == DataSource::Text;
@@ -94,14 +94,20 @@ void checkSources(PlanContext &c, const std::vector<DataSource> &all, Span at, c
     fed.push_back(d.input);
   }
   if (text) fed = {"tok", "pos", "t"};
+  for (const Node *in : c.graph->inputs)
+    if (auto d = std::find_if(all.begin(), all.end(), [&](const DataSource &x) { return x.input == in->name; }); d != all.end())
+      if (std::none_of(in->type.dims.begin(), in->type.dims.end(), [&](const sema::Dim *x) { return x->name == batch; }))
+        c.diags.report(Msg::P0417, d->span, fmt::format("`{}` is {} and has no dim `{}`, along which arrays count samples", in->name, in->type.str(), batch))
+            .help("`batch N=32` names another dim; what all samples share comes from a text (`pos`) or is no input");
   for (const std::string &i : inputs)
     if (std::find(fed.begin(), fed.end(), i) == fed.end()) c.diags.report(Msg::P0416, at, i, model);
 }
 
-void typeOptimizer(const Setting &s, OptimizerSettings &o) {
-  const Expr &e = *valuesOf(s)[0];
-  auto *call = std::get_if<Call>(&e.is);
-  o.name = textOf(call ? *call->callee : e);
+/// Null: the default.
+void typeOptimizer(const Setting *s, OptimizerSettings &o) {
+  const Expr *e = s ? valuesOf(*s)[0] : nullptr;
+  auto *call = e ? std::get_if<Call>(&e->is) : nullptr;
+  if (e) o.name = textOf(call ? *call->callee : *e);
   o.statics = o.name == "adamw" ? std::map<std::string, double>{{"b1", 0.9}, {"b2", 0.999}, {"eps", 1e-8}, {"wd", 0}} : std::map<std::string, double>{{"momentum", 0}, {"wd", 0}};
   if (!call) return;
   for (const Argument &a : call->args) {
@@ -115,10 +121,23 @@ void typeOptimizer(const Setting &s, OptimizerSettings &o) {
 }
 } // namespace
 
+/// Metrics of the data need a label: one that the loss compares the output with.
+static void checkMetric(PlanContext &c, const CheckedPlan &plan, const std::string &metric, Span at) {
+  if (metric == "loss" || !c.graph || !plan.train.loss) return;
+  for (const Parameter &p : plan.train.loss->params)
+    for (const Node *in : c.graph->inputs) {
+      if (in->name != p.name.name) continue;
+      const auto &out = c.graph->outputs[0]->type.dims;
+      if (in->type.elem == Elem::Bool || (metric == "accuracy" && in->type.elem == Elem::Index && std::find(out.begin(), out.end(), in->type.indexed) != out.end())) return;
+    }
+  c.diags.report(Msg::P0425, at, metric, plan.train.loss->name.name, metric == "accuracy" ? "`index<V>[..]` over a dim `V` of the output, or `bool[..]`" : "`bool[..]`");
+}
+
 void typeTrain(PlanContext &c, CheckedPlan &plan) {
   TrainSettings &t = plan.train;
   const Setting *clause = findSetting(c.tree.settings, "train");
   plan.hasTrain = clause != nullptr;
+  typeOptimizer(clause && clause->nested ? findSetting(*clause->nested, "optim") : nullptr, t.optimizer);
   if (!clause || !clause->nested) return;
   const Settings &all = *clause->nested;
   if (auto *s = findSetting(all, "window"))
@@ -128,17 +147,14 @@ void typeTrain(PlanContext &c, CheckedPlan &plan) {
     if (auto o = optionsOf(*s); !o.empty()) t.batchDim = o[0]->key[0].name, t.batch = wholeOf(*o[0]->value.from);
     else t.batch = wholeOf(*valuesOf(*s)[0]);
   }
-  const Setting *steps = findSetting(all, "steps"), *epochs = findSetting(all, "epochs");
-  if (steps) t.steps = wholeOf(*valuesOf(*steps)[0]);
-  if (epochs) t.epochs = wholeOf(*valuesOf(*epochs)[0]);
-  if (steps && epochs) c.diags.report(Msg::P0415, epochs->span).also(steps->span, "");
-  if (auto *s = findSetting(all, "optim")) typeOptimizer(*s, t.optimizer);
+  if (auto *s = findSetting(all, "steps")) t.steps = wholeOf(*valuesOf(*s)[0]);
+  if (auto *s = findSetting(all, "epochs")) t.epochs = wholeOf(*valuesOf(*s)[0]);
   if (auto *s = findSetting(all, "seed")) t.seed = uint64_t(wholeOf(*valuesOf(*s)[0]));
   if (auto *s = findSetting(all, "checkpoint")) t.checkpointEvery = wholeOf(*optionOf(*s, "every")->value.from);
   if (auto *s = findSetting(all, "data")) {
     t.data = sourcesOf(*s);
     if (t.data.empty()) c.diags.report(Msg::P0406, s->span, "data", "a reader, such as `text(\"a.txt\")`, or arrays by name");
-    else if (c.graph) checkSources(c, t.data, s->span, plan.model);
+    else if (c.graph) checkSources(c, t.data, s->span, plan.model, t.batchDim);
   }
   if (auto *s = findSetting(all, "validate")) {
     t.validates = true;
@@ -146,10 +162,11 @@ void typeTrain(PlanContext &c, CheckedPlan &plan) {
     for (const Expr *e : valuesOf(*s))
       if (auto *n = std::get_if<Name>(&e->is)) t.metrics.push_back({n->name, e->span});
     t.validation = sourcesOf(*s);
-    if (!t.validation.empty() && c.graph) checkSources(c, t.validation, s->span, plan.model);
+    if (!t.validation.empty() && c.graph) checkSources(c, t.validation, s->span, plan.model, t.batchDim);
     if (!t.data.empty() && !t.validation.empty() && (t.data[0].kind == DataSource::Text) != (t.validation[0].kind == DataSource::Text))
       c.diags.report(Msg::P0417, s->span, "training and validation data are of different kinds: one is a text, the other arrays");
   }
+  for (const MetricUse &m : t.metrics) checkMetric(c, plan, m.name, m.span);
   const bool text = !t.data.empty() && t.data[0].kind == DataSource::Text;
   bool staged = false; // a stage binds the window of its own
   for (const Setting &s : all.settings) staged |= keyOf(s).name == "stage";
@@ -185,5 +202,6 @@ void typeContracts(PlanContext &c, CheckedPlan &plan) {
     if (!on.empty() && !plan.train.validates) c.diags.report(Msg::P0423, s.span);
     contractsOf(*s.phrases[0].items[0].value.from, on, s.span, plan);
   }
+  for (const Contract &x : plan.contracts) checkMetric(c, plan, x.metric, x.span);
 }
 } // namespace fil::sema

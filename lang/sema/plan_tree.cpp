@@ -156,6 +156,7 @@ std::string identityOf(const std::string &clause, const Setting &s) {
   if (s.path) return print(*s.path) + ": " + items(1);
   SettingKey k = keyOf(s);
   if (clause == "train" && k.name == "stage") return items(2);
+  if (clause == "train" && (k.name == "steps" || k.name == "epochs")) return "steps or epochs";
   if (clause != "require") return k.name;
   std::string t;
   for (const Phrase &p : s.phrases)

@@ -25,8 +25,8 @@ struct SettingKey {
   Span span;
 };
 SettingKey keyOf(const ast::Setting &);
-/// What may stand once in `clause`: the key; for `stage` with its name, for lines of sites with path and facet, for
-/// contracts without their bounds.
+/// What may stand once in `clause`: the key; one of `steps` and `epochs`; for `stage` with its name, for lines of sites with
+/// path and facet, for contracts without their bounds.
 std::string identityOf(const std::string &clause, const ast::Setting &);
 /// `base` with the settings of `over`: equal identities are replaced (their nested settings merged), others added.
 void merge(ast::Settings &base, const ast::Settings &over, const std::string &clause = {});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Declarations of a program, and graphs made from them.
+#include "lang/ast/walk.h"
 #include "lang/sema/elaborate.h"
 #include <algorithm>
 
@@ -21,7 +22,12 @@ bool ProgramImpl::collect(const std::vector<const ast::File *> &files) {
         for (const ast::DimDecl &y : x->dims)
           if (fresh(y.name)) dimDecls.push_back(&y);
       if (auto *x = std::get_if<ast::Function>(&d.is))
-        if (fresh(x->name)) functions_.push_back(x), byName[x->name.name] = x;
+        if (fresh(x->name)) {
+          functions_.push_back(x), byName[x->name.name] = x;
+          std::map<std::string, Span> formals;
+          for (const ast::Parameter &p : x->params)
+            if (auto [it, ok] = formals.emplace(p.name.name, p.name.span); !ok && p.kind != ast::Parameter::Over) diags.report(Msg::E0104, p.name.span, p.name.name).also(it->second, "first declared here");
+        }
       if (auto *x = std::get_if<ast::Plan>(&d.is))
         if (fresh(x->name)) plans_.push_back(x);
     }
@@ -35,7 +41,11 @@ bool ProgramImpl::collect(const std::vector<const ast::File *> &files) {
   std::function<bool(const std::string &)> define = [&](const std::string &n) {
     if (declared.count(n)) return true;
     const ast::DimDecl *d = byDim[n];
-    if (!open.insert(n).second) return diags.report(Msg::E0312, d->span, n), false;
+    if (!open.insert(n).second) {
+      diags.report(Msg::E0312, d->span, n);
+      declared[n] = {d, dims.get(n, n, Size(1), Dim::Static)};
+      return false;
+    }
     Form size;
     auto over = options.dims.find(n);
     if (over != options.dims.end()) size = Form(over->second);
@@ -91,68 +101,49 @@ std::unique_ptr<Program> Program::check(const std::vector<const ast::File *> &fi
   return p;
 }
 
-/// Models first, with their blocks at the types of use; then what nobody called, alone.
+/// Models, losses and what nobody calls are checked from their own signatures; all else at each of its calls.
 void ProgramImpl::checkAll() {
-  std::set<const ast::Function *> reached;
-  std::function<void(const ast::Expr &)> visitExpr;
-  std::function<void(const ast::Body &)> visitBody;
-  std::function<void(const std::string &)> reach = [&](const std::string &n) {
-    const ast::Function *f = find(n);
-    if (!f || !reached.insert(f).second) return;
-    if (f->value) visitExpr(*f->value);
-    visitBody(f->body);
+  auto library = [&](const ast::Function *f) { return diags.sources.name(f->name.span.file) == "std.fil"; };
+  std::map<const ast::Function *, std::set<const ast::Function *>> callees;
+  std::set<const ast::Function *> called, reached;
+  for (auto *f : functions_) {
+    auto names = [&](const std::string &n) {
+      if (auto *g = find(n); g && g != f) callees[f].insert(g), called.insert(g);
+    };
+    auto expression = [&](const ast::Expr &e) {
+      if (auto *x = std::get_if<ast::Name>(&e.is)) names(x->name);
+    };
+    std::function<void(const ast::Body &)> blocks = [&](const ast::Body &b) {
+      for (const ast::Statement &s : b.statements) {
+        if (auto *x = std::get_if<ast::ParamStmt>(&s.is))
+          if (auto *i = std::get_if<ast::InstanceType>(&x->type.is)) names(i->block.name);
+        if (auto *x = std::get_if<ast::ExpertsStmt>(&s.is)) names(x->block.name);
+        if (auto *x = std::get_if<ast::LayersStmt>(&s.is)) blocks(x->body);
+      }
+    };
+    if (f->value) ast::walk(*f->value, expression);
+    ast::walk(f->body, expression);
+    blocks(f->body);
+    for (const ast::Parameter &p : f->params)
+      if (p.init) ast::walk(*p.init, expression);
+  }
+  std::function<void(const ast::Function *)> reach = [&](const ast::Function *f) {
+    if (reached.insert(f).second)
+      for (auto *g : callees[f]) reach(g);
   };
-  auto visitArgs = [&](const std::vector<ast::Argument> &args) {
-    for (const ast::Argument &a : args) {
-      if (auto *x = std::get_if<ast::ExprPtr>(&a.is)) visitExpr(**x);
-      if (auto *x = std::get_if<ast::Argument::Named>(&a.is)) visitExpr(*x->value);
-    }
+  auto alone = [&](const ast::Function *f) {
+    reach(f);
+    Graph g;
+    g.training = true;
+    Elaborator(*this, diags, g).alone(*f);
   };
-  visitExpr = [&](const ast::Expr &e) {
-    if (auto *x = std::get_if<ast::Name>(&e.is)) reach(x->name);
-    else if (auto *x = std::get_if<ast::Call>(&e.is)) visitExpr(*x->callee), visitArgs(x->args);
-    else if (auto *x = std::get_if<ast::At>(&e.is)) visitExpr(*x->base);
-    else if (auto *x = std::get_if<ast::Binary>(&e.is)) visitExpr(*x->left), visitExpr(*x->right);
-    else if (auto *x = std::get_if<ast::Unary>(&e.is)) visitExpr(*x->operand);
-    else if (auto *x = std::get_if<ast::Where>(&e.is)) {
-      visitExpr(*x->value), visitExpr(*x->condition);
-      if (x->otherwise) visitExpr(*x->otherwise);
-    } else if (auto *x = std::get_if<ast::If>(&e.is)) visitExpr(*x->condition), visitExpr(*x->then), visitExpr(*x->otherwise);
-    else if (auto *x = std::get_if<ast::Tuple>(&e.is)) for (auto &i : x->items) visitExpr(*i);
-  };
-  visitBody = [&](const ast::Body &b) {
-    for (const ast::Statement &s : b.statements) {
-      if (auto *x = std::get_if<ast::ParamStmt>(&s.is))
-        if (auto *i = std::get_if<ast::InstanceType>(&x->type.is)) reach(i->block.name);
-      if (auto *x = std::get_if<ast::ExpertsStmt>(&s.is)) reach(x->block.name);
-      if (auto *x = std::get_if<ast::CacheStmt>(&s.is)) visitExpr(*x->value);
-      if (auto *x = std::get_if<ast::LetStmt>(&s.is)) visitExpr(*x->value);
-      if (auto *x = std::get_if<ast::SelectStmt>(&s.is)) visitExpr(*x->value);
-      if (auto *x = std::get_if<ast::AuxStmt>(&s.is)) visitExpr(*x->value);
-      if (auto *x = std::get_if<ast::AssignStmt>(&s.is)) visitExpr(*x->value);
-      if (auto *x = std::get_if<ast::ReturnStmt>(&s.is)) visitExpr(*x->value);
-      if (auto *x = std::get_if<ast::LayersStmt>(&s.is)) visitBody(x->body);
-    }
-  };
-  std::set<const ast::Function *> roots;
+  auto isRoot = [](const ast::Function *f) { return f->kind == ast::Function::Model || f->kind == ast::Function::Loss; };
   for (auto *f : functions_)
-    if (f->kind == ast::Function::Model || f->kind == ast::Function::Loss) {
-      reach(f->name.name);
-      roots.insert(f);
-    }
+    if (isRoot(f)) alone(f);
   for (auto *f : functions_)
-    if (roots.count(f)) {
-      Graph g;
-      g.training = true;
-      Elaborator(*this, diags, g).alone(*f);
-    }
-  building = diags.errors() == 0;
-  for (auto *f : functions_)
-    if (!reached.count(f) && diags.sources.name(f->name.span.file) != "std.fil") {
-      Graph g;
-      g.training = true;
-      Elaborator(*this, diags, g).alone(*f);
-    }
+    if (!isRoot(f) && !called.count(f) && !library(f)) alone(f);
+  for (auto *f : functions_) // a ring of functions that only call each other
+    if (!reached.count(f) && !library(f)) alone(f);
   variables.clear(), variableOf.clear(); // the real ones come with the graphs
   building = false;
 }
@@ -180,6 +171,8 @@ void Elaborator::alone(const ast::Function &f) {
       else scope.names[p.name.name] = make(p.name.name);
     } else if (p.kind == ast::Parameter::Over)
       scope.names[p.name.name] = program.declared.count(p.name.name) ? dimValue({program.declared[p.name.name].dim}) : make(p.name.name);
+  for (const ast::Parameter &p : f.params) // any dims, those that `over` names among them
+    if (p.kind == ast::Parameter::Over) scope.rest.push_back(scope.names[p.name.name].dims[0]);
   for (const ast::Parameter &p : f.params) {
     if (p.kind != ast::Parameter::Tensor) continue;
     Type type;
@@ -212,6 +205,7 @@ void Elaborator::alone(const ast::Function &f) {
   }
   calling.insert(&f);
   last = run(f, scope);
+  if (f.kind == ast::Function::Loss && last.kind == Value::Tensor && !last.type.dims.empty()) diags.report(Msg::E0231, f.name.span, f.name.name, show(last));
 }
 
 bool Elaborator::model(const ast::Function &m, const ast::Function *loss, const ast::Expr *lossCall) {

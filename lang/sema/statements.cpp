@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statements: variables, lets, subsets, losses beside the loss, loops.
+#include "lang/ast/walk.h"
 #include "lang/sema/elaborate.h"
 #include <algorithm>
 
@@ -8,39 +9,11 @@ namespace fil::sema {
 /// Numbers the calls of each function name in one body, in text order; nested loops are bodies of their own.
 void Elaborator::numberCalls(const ast::Body &b) {
   std::map<std::string, std::vector<const ast::Call *>> calls;
-  std::function<void(const ast::Expr &)> visit = [&](const ast::Expr &e) {
-    auto args = [&](const std::vector<ast::Argument> &list) {
-      for (const ast::Argument &a : list) {
-        if (auto *x = std::get_if<ast::ExprPtr>(&a.is)) visit(**x);
-        if (auto *x = std::get_if<ast::Argument::Named>(&a.is)) visit(*x->value);
-      }
-    };
-    if (auto *x = std::get_if<ast::Call>(&e.is)) {
-      if (auto *n = std::get_if<ast::Name>(&x->callee->is)) calls[n->name].push_back(x);
-      else visit(*x->callee);
-      args(x->args);
-    } else if (auto *x = std::get_if<ast::At>(&e.is)) {
-      visit(*x->base);
-      for (auto &i : x->items)
-        if (i.value) visit(*i.value);
-    } else if (auto *x = std::get_if<ast::Member>(&e.is)) visit(*x->base);
-    else if (auto *x = std::get_if<ast::Binary>(&e.is)) visit(*x->left), visit(*x->right);
-    else if (auto *x = std::get_if<ast::Unary>(&e.is)) visit(*x->operand);
-    else if (auto *x = std::get_if<ast::Where>(&e.is)) {
-      visit(*x->value), visit(*x->condition);
-      if (x->otherwise) visit(*x->otherwise);
-    } else if (auto *x = std::get_if<ast::If>(&e.is)) visit(*x->condition), visit(*x->then), visit(*x->otherwise);
-    else if (auto *x = std::get_if<ast::Tuple>(&e.is)) for (auto &i : x->items) visit(*i);
-    else if (auto *x = std::get_if<ast::List>(&e.is)) for (auto &i : x->items) visit(*i);
-  };
-  for (const ast::Statement &s : b.statements) {
-    if (auto *x = std::get_if<ast::CacheStmt>(&s.is)) visit(*x->value);
-    if (auto *x = std::get_if<ast::LetStmt>(&s.is)) visit(*x->value);
-    if (auto *x = std::get_if<ast::SelectStmt>(&s.is)) visit(*x->value);
-    if (auto *x = std::get_if<ast::AuxStmt>(&s.is)) visit(*x->value);
-    if (auto *x = std::get_if<ast::AssignStmt>(&s.is)) visit(*x->value);
-    if (auto *x = std::get_if<ast::ReturnStmt>(&s.is)) visit(*x->value);
-  }
+  for (const ast::Statement &s : b.statements)
+    ast::walk(s, [&](const ast::Expr &e) {
+      if (auto *c = std::get_if<ast::Call>(&e.is))
+        if (auto *n = std::get_if<ast::Name>(&c->callee->is)) calls[n->name].push_back(c);
+    });
   for (auto &[n, list] : calls)
     for (size_t i = 0; i < list.size(); ++i) callNumbers[list[i]] = list.size() > 1 ? int(i) : -1;
 }
@@ -139,7 +112,7 @@ void Elaborator::variables(const ast::ParamStmt &p, Scope &scope) {
       v.kind = Value::InstanceOf;
       v.instance = std::make_shared<Instance>(Instance{f, {}, siteOf(Site::Block, n.name), loops});
       for (auto &[k, one] : args.named) v.instance->statics[k] = one.value;
-      scope.names[n.name] = v;
+      bind(n.name, v, Scope::Fixed, scope, n.span);
     }
     return;
   }
@@ -152,7 +125,7 @@ void Elaborator::variables(const ast::ParamStmt &p, Scope &scope) {
   if (isMap) {
     auto s = sidesFrom(std::get<ast::MapType>(p.type.is), scope);
     if (!s) {
-      for (const ast::Ident &n : p.names) scope.names[n.name] = poison();
+      for (const ast::Ident &n : p.names) bind(n.name, poison(), Scope::Fixed, scope, n.span);
       return;
     }
     sides = *s;
@@ -163,7 +136,7 @@ void Elaborator::variables(const ast::ParamStmt &p, Scope &scope) {
   } else {
     auto t = typeFrom(p.type, scope);
     if (!t) {
-      for (const ast::Ident &n : p.names) scope.names[n.name] = poison();
+      for (const ast::Ident &n : p.names) bind(n.name, poison(), Scope::Fixed, scope, n.span);
       return;
     }
     for (const ast::Dim &d : std::get<ast::TensorType>(p.type.is).dims) // in text order
@@ -173,20 +146,20 @@ void Elaborator::variables(const ast::ParamStmt &p, Scope &scope) {
   for (const Dim *d : declared) {
     Size size = program.value(d->size);
     for (const std::string &sym : size.symbols())
-      if (!program.dims.bounds.count(sym) && !formals.count(sym) && program.building) {
+      if (program.declared.count(sym) && !program.dims.bounds.count(sym)) {
         diags.report(Msg::E0324, p.type.span, d->name);
-        for (const ast::Ident &n : p.names) scope.names[n.name] = poison();
+        for (const ast::Ident &n : p.names) bind(n.name, poison(), Scope::Fixed, scope, n.span);
         return;
       }
   }
   for (const ast::Ident &n : p.names) {
     auto init = initOf(p.init.get(), p.state, isMap, n.name, n.span, scope);
     if (!init) {
-      scope.names[n.name] = poison();
+      bind(n.name, poison(), Scope::Fixed, scope, n.span);
       continue;
     }
     Variable *v = variable(siteOf(p.state ? Site::State : Site::Param, n.name), p.state, type, declared, rightFrom, *init, n.span);
-    scope.names[n.name] = read(*v, isMap, sides, n.span);
+    bind(n.name, read(*v, isMap, sides, n.span), Scope::Fixed, scope, n.span);
   }
 }
 
@@ -194,7 +167,7 @@ void Elaborator::experts(const ast::ExpertsStmt &e, Scope &scope, Span s) {
   const ast::Function *f = program.find(e.block.name);
   if (!f || f->kind != ast::Function::Block) {
     diags.report(Msg::E0103, e.block.span, e.block.name);
-    scope.names[e.name.name] = poison();
+    bind(e.name.name, poison(), Scope::Fixed, scope, e.name.span);
     return;
   }
   auto d = program.declared.find(e.dim.name);
@@ -202,6 +175,7 @@ void Elaborator::experts(const ast::ExpertsStmt &e, Scope &scope, Span s) {
   const Dim *dim = bound && bound->kind == Value::Dims ? bound->dims[0] : d != program.declared.end() ? d->second.dim : nullptr;
   if (!dim) {
     diags.report(Msg::E0101, e.dim.span, e.dim.name);
+    bind(e.name.name, poison(), Scope::Fixed, scope, e.name.span);
     return;
   }
   Args args = arguments(e.args, scope);
@@ -213,7 +187,7 @@ void Elaborator::experts(const ast::ExpertsStmt &e, Scope &scope, Span s) {
   v.family->dim = dim;
   v.family->instance = std::make_shared<Instance>(Instance{f, {}, own, loops});
   for (auto &[k, one] : args.named) v.family->instance->statics[k] = one.value;
-  scope.names[e.name.name] = v;
+  bind(e.name.name, v, Scope::Fixed, scope, e.name.span);
 }
 
 // ---- values ----
@@ -224,23 +198,23 @@ void Elaborator::let(const ast::Pattern &p, const std::optional<ast::Type> &type
     v = asTensor(v, s, t ? t->elem : Elem::Real);
     if (t && v.ok()) {
       settled(v, s);
-      if (!(v.type == *t)) diags.report(Msg::E0227, s, p.names[0].name, t->str(), show(v)), v = poison();
+      if (!(v.type == *t)) diags.report(Msg::E0227, s, p.names[0].name, t->shown(), show(v)), v = poison();
     } else v = poison();
   }
   auto note = [&](const ast::Ident &n, const Value &x) {
-    if (x.kind != Value::Tensor) return;
-    if (x.node->name.empty() && x.node->op != Op::Input && x.node->op != Op::Read) x.node->name = n.name;
-    if (program.building && program.letsSeen.insert({n.span.file, n.span.begin}).second) program.lets.push_back({n.span, n.name, show(x), site->path()});
+    if (x.kind == Value::Tensor && x.node->name.empty() && x.node->op != Op::Input && x.node->op != Op::Read) x.node->name = n.name;
+    const bool typed = x.kind == Value::Tensor || x.kind == Value::Number || x.kind == Value::Dims || x.kind == Value::Truth;
+    if (typed && program.building && program.letsSeen.insert({n.span.file, n.span.begin}).second) program.lets.push_back({n.span, n.name, typeText(x), site});
   };
   if (!p.tuple) {
-    scope.names[p.names[0].name] = v;
+    bind(p.names[0].name, v, Scope::Let, scope, p.names[0].span);
     if (v.ok()) note(p.names[0], v);
     return;
   }
   bool fits = v.kind == Value::Tuple && v.items.size() == p.names.size();
   if (v.ok() && !fits) diags.report(Msg::E0325, p.span, p.names.size(), v.kind == Value::Tuple ? fmt::format("{} values", v.items.size()) : show(v));
   for (size_t i = 0; i < p.names.size(); ++i) {
-    scope.names[p.names[i].name] = fits ? v.items[i] : poison();
+    bind(p.names[i].name, fits ? v.items[i] : poison(), Scope::Let, scope, p.names[i].span);
     if (fits) note(p.names[i], v.items[i]);
   }
 }
@@ -251,7 +225,7 @@ void Elaborator::assign(const ast::AssignStmt &a, Scope &scope, Span s) {
     diags.report(Msg::E0101, a.name.span, a.name.name).help("a new name begins with `let`");
     return;
   }
-  if (old->kind != Value::Tensor && old->ok()) {
+  if ((old->kind != Value::Tensor && old->ok()) || scope.role(a.name.name) == Scope::Fixed) {
     diags.report(Msg::E0326, a.name.span, a.name.name);
     return;
   }
@@ -262,14 +236,14 @@ void Elaborator::assign(const ast::AssignStmt &a, Scope &scope, Span s) {
   if (v.ok() && a.add) {
     Type before = old->type;
     v = elementwise(Fn::Add, {*old, v}, s);
-    if (v.ok() && !(v.type == before)) diags.report(Msg::E0228, s, a.name.name, before.str(), show(v)), v = poison();
+    if (v.ok() && !(v.type == before)) diags.report(Msg::E0228, s, a.name.name, before.shown(), show(v)), v = poison();
   }
   *scope.find(a.name.name) = v;
 }
 
 void Elaborator::cache(const ast::CacheStmt &c, Scope &scope, Span s) {
-  scope.names[c.name.name] = poison();
   Value x = expr(*c.value, scope);
+  bind(c.name.name, poison(), Scope::Fixed, scope, c.name.span);
   auto t = typeFrom(c.type, scope);
   if (!x.ok() || !t) return;
   x = asTensor(x, s);
@@ -284,7 +258,7 @@ void Elaborator::cache(const ast::CacheStmt &c, Scope &scope, Span s) {
   for (const Dim *d : t->dims)
     if (std::find(x.type.dims.begin(), x.type.dims.end(), d) == x.type.dims.end()) come.push_back(d);
   if (gone.size() != 1 || come.size() != 1 || t->elem != x.type.elem) {
-    diags.report(Msg::E0229, s, t->str(), show(x));
+    diags.report(Msg::E0229, s, t->shown(), show(x));
     return;
   }
   program.kept.insert(come[0]);
@@ -303,7 +277,7 @@ void Elaborator::select(const ast::SelectStmt &x, Scope &scope, Span s) {
     subsetPlace[v.dims[0]] = Span{x.name.span.file, x.name.span.begin, x.name.span.end + 1};
     v.node->route = x.route;
   }
-  scope.names[x.name.name + "*"] = v;
+  bind(x.name.name + "*", v, Scope::Fixed, scope, x.name.span);
 }
 
 void Elaborator::aux(const ast::AuxStmt &a, Scope &scope, Span s) {
@@ -339,7 +313,7 @@ void Elaborator::onStep(const ast::AssignStmt &a, Scope &scope, Span s) {
   if (!v.ok()) return;
   settled(v, s);
   if (!(v.type.dims == state.type.dims)) {
-    diags.report(Msg::E0228, s, a.name.name, state.type.str(), show(v));
+    diags.report(Msg::E0228, s, a.name.name, state.type.shown(), show(v));
     return;
   }
   if (v.mask) {
@@ -468,9 +442,9 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     node->loop = loop, node->body = inner;
     Scope turnScope;
     turnScope.parent = &scope;
-    OpenLoop ol{fmt::format("turn.{}", open.size()), turn, false, {}};
+    OpenLoop ol{fmt::format("turn.{}", open.size()), l.index.name, turn, false, {}};
     open.push_back(ol);
-    turnScope.names[l.index.name] = static_(Form::symbol(ol.symbol));
+    bind(l.index.name, static_(Form::symbol(ol.symbol)), Scope::Fixed, turnScope, l.index.span);
     if (l.element) let(*l.element, {}, elements[size_t(turn - lo)], turnScope, s);
     for (const std::string &n : carriedNames) {
       Value *v = scope.find(n);
@@ -480,7 +454,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
       in->op = Op::Input, in->type = v->type, in->name = n, in->span = s, in->site = own;
       fromInput.insert(in);
       inner->args.push_back(in);
-      turnScope.names[n] = tensor(in);
+      turnScope.names[n] = tensor(in), turnScope.roles[n] = *scope.role(n);
     }
     body = inner, site = own;
     loops.push_back(loop);
@@ -524,7 +498,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
       if (done.exact) return false;
       if (!elements.empty() && !equalElements(turn, t)) return false;
       for (const TurnTest &test : done.tests) {
-        OpenLoop probe{done.symbol, t, false, {}};
+        OpenLoop probe{done.symbol, done.index, t, false, {}};
         open.push_back(probe);
         Value r = compare(test.op, static_(test.difference), static_(Form(0)), s);
         open.pop_back();

@@ -8,7 +8,8 @@
 namespace fil {
 
 /// Memory that launches see. Arena buffers live from position `first` to `last` of the program's list (both included; all steps
-/// of a loop have the positions of their text, so what must outlive a turn spans the loop).
+/// of a loop have the positions of their text, so what must outlive a turn spans the loop). An arena buffer holds anything until it is
+/// written; a program writes the whole of its outputs.
 struct Buffer {
   enum Kind { Arena, Storage, Input, Output } kind = Arena;
   int index = 0;                  ///< of the storage, input or output
@@ -18,14 +19,14 @@ struct Buffer {
 };
 
 /// A buffer from `offset` on; each loop around adds turn * step, turns counted from 0 also in a reversed loop (whose first turn
-/// is the last).
+/// is the last). Offset and steps are 0 or more, and no turn may leave the buffer: checked when sizes are bound.
 struct View {
   int buffer = 0;
   Size offset;                             ///< bytes
   std::vector<std::pair<int, Size>> steps; ///< number of the loop, bytes a turn
 };
 
-/// Tiles 0..tiles-1 of a kernel. `sizes` reach it as int64, `views` as pointers.
+/// Tiles 0..tiles-1 of a kernel. `sizes` reach it as int64 (whole, also below 0), `views` as pointers. Without tiles it is not called.
 struct Launch {
   int kernel = 0;                 ///< row of Manifest::kernels
   std::vector<View> views;
@@ -38,11 +39,11 @@ struct Launch {
 struct Step;
 /// Turns lo..lo+turns-1, run from the last to the first if `reverse`.
 struct LoopStep { int number = 0; int64_t turns = 0, lo = 0; bool reverse = false; std::vector<Step> body; };
-struct CopyStep { View to, from; Size bytes; };
+struct CopyStep { View to, from; Size bytes; }; ///< the same bytes, or disjoint ones
 struct FillStep { View to; Size bytes; };  ///< zeros
 /// The turn of a loop (from lo on) as an int32.
 struct TurnStep { View to; int loop = 0; };
-/// One of two lists, chosen when sizes are bound.
+/// One of two lists, chosen when sizes are bound: upTo if of <= limit. Sizes and buffers of the other one are not evaluated.
 struct ChoiceStep { Size of; int64_t limit = 0; std::vector<Step> upTo, above; };
 struct Step { std::variant<Launch, LoopStep, CopyStep, FillStep, TurnStep, ChoiceStep> is; };
 
@@ -51,7 +52,7 @@ struct Storage {
   std::string symbol;
   DType dtype = DType::F32;
   std::vector<std::string> dims;
-  std::vector<Size> extents;      ///< of a cache in symbolic dims too: its running dim S counts `S#cap`
+  std::vector<Size> extents;      ///< of a cache in symbolic dims too: its running dim S counts `S#cap`, others the batch
   bool cache = false;
 };
 /// Row i of Executable::variables: a part of a storage.
@@ -66,7 +67,8 @@ struct Program {
   Entry entry;
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
-  /// Running dims (S, from T): S is n + T where n counts the positions that the caches hold. `prefill` begins with n = 0.
+  /// Running dims (S, from T): S is n + T where n counts the positions that the caches hold. `prefill` begins with n = 0; but for
+  /// `decode` n is always 0. `S#cap` has a value once there are caches.
   std::vector<std::pair<std::string, std::string>> running;
 };
 
@@ -82,9 +84,9 @@ struct Manifest {
   std::vector<Storage> storages;
   std::vector<VariableRow> variables;
   std::vector<Kernel> kernels;
-  std::vector<std::byte> code;                ///< position-independent, no relocations left; read and execute
-  std::map<std::string, int64_t> bounds;      ///< of symbolic dims (`Card<=4096`): their sizes in storages
-  std::string target;                         ///< ISA that the code is for: `x86-64-v4`
+  std::vector<std::byte> code;                ///< position-independent, no relocations left; read and execute, at the start of a page
+  std::map<std::string, int64_t> bounds;      ///< of symbolic dims (`Card<=4096`): their sizes everywhere
+  std::string target;                         ///< ISA that the code is for: `x86-64`, `-v2`, `-v3`, `-v4`; empty: any machine
 };
 
 } // namespace fil

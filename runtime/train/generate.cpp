@@ -51,15 +51,17 @@ Decoder::Decoder(Executable &p) : program(p), prefill_(p.find("prefill")), decod
   classAxis = timeAxis = out.dims.size();
   for (size_t k = 0; k < out.dims.size(); ++k) {
     const bool shared = out.dims[k] == tokens->dims[0] || out.dims[k] == tokens->dims[1];
-    if (out.dims[k] == tokens->dims[1] || (shared && tokens->dims[0] == "T")) timeAxis = k;
+    if (out.dims[k] == tokens->dims[1]) timeAxis = k;
     if (!shared && out.sizes[k] == *tokens->indexBound) classAxis = k;
   }
-  for (const Port &in : decode_->inputs) // `pos: int[T]` tells which of the two dims is time
+  for (const Port &in : decode_->inputs) // the second dim is time, unless `pos: int[T]` says otherwise
     if (in.name == "pos" && in.dims.size() == 1)
       for (size_t k = 0; k < out.dims.size(); ++k)
         if (out.dims[k] == in.dims[0]) timeAxis = k;
   if (out.dims.size() != 3 || classAxis == 3 || timeAxis == 3) notALanguageModel("its output is not over the two dims of its tokens and V");
 }
+
+const std::string &Decoder::timeDim() const { return decode_->outputs[0].dims[timeAxis]; }
 
 std::vector<double> Decoder::prefill(const std::vector<int32_t> &tokens, int64_t capacity) {
   program.resetCaches(1, capacity);
@@ -70,7 +72,6 @@ std::vector<double> Decoder::decode(int32_t token) { return call(*decode_, {toke
 
 std::vector<double> Decoder::call(const Entry &e, const std::vector<int32_t> &tokens) {
   const int64_t n = int64_t(tokens.size());
-  const std::string &time = e.outputs[0].dims[timeAxis];
   std::vector<Array> inputs;
   for (const Port &p : e.inputs) {
     if (p.name == "seed" || p.name == "step") {
@@ -80,7 +81,7 @@ std::vector<double> Decoder::call(const Entry &e, const std::vector<int32_t> &to
       std::iota(positions.begin(), positions.end(), int32_t(length));
       inputs.push_back(Array::of(DType::I32, std::vector<int64_t>(p.dims.size(), n), positions));
     } else {
-      inputs.push_back(Array::of(DType::I32, p.dims[0] == time ? std::vector<int64_t>{n, 1} : std::vector<int64_t>{1, n}, tokens));
+      inputs.push_back(Array::of(DType::I32, p.dims[0] == timeDim() ? std::vector<int64_t>{n, 1} : std::vector<int64_t>{1, n}, tokens));
     }
   }
   Array y = program.run(e, inputs).at(0);
@@ -92,14 +93,23 @@ std::vector<double> Decoder::call(const Entry &e, const std::vector<int32_t> &to
   return logits;
 }
 
-void generate(Decoder &decoder, const std::vector<int32_t> &prompt, int64_t count, int32_t below, const Choice &choice, const std::function<void(int32_t)> &emit) {
-  if (count < 1) return;
-  std::vector<double> logits = decoder.prefill(prompt, int64_t(prompt.size()) + count);
-  for (int64_t i = 0; i < count; ++i) {
-    if (logits.size() > size_t(below)) logits.resize(size_t(below));
-    const int32_t token = chooseToken(logits, choice, i);
-    emit(token);
-    if (i + 1 < count) logits = decoder.decode(token);
+void generate(Decoder &decoder, const std::vector<int32_t> &prompt, const Writing &w, const Choice &choice, const std::function<void(int32_t)> &emit) {
+  if (w.count < 1) return;
+  std::vector<int32_t> text = prompt;
+  const int64_t capacity = w.window ? w.window : int64_t(prompt.size()) + w.count;
+  int64_t held = 0; // positions in the caches
+  auto read = [&](int64_t last) {
+    held = std::min(last, int64_t(text.size()));
+    return decoder.prefill({text.end() - held, text.end()}, capacity);
+  };
+  std::vector<double> logits = read(capacity);
+  for (int64_t i = 0; i < w.count; ++i) {
+    if (logits.size() > size_t(w.below)) logits.resize(size_t(w.below));
+    text.push_back(chooseToken(logits, choice, i));
+    emit(text.back());
+    if (i + 1 == w.count) return;
+    if (held < capacity) ++held, logits = decoder.decode(text.back());
+    else logits = read(std::max<int64_t>(capacity / 2, 1));
   }
 }
 

@@ -24,6 +24,7 @@ public:
   /// Forgets the past; room for `capacity` tokens. Values of the last position, one for each token of V.
   std::vector<double> prefill(const std::vector<int32_t> &tokens, int64_t capacity);
   std::vector<double> decode(int32_t token);
+  const std::string &timeDim() const;
 
 private:
   std::vector<double> call(const Entry &, const std::vector<int32_t> &tokens);
@@ -34,7 +35,12 @@ private:
   int64_t length = 0;
 };
 
-/// Draws `count` tokens after `prompt`; `emit` gets each as soon as it is known. Tokens at or above `below` are never drawn.
-void generate(Decoder &, const std::vector<int32_t> &prompt, int64_t count, int32_t below, const Choice &, const std::function<void(int32_t)> &emit);
+struct Writing {
+  int64_t count = 256;     ///< tokens to draw
+  int32_t below = 256;     ///< others are never drawn
+  int64_t window = 0;      ///< positions that the model was trained on: when they are full, the second half is read anew; 0: no bound
+};
+/// Draws tokens after `prompt`; `emit` gets each as soon as it is known.
+void generate(Decoder &, const std::vector<int32_t> &prompt, const Writing &, const Choice &, const std::function<void(int32_t)> &emit);
 
 } // namespace fil

@@ -11,7 +11,7 @@ bool isDataMetric(std::string_view name);
 
 class MetricCounts {
 public:
-  /// `output` and `label` are ports of the entry that validates; Error E0518 where a metric does not fit them.
+  /// `output` and `label` are ports of the entry that validates; Error E0521 where a metric does not fit them.
   MetricCounts(std::vector<std::string> metrics, const Port &output, const Port &label);
   /// Outputs and labels of one batch; elements are paired by the names of their axes. NaN is never a hit.
   void add(const Array &output, const Array &label);

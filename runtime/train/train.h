@@ -41,7 +41,7 @@ struct TrainResult {
 };
 
 /// Goes on from `info.step` with the variables as they are (`init` has run, or a checkpoint was restored). A loss or gradient that is
-/// no finite number is Error E0704 (numeric) that names the step; a contract that does not hold at the end of the run, E0705.
+/// no finite number is Error E0706 (numeric) that names the step; a contract that does not hold at the end of the run, E0705.
 TrainResult train(Executable &, Dataset &, Files &, Clock &, Progress &, const TrainOptions &);
 
 /// Runs `init`.

@@ -216,20 +216,38 @@ std::vector<std::string> hottestLoop(const std::string &assembly) {
 TEST(Tile, InnerLoopMultipliesAndLoadsAndNothingElse) {
   for (const Target &target : targets())
     for (Element element : {Element::F32, Element::F64})
-      for (Form form : {Form::Tile, Form::PackedTile}) {
-        ContractionSpec spec{chooseShape(target, element, {}), target.registers, Access::K, Access::Outer, form};
-        SCOPED_TRACE(target.isa + " " + spec.shape.str() + (form == Form::Tile ? " in place" : " packed"));
-        auto loop = hottestLoop(assemblyText(tileKernel("inner", spec, target), target));
-        int multiplications = 0, other = 0;
-        for (const std::string &line : loop) {
-          bool fma = line.find("vfmadd") != std::string::npos;
-          multiplications += fma;
-          bool load = (line.find("vbroadcasts") != std::string::npos || line.find("vmovup") != std::string::npos ||
-                       line.find("vmovap") != std::string::npos) && line.find("(%") != std::string::npos && line.back() != ')';
-          other += !fma && !load;
-          EXPECT_EQ(line.find("(%rsp"), std::string::npos) << "spill: " << line;
+      for (Form form : {Form::Tile, Form::PackedTile})
+        for (ContractionSizes sizes : {ContractionSizes{}, {.n = 10}, {.n = 40}, {.m = 20}, {.m = 9, .n = 30}}) {
+          ContractionSpec spec{chooseShape(target, element, sizes), target.registers, Access::K, Access::Outer, form};
+          SCOPED_TRACE(target.isa + " " + spec.shape.str() + (form == Form::Tile ? " in place" : " packed"));
+          auto loop = hottestLoop(assemblyText(tileKernel("inner", spec, target), target));
+          int multiplications = 0, other = 0;
+          for (const std::string &line : loop) {
+            bool fma = line.find("vfmadd") != std::string::npos;
+            multiplications += fma;
+            bool move = line.find("vbroadcasts") != std::string::npos || line.find("vmovup") != std::string::npos;
+            other += !fma && !(move && line.find("(%") != std::string::npos && line.back() != ')');
+            if (fma || move) EXPECT_EQ(line.find("(%rsp"), std::string::npos) << "spill: " << line;
+          }
+          EXPECT_EQ(multiplications, spec.shape.rows * spec.shape.vectors * spec.shape.unroll);
+          EXPECT_LE(other, 8) << "more than the loop's own arithmetic";
         }
-        EXPECT_EQ(multiplications, spec.shape.rows * spec.shape.vectors * spec.shape.unroll);
-        EXPECT_LE(other, 8) << "more than the loop's own arithmetic";
-      }
+}
+
+TEST(Tile, ChoicesFitTheTarget) {
+  for (const Target &target : targets())
+    for (Element element : {Element::F32, Element::F64})
+      for (int64_t m : {1, 7, 64, 1000})
+        for (int64_t n : {1, 10, 100, 4096}) {
+          ContractionSizes sizes{m, n, 4096};
+          TileShape shape = chooseShape(target, element, sizes);
+          EXPECT_LT(shape.rows * shape.vectors + shape.vectors, target.registers) << shape.str();
+          CacheBlocks blocks = chooseBlocks(target, shape, sizes);
+          EXPECT_EQ(blocks.mc % shape.rows, 0) << blocks.str();
+          EXPECT_EQ(blocks.nc % shape.columns(), 0) << blocks.str();
+          EXPECT_GT(blocks.mc * blocks.nc * blocks.kc, 0) << blocks.str();
+          EXPECT_LT(blocks.mc, m + shape.rows) << blocks.str();
+          EXPECT_LT(blocks.nc, n + shape.columns()) << blocks.str();
+          EXPECT_LE(blocks.mc * blocks.kc * elementBytes(element), target.l2) << blocks.str();
+        }
 }

@@ -16,7 +16,7 @@ Manifest everything() {
   for (const Program &p : decoder().programs) m.programs.push_back(p);
   m.storages = decoder().storages;
   m.storages.push_back({"w", DType::F64, {"L", "Card"}, {Size(2), Size::symbol("Card")}, false});
-  for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Optimizer, "l[" + std::to_string(l) + "].w#m", DType::F64, {3}}, 1, {{0, l}}, {1}});
+  for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Optimizer, "l[" + std::to_string(l) + "].w#m", DType::F64, {3}, {"Card"}}, 1, {{0, l}}, {1}});
   m.bounds = {{"Card", 3}};
   m.kernels = {{"key", 0, 3, "nothing"}};
   m.code = {std::byte(0x31), std::byte(0xc0), std::byte(0xc3)};

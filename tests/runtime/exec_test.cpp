@@ -146,7 +146,7 @@ TEST(Exec, VariablesKeepTheirDeclaredOrder) {
   Manifest m = unary(Scale, 1);
   m.bounds = {{"Card", 3}};
   m.storages.push_back({"w", DType::F32, {"L", "Card", "A"}, {Size(2), Size::symbol("Card"), Size(4)}, false});
-  for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Param, "l[" + std::to_string(l) + "].w", DType::F32, {4, 3}}, 0, {{0, l}}, {2, 1}});
+  for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Param, "l[" + std::to_string(l) + "].w", DType::F32, {4, 3}, {"A", "Card"}}, 0, {{0, l}}, {2, 1}});
   ProgramBuilder p("whole");
   const int s = p.storage(0), out = p.output("y", DType::F32, {Size(24)});
   p.program.steps = {{CopyStep{{out, 0, {}}, {s, 0, {}}, 96}}};

@@ -8,7 +8,7 @@
 
 namespace fil::test {
 
-enum KernelRow { Scale, Math, UseScratch, Stamp, Append, Sum, Nothing };
+enum KernelRow { Scale, Math, UseScratch, Stamp, Append, Sum, Nothing, Record };
 inline int64_t failAt = -1; ///< the Stamp of this count fails
 
 /// y[i] = x[i] * sizes[1]
@@ -58,8 +58,18 @@ inline int32_t sum(const fil_launch *, void *const *b, const int64_t *n, int64_t
   return 0;
 }
 inline int32_t nothing(const fil_launch *, void *const *, const int64_t *, int64_t, int64_t, void *) { return 0; }
+/// Writes down pointers and sizes, two of each.
+struct Recorded {
+  const void *views[2];
+  int64_t sizes[2];
+};
+inline std::vector<Recorded> recorded;
+inline int32_t record(const fil_launch *, void *const *b, const int64_t *n, int64_t, int64_t, void *) {
+  recorded.push_back({{b[0], b[1]}, {n[0], n[1]}});
+  return 0;
+}
 inline std::span<const fil_kernel> kernels() {
-  static const fil_kernel all[] = {scale, math, useScratch, stamp, append, sum, nothing};
+  static const fil_kernel all[] = {scale, math, useScratch, stamp, append, sum, nothing, record};
   return all;
 }
 

@@ -16,7 +16,7 @@ TEST(Generate, WithTheCacheItWritesWhatWholeEvaluationsWrite) {
   std::vector<int32_t> text{'t', 'o', ' '};
   std::vector<int32_t> drawn;
   Decoder decoder(*p.executable);
-  generate(decoder, text, 8, 256, {0, 0, 0}, [&](int32_t t) { drawn.push_back(t); });
+  generate(decoder, text, {8}, {0, 0, 0}, [&](int32_t t) { drawn.push_back(t); });
   ASSERT_EQ(drawn.size(), 8u);
   const Entry &run = p.entry("run");
   Decoder again(*p.executable);
@@ -44,11 +44,23 @@ TEST(Generate, TheSameSeedDrawsTheSameTokens) {
   auto draw = [&](uint64_t seed) {
     std::string s;
     Decoder decoder(*p.executable);
-    generate(decoder, {'a'}, 12, 256, {1, 0, seed}, [&](int32_t t) { s.push_back(char(t)); });
+    generate(decoder, {'a'}, {12}, {1, 0, seed}, [&](int32_t t) { s.push_back(char(t)); });
     return s;
   };
   EXPECT_EQ(draw(1), draw(1));
   EXPECT_NE(draw(1), draw(2));
+}
+
+TEST(Generate, BeyondTheWindowTheSecondHalfIsReadAnew) {
+  TestProgram p(charText, Stage::train_, "f64");
+  p.randomize();
+  std::vector<int32_t> drawn;
+  Decoder decoder(*p.executable);
+  generate(decoder, {'a', 'b', 'c'}, {5, 256, 4}, {1, 0, 9}, [&](int32_t t) { drawn.push_back(t); });
+  ASSERT_EQ(drawn.size(), 5u);
+  // Four positions are full after the first decoded token: then the last two tokens are the past.
+  std::vector<std::vector<int32_t>> pasts{{'a', 'b', 'c'}, {'a', 'b', 'c', drawn[0]}, {drawn[0], drawn[1]}, {drawn[0], drawn[1], drawn[2]}, {drawn[0], drawn[1], drawn[2], drawn[3]}};
+  for (size_t i = 0; i < pasts.size(); ++i) EXPECT_EQ(drawn[i], chooseToken(Decoder(*p.executable).prefill(pasts[i], 4), {1, 0, 9}, int64_t(i))) << i;
 }
 
 TEST(Generate, DrawsFollowTheDistribution) {

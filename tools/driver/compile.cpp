@@ -3,10 +3,12 @@
 #include "codegen/package/package.h"
 #include "codegen/reference/reference.h"
 #include "lang/lower/lower.h"
+#include "mlir/IR/AsmState.h"
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/pipeline.h"
 #include "runtime/base/status.h"
 #include "runtime/exec/compiled_executable.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
 #include <unistd.h>
@@ -28,6 +30,26 @@ Stage stageOf(const std::string &wanted) {
     all += (i ? " " : "") + std::string(name(Stage(i)));
   }
   throw Error(Exit::Usage, "E0108", fmt::format("there is no stage `{}`", wanted), "stages: " + all);
+}
+
+static bool mlirFlagsTaken = false; // MLIR refuses to apply flags that were never registered
+
+std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments) {
+  std::vector<const char *> flags{"fil"};
+  std::vector<std::string> rest;
+  for (const std::string &a : arguments) {
+    if (a.starts_with("--mlir-")) flags.push_back(a.c_str());
+    else rest.push_back(a);
+  }
+  if (flags.size() == 1) return rest;
+  mlirFlagsTaken = true;
+  mlir::registerPassManagerCLOptions();
+  mlir::registerAsmPrinterCLOptions();
+  std::string errors;
+  llvm::raw_string_ostream out(errors);
+  if (!llvm::cl::ParseCommandLineOptions(int(flags.size()), flags.data(), "", &out))
+    throw Error(Exit::Usage, "E0108", "MLIR does not know these flags: " + errors.substr(0, errors.find('\n')), "`fil-opt --help` lists those that begin with --mlir-");
+  return rest;
 }
 
 static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -68,7 +90,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
 
 void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   mlir::PassManager pm(context.get());
-  if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
+  if (options.mlirFlags && mlirFlagsTaken && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
   passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;

@@ -32,12 +32,14 @@ struct CompileOptions {
   std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
 };
 
+/// Takes `--mlir-*` out of a command's arguments and gives them to MLIR. Error (usage) for one that it does not know.
+std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments);
+
+struct StageTime { std::string stage; double seconds; };
 /// A launch of the training step (of `run` where there is none), as a back end that generates code has recorded it.
 struct LaunchNote {
   std::string site, kernel, what; ///< what: the operations that are fused in it
 };
-
-struct StageTime { std::string stage; double seconds; };
 struct Compiled {
   std::unique_ptr<Executable> executable; ///< null where a stage ended it
   std::string emitted;                    ///< text of the stage asked for

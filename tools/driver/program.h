@@ -18,13 +18,24 @@ public:
   std::vector<sema::CheckedPlan> plans;   ///< of all files; empty where the program has mistakes
   bool ok() const { return program && diags.errors() == 0; }
 
-  /// Files that cannot be read, are folders or declare nothing are Errors; mistakes in them go to `diags`.
-  static std::unique_ptr<LoadedProgram> load(Files &, const std::vector<std::string> &paths, const sema::CheckOptions &);
+  /// A plan that does not stand in the files, or stands there otherwise: the one that a checkpoint carries.
+  struct CarriedPlan { std::string where, name, text; };
+  /// Files that cannot be read, are folders or declare nothing are Errors; mistakes in them go to `diags`. The carried plan takes the
+  /// place of that of its name.
+  static std::unique_ptr<LoadedProgram> load(Files &, const std::vector<std::string> &paths, const sema::CheckOptions &,
+                                             const std::optional<CarriedPlan> &carried = {});
+  /// Every dim of the `dims` lines that has a size.
+  std::map<std::string, int64_t> dimSizes() const;
+  /// The folder of the file in which the plan stands; for one that stands nowhere, of the first file.
+  std::string folderOf(const std::string &plan) const;
   /// The only model; Error E0106 where there is none or several and `named` is empty.
   const ast::Function *model(const std::string &named = {}) const;
-  /// The plan that is named; with no name the only one, or all defaults where the program has none. Then each of `set`
-  /// (`train.steps=50`). Error E0106 where the name is unknown or needed; mistakes in `set` go to `diags`.
-  sema::CheckedPlan plan(const std::string &named = {}, const std::vector<std::string> &set = {});
+  /// The plan that is named; with no name, every default for the model (the only one, if that is not named either). Then each of `set`
+  /// (`train.steps=50`). Error P0411 where there is no such plan; mistakes in `set` go to `diags`.
+  sema::CheckedPlan plan(const std::string &named, const std::vector<std::string> &set = {}, const std::string &model = {});
+
+private:
+  uint32_t planFile = 0; ///< where the plan stood that a carried one took the place of
 };
 
 } // namespace fil

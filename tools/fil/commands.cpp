@@ -8,8 +8,12 @@ namespace fil {
 
 struct Commands::Options {
   CommonOptions common;
+  CompileArguments compile;
+  TrainArguments train;
+  RunArguments run;
+  SampleArguments sample;
   bool json = false;
-  std::string topic;
+  std::string site, topic;
 };
 
 template <class F> CLI::App *Commands::add(CLI::App &app, const char *name, const char *what, F run) {
@@ -18,31 +22,109 @@ template <class F> CLI::App *Commands::add(CLI::App &app, const char *name, cons
   return sub;
 }
 
-static void addFiles(CLI::App *sub, CommonOptions &o) {
-  sub->add_option("FILE", o.files, "the program: .fil files in any order")->required();
-  sub->add_option("--dim", o.dims, "D=64: the size of a declared dim")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+namespace {
+
+/// An option that may be repeated; spreadLists has made one of each value.
+CLI::Option *addList(CLI::App *sub, const char *name, std::vector<std::string> &to, const char *what) {
+  return sub->add_option(name, to, what)->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
+void addFiles(CLI::App *sub, CommonOptions &o) {
+  sub->add_option("FILE", o.files, "the program: .fil files in any order")->required();
+  addList(sub, "--dim", o.dims, "NAME=SIZE..: sizes of declared dims")->type_name("NAME=SIZE");
+}
+void addCommon(CLI::App *sub, CommonOptions &o, const char *plan, bool planRequired = false) {
+  addFiles(sub, o);
+  sub->add_option("--plan", o.plan, plan)->type_name("PLAN")->required(planRequired);
+  addList(sub, "--set", o.set, "KEY=VALUE..: settings put over the plan's, e.g. train.steps=50")->type_name("KEY=VALUE");
+  sub->add_option("--data-dir", o.dataDir, "where files that the plan names are looked up; else beside the plan's file")->type_name("DIR");
+  sub->add_option("--threads", o.threads, "threads to compute with; the cores unless given")->check(CLI::Range(1, 1024))->type_name("N");
+  sub->add_option("--target-cpu", o.targetCpu, "native, x86-64-v3 or x86-64-v4")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4"}))->type_name("CPU")->capture_default_str();
+  sub->add_option("--backend", o.backend, "cpu: generated code; reference: the slow definition of every operation")->check(CLI::IsMember({"cpu", "reference"}))->type_name("NAME")->capture_default_str();
+}
+const char *anyPlan = "a plan of the program; without it every default holds";
+
+} // namespace
 
 Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   Options &o = *options;
   app.require_subcommand(1);
   CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return check(o.common, o.json); });
   addFiles(sub, o.common);
+  sub->add_option("--plan", o.common.plan, "the plan to take; else a model's only one, else the defaults");
   sub->add_flag("--json", o.json, "one JSON object on stdout");
-  sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compile(o.common); });
-  addFiles(sub, o.common);
+
+  sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compile(o.common, o.compile); });
+  addCommon(sub, o.common, anyPlan);
+  sub->add_option("-o", o.compile.out, "the Executable, or with --emit the stage's text")->type_name("OUT");
+  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
+  sub->add_option("--stop-after", o.compile.stopAfter, "ends after a stage")->type_name("STAGE");
+  sub->add_option("--dump-dir", o.compile.dumpDir, "a numbered file for each stage")->type_name("DIR");
+  sub->add_flag("--timing", o.compile.timing, "seconds of each stage, on stderr");
+
+  sub = add(app, "train", "trains a model by a plan; checkpoint, metrics.jsonl and log go to --out", [&o] { return train(o.common, o.train); });
+  addCommon(sub, o.common, "the plan to train by", true);
+  sub->add_option("--out", o.train.out, "the folder of last.safetensors, metrics.jsonl and train.log")->type_name("DIR")->required();
+  sub->add_option("--data", o.train.data, "in place of the file of a plan that names just one")->type_name("FILE");
+  sub->add_option("--weights", o.train.weights, "begins at step 0 with the params and states of a checkpoint")->type_name("CKPT");
+  sub->add_option("--steps", o.train.steps, "stops after step N, counted from 0 also with --resume; the schedule stays the plan's")->check(CLI::NonNegativeNumber)->type_name("N");
+  sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
+  sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
+  sub->add_flag("--timing", o.train.timing, "seconds of each stage of compilation, on stderr");
+
+  sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
+  addCommon(sub, o.common, "another plan than the checkpoint's");
+  sub->add_option("--weights", o.run.weights, "the checkpoint")->type_name("CKPT")->required();
+  addList(sub, "--in", o.run.in, "NAME=FILE.npy..: the model's inputs")->type_name("NAME=FILE.npy")->required();
+  sub->add_option("--out", o.run.out, "the result as npy; without it, as text on stdout")->type_name("OUT.npy");
+
+  sub = add(app, "sample", "writes text with a trained language model over bytes", [&o] { return sample(o.common, o.sample); });
+  addCommon(sub, o.common, "another plan than the checkpoint's");
+  sub->add_option("--weights", o.sample.weights, "the checkpoint")->type_name("CKPT")->required();
+  sub->add_option("--prompt", o.sample.prompt, "what the text begins with; a line end, not printed, unless given")->type_name("TEXT");
+  sub->add_option("--tokens", o.sample.tokens, "how many bytes to write")->check(CLI::NonNegativeNumber)->type_name("N")->capture_default_str();
+  sub->add_option("--temperature", o.sample.temperature, "below 1 likelier, above 1 bolder; 0 takes the likeliest")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
+  sub->add_option("--top-k", o.sample.topK, "draws from the K likeliest alone; 0: from all")->check(CLI::NonNegativeNumber)->type_name("K")->capture_default_str();
+  sub->add_option("--seed", o.sample.seed, "of what is drawn")->type_name("N")->capture_default_str();
+
+  sub = add(app, "explain", "what became of a site: types, sizes, costs, kernels", [&o] {
+    o.site = o.common.files.back();
+    o.common.files.pop_back();
+    if (o.common.files.empty()) throw Error(Exit::Usage, "E0108", "`fil explain` takes files and a SITE as its last argument", "`fil explain model.fil 'l[*].Attention.q'`");
+    return explain(o.common, o.site);
+  });
+  addCommon(sub, o.common, anyPlan);
+  sub->get_option("FILE")->description("the program's .fil files, then the SITE")->type_name("FILE.. SITE");
+
   sub = add(app, "help", "a command, or an error code: fil help E0207", [&o, &app] {
     const CLI::App *topic = nullptr;
     for (const CLI::App *c : app.get_subcommands({}))
       if (c->get_name() == o.topic) topic = c;
     if (!topic && !o.topic.empty()) return help(o.topic);
-    fmt::print("{}", (topic ? topic : &app)->help());
+    if (topic) fmt::print("{}", topic->help("fil"));
+    else fmt::print("{}", app.get_formatter()->make_help(&app, "fil", CLI::AppFormatMode::Normal)); // app.help() would be that of `help`
     return Exit::Ok;
   });
   sub->add_option("TOPIC", o.topic, "a command or a code");
 }
 Commands::~Commands() = default;
 Exit Commands::run() { return chosen(); }
+
+std::vector<std::string> spreadLists(int argc, char **argv) {
+  auto isPair = [](std::string_view s) {
+    size_t n = 0;
+    while (n < s.size() && (std::isalnum(static_cast<unsigned char>(s[n])) || s[n] == '_' || s[n] == '.')) ++n;
+    return n > 0 && n < s.size() && s[n] == '=';
+  };
+  std::vector<std::string> spread;
+  for (int i = 1; i < argc; ++i) {
+    spread.push_back(argv[i]);
+    if (spread.back() != "--dim" && spread.back() != "--set" && spread.back() != "--in") continue;
+    const std::string option = spread.back();
+    if (i + 1 < argc) spread.push_back(argv[++i]);
+    while (i + 1 < argc && isPair(argv[i + 1])) spread.push_back(option), spread.push_back(argv[++i]);
+  }
+  return spread;
+}
 
 Exit report(LoadedProgram &p) {
   p.diags.sort();
@@ -65,7 +147,7 @@ std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &given)
 
 Exit help(const std::string &topic) {
   const MessageRow *row = findRow(topic);
-  if (!row) throw Error(Exit::Usage, "E0106", fmt::format("there is no command and no message `{}`", topic), "`fil help` lists the commands");
+  if (!row) throw Error(Exit::Usage, "E0108", fmt::format("there is no command and no message `{}`", topic), "`fil help` lists the commands");
   fmt::print("{} {}: {}\n\n{}\n", row->severity == Severity::Error ? "error" : "warning", row->code, row->text, row->explain);
   return Exit::Ok;
 }

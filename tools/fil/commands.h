@@ -15,6 +15,26 @@ struct CommonOptions {
   std::string plan, dataDir, targetCpu = "native", backend = "cpu";
   int threads = 0;
 };
+struct CompileArguments {
+  std::string out, emit, stopAfter, dumpDir;
+  bool timing = false;
+};
+struct TrainArguments {
+  std::string out, data, weights;
+  std::optional<int64_t> steps;
+  std::optional<uint64_t> seed;
+  bool resume = false, timing = false;
+};
+struct RunArguments {
+  std::string weights, out;
+  std::vector<std::string> in; ///< `x=X.npy`
+};
+struct SampleArguments {
+  std::string weights, prompt = "\n";
+  int64_t tokens = 256, topK = 0;
+  double temperature = 1;
+  uint64_t seed = 0;
+};
 
 class Commands {
 public:
@@ -29,13 +49,21 @@ private:
   template <class F> CLI::App *add(CLI::App &app, const char *name, const char *what, F run);
 };
 
+/// Arguments as CLI11 takes them: `--dim D=64 L=2` becomes `--dim D=64 --dim L=2`, so that what follows and is no `NAME=..` is a FILE or
+/// SITE again.
+std::vector<std::string> spreadLists(int argc, char **argv);
+
 /// Prints what the checker found to stderr; Input if there are errors.
 Exit report(LoadedProgram &);
 /// `D=64` to a map; Error (usage) for what is no such pair.
 std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &);
 
 Exit check(const CommonOptions &, bool json);
-Exit compile(const CommonOptions &);
+Exit compile(const CommonOptions &, const CompileArguments &);
+Exit train(const CommonOptions &, const TrainArguments &);
+Exit run(const CommonOptions &, const RunArguments &);
+Exit sample(const CommonOptions &, const SampleArguments &);
+Exit explain(const CommonOptions &, const std::string &site);
 Exit help(const std::string &topic);
 
 } // namespace fil

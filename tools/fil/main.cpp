@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command `fil`: arguments to a call of the command's function, failures to exit codes.
-#include "runtime/base/status.h"
+#include "runtime/base/log.h"
+#include "runtime/base/settings.h"
+#include "tools/driver/compile.h"
 #include "tools/fil/commands.h"
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 int main(int argc, char **argv) {
   CLI::App app("Filigree: compiles, trains and runs models written in .fil", "fil");
-  fil::Commands commands(app);
   try {
-    app.parse(argc, argv);
+    fil::Commands commands(app);
+    auto arguments = fil::takeMlirFlags(fil::spreadLists(argc, argv));
+    std::reverse(arguments.begin(), arguments.end()); // the order that CLI11 wants
+    app.parse(std::move(arguments));
+    for (const std::string &name : fil::unknownSettings()) fmt::print(stderr, "warning: nothing reads the environment variable {}\n", name);
     return int(commands.run());
   } catch (const CLI::ParseError &e) {
     if (e.get_exit_code() == 0) return app.exit(e);
@@ -21,5 +26,8 @@ int main(int argc, char **argv) {
   } catch (const std::bad_alloc &) {
     fmt::print(stderr, "{}\n", fil::Error::render("E0701", "the machine has no memory left", "a smaller batch or window needs less"));
     return int(fil::Exit::Resource);
+  } catch (const std::exception &e) {
+    fmt::print(stderr, "{}\n", fil::Error::render("E0702", e.what(), "please report this with the program"));
+    return int(fil::Exit::Internal);
   }
 }

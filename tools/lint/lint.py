@@ -46,7 +46,7 @@ ROOMS = {
     "lang/ast": (["lang/diag", "runtime/base"], ["fmt"]),
     "lang/diag": (["runtime/base"], ["fmt", "json"]),
     "lang/parse": (["lang/ast", "lang/diag", "runtime/base"], ["fmt", "antlr"]),
-    "lang/sema": (["lang/ast", "lang/diag", "runtime/base"], ["fmt"]),
+    "lang/sema": (["lang/ast", "lang/diag", "lang/parse/parse.h", "runtime/base"], ["fmt"]),
     "lang/lower": (["lang", "ir", "runtime/base"], ["fmt", "mlir"]),
     "ir": (["runtime/base"], ["mlir"]),
     "passes": (["ir", "runtime/base", "passes/analysis", "passes/explain"], ["fmt", "mlir"]),

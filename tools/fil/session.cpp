@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/fil/session.h"
+#include "runtime/base/log.h"
+#include "runtime/base/thread_pool.h"
+
+namespace fil {
+namespace {
+
+/// The dims to check with: those of the checkpoint, which those of the command may only repeat.
+std::map<std::string, int64_t> dimsFor(const CommonOptions &o, const std::optional<Checkpoint> &c) {
+  auto given = dimOptions(o.dims);
+  if (!c) return given;
+  for (auto &[name, size] : given) {
+    auto it = c->info.dims.find(name);
+    if (it != c->info.dims.end() && it->second != size)
+      throw Error(Exit::Input, "E0513", fmt::format("`{}` was trained with {}={}, not {}", c->path, name, it->second, size), "leave `--dim` out: a checkpoint carries its dims");
+  }
+  given.insert(c->info.dimsGiven.begin(), c->info.dimsGiven.end());
+  return given;
+}
+
+/// The program may have changed since the checkpoint was written.
+void checkDims(const LoadedProgram &p, const Checkpoint &c) {
+  for (auto &[name, size] : p.dimSizes()) {
+    auto it = c.info.dims.find(name);
+    if (it == c.info.dims.end() || it->second != size)
+      throw Error(Exit::Input, "E0513", fmt::format("`{}` does not fit the program: `{}` is {} here, and {} in the checkpoint", c.path, name, size, it == c.info.dims.end() ? "absent" : std::to_string(it->second)),
+                  "use the program that it was trained with");
+  }
+}
+
+} // namespace
+
+std::optional<Session> Session::open(const CommonOptions &o, const char *command, std::optional<Checkpoint> checkpoint, bool planFromFiles) {
+  if (o.backend != "cpu" && o.backend != "reference") throw Error(Exit::Usage, "E0108", fmt::format("there is no back end `{}`", o.backend), "cpu or reference");
+  if (o.threads > 0) setThreads(o.threads);
+  Session s;
+  std::string named = o.plan, model;
+  std::optional<LoadedProgram::CarriedPlan> carried;
+  if (checkpoint && !planFromFiles) {
+    const CheckpointInfo &i = checkpoint->info;
+    model = i.model, named = i.planName;
+    if (!named.empty()) carried = {"plan of " + checkpoint->path, i.planName, i.plan};
+  }
+  auto dims = dimsFor(o, checkpoint);
+  s.dimsGiven = dims;
+  s.program = LoadedProgram::load(systemFiles(), o.files, {std::move(dims)}, carried);
+  if (report(*s.program) != Exit::Ok) return {};
+  const size_t shown = s.program->diags.all().size();
+  auto failed = [&] { // what has come since
+    for (size_t i = shown; i < s.program->diags.all().size(); ++i) fmt::print(stderr, "{}", s.program->diags.render(s.program->diags.all()[i]));
+    return s.program->diags.errors() > 0;
+  };
+  s.plan = s.program->plan(named, o.set, model);
+  if (failed()) return {};
+  if (sema::refuse(s.plan, command, s.program->diags) || failed()) return failed(), std::nullopt;
+  if (checkpoint) checkDims(*s.program, *checkpoint);
+  s.checkpoint = std::move(checkpoint);
+  return s;
+}
+
+CompileOptions Session::compileOptions(const CommonOptions &o) const {
+  CompileOptions c;
+  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = true;
+  return c;
+}
+
+std::unique_ptr<Executable> Session::compile(const CommonOptions &o, std::vector<StageTime> *times) {
+  const size_t before = program->diags.all().size();
+  Compiled c = Compiler(*program, plan, compileOptions(o)).run();
+  for (size_t i = before; i < program->diags.all().size(); ++i) fmt::print(stderr, "{}", program->diags.render(program->diags.all()[i]));
+  if (times) *times = std::move(c.times);
+  return std::move(c.executable);
+}
+
+void printTimes(const std::vector<StageTime> &times) {
+  double sum = 0;
+  for (const StageTime &t : times) fmt::print(stderr, "{:<12} {:8.3f} s\n", t.stage, t.seconds), sum += t.seconds;
+  fmt::print(stderr, "{:<12} {:8.3f} s\n", "sum", sum);
+}
+
+} // namespace fil

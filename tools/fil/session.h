@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What train, run, sample, compile and explain begin with: the program, the plan (named, carried by a checkpoint, or all defaults) with
+// `--set` over it, and the refusal of clauses that nothing acts on.
+#pragma once
+#include "runtime/train/checkpoint.h"
+#include "tools/driver/compile.h"
+#include "tools/fil/commands.h"
+
+namespace fil {
+
+struct Session {
+  std::unique_ptr<LoadedProgram> program;
+  sema::CheckedPlan plan;
+  std::optional<Checkpoint> checkpoint;
+  std::map<std::string, int64_t> dimsGiven;
+
+  /// Null where the program or plan has mistakes, which are then on stderr. A checkpoint's dims hold: another `--dim` is an Error E0513.
+  /// Its plan holds unless `planFromFiles`. Clauses that `command` would have to act on and cannot are mistakes.
+  static std::optional<Session> open(const CommonOptions &, const char *command, std::optional<Checkpoint>, bool planFromFiles);
+
+  CompileOptions compileOptions(const CommonOptions &) const;
+  /// Null where lowering found mistakes, which are then on stderr.
+  std::unique_ptr<Executable> compile(const CommonOptions &, std::vector<StageTime> *times = nullptr);
+};
+
+/// A table of stages and seconds, on stderr.
+void printTimes(const std::vector<StageTime> &);
+
+} // namespace fil
