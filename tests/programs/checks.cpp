@@ -155,7 +155,7 @@ void checkText(const CompiledProgram &c, const std::map<std::string, int64_t> &d
   if (textOf(again->at(Stage::fil_)) != textOf(c.at(Stage::fil_))) fail("canonical source", "means something else\n" + once);
   auto types = [](const CompiledProgram &p) {
     std::string all;
-    for (const sema::LetType &l : p.loaded->program->lets) all += l.site + " " + l.name + ": " + l.type + "\n";
+    for (const sema::LetType &l : p.loaded->program->lets) all += (l.site ? l.site->path() : "") + " " + l.name + ": " + l.type + "\n";
     return all;
   };
   if (types(*again) != types(c)) fail("canonical source", "has other types\n" + types(*again) + "were\n" + types(c));
