@@ -9,12 +9,27 @@ namespace fil::sema {
 using namespace ast;
 
 namespace {
+/// Elaboration to look at a model: what is elaborated later gets the names that it would have had without.
+class Trial {
+public:
+  explicit Trial(ProgramImpl &p) : program(p), before(p.fresh) {}
+  ~Trial() {
+    for (auto &[name, n] : program.fresh)
+      if (name.substr(0, 5) != "loop ") n = before[name]; // loops are kept with their names
+  }
+
+private:
+  ProgramImpl &program;
+  std::map<std::string, int> before;
+};
+
 /// Losses of the program whose first parameter is what the model returns.
 std::vector<const Function *> lossesOf(ProgramImpl &program, const Function &model) {
   std::vector<const Function *> all, fitting;
   for (const Function *f : program.functions())
     if (f->kind == Function::Loss) all.push_back(f);
   for (const Function *f : all) {
+    Trial looking(program);
     Diagnostics trial(program.diags.sources);
     Graph g;
     g.training = true;
@@ -53,6 +68,7 @@ void chooseLoss(PlanContext &c, CheckedPlan &plan) {
 }
 
 std::unique_ptr<Graph> elaborate(ProgramImpl &program, const CheckedPlan &plan, Diagnostics &diags) {
+  Trial looking(program);
   auto g = std::make_unique<Graph>();
   g->training = true;
   Elaborator e(program, diags, *g);

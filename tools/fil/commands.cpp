@@ -127,8 +127,7 @@ std::vector<std::string> spreadLists(int argc, char **argv) {
 }
 
 Exit report(LoadedProgram &p) {
-  p.diags.sort();
-  fmt::print(stderr, "{}", p.diags.render());
+  fmt::print(stderr, "{}", p.takeMessages());
   return p.diags.errors() ? Exit::Input : Exit::Ok;
 }
 

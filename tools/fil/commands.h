@@ -53,7 +53,7 @@ private:
 /// SITE again.
 std::vector<std::string> spreadLists(int argc, char **argv);
 
-/// Prints what the checker found to stderr; Input if there are errors.
+/// Prints to stderr what the checker has found and not printed yet, each message once; Input if there are errors.
 Exit report(LoadedProgram &);
 /// `D=64` to a map; Error (usage) for what is no such pair.
 std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &);

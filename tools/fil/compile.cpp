@@ -13,11 +13,8 @@ Exit compile(const CommonOptions &o, const CompileArguments &a) {
   if (!session) return Exit::Input;
   CompileOptions options = session->compileOptions(o);
   options.emit = emit, options.stopAfter = stopAfter, options.dumpDir = a.dumpDir;
-  const size_t before = session->program->diags.all().size();
   Compiled c = Compiler(*session->program, session->plan, options).run();
-  auto &diags = session->program->diags;
-  for (size_t i = before; i < diags.all().size(); ++i) fmt::print(stderr, "{}", diags.render(diags.all()[i]));
-  if (diags.errors()) return Exit::Input;
+  if (report(*session->program) != Exit::Ok) return Exit::Input;
   if (a.timing) printTimes(c.times);
   if (emit) {
     if (a.out.empty()) fmt::print("{}", c.emitted);

@@ -46,14 +46,10 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   s.dimsGiven = dims;
   s.program = LoadedProgram::load(systemFiles(), o.files, {std::move(dims)}, carried);
   if (report(*s.program) != Exit::Ok) return {};
-  const size_t shown = s.program->diags.all().size();
-  auto failed = [&] { // what has come since
-    for (size_t i = shown; i < s.program->diags.all().size(); ++i) fmt::print(stderr, "{}", s.program->diags.render(s.program->diags.all()[i]));
-    return s.program->diags.errors() > 0;
-  };
   s.plan = s.program->plan(named, o.set, model);
-  if (failed()) return {};
-  if (sema::refuse(s.plan, command, s.program->diags) || failed()) return failed(), std::nullopt;
+  if (report(*s.program) != Exit::Ok) return {};
+  sema::refuse(s.plan, command, s.program->diags);
+  if (report(*s.program) != Exit::Ok) return {};
   if (checkpoint) checkDims(*s.program, *checkpoint);
   s.checkpoint = std::move(checkpoint);
   return s;
@@ -66,9 +62,8 @@ CompileOptions Session::compileOptions(const CommonOptions &o) const {
 }
 
 std::unique_ptr<Executable> Session::compile(const CommonOptions &o, std::vector<StageTime> *times) {
-  const size_t before = program->diags.all().size();
   Compiled c = Compiler(*program, plan, compileOptions(o)).run();
-  for (size_t i = before; i < program->diags.all().size(); ++i) fmt::print(stderr, "{}", program->diags.render(program->diags.all()[i]));
+  report(*program);
   if (times) *times = std::move(c.times);
   return std::move(c.executable);
 }

@@ -54,6 +54,7 @@ void goOn(TrainOptions &options, const Checkpoint &c, const TrainArguments &a, D
   if (data.trainSamples() != before.trainSamples)
     throw Error(Exit::Input, "E0513", fmt::format("`{}` was trained on {} samples, but the data have {}", c.path, before.trainSamples, data.trainSamples()), "name the same data, or begin anew from it with `--weights`");
   if (before.target != options.info.target) progress.note(fmt::format("note: the checkpoint was written by code for `{}`, this is `{}`: bits may differ", before.target, options.info.target));
+  progress.note(fmt::format("going on after step {} by the plan that the checkpoint carries; `--set` changes it", before.step));
   options.info.step = before.step, options.info.seed = before.seed, options.info.seconds = before.seconds;
 }
 
@@ -92,6 +93,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   int64_t parameters = 0;
   for (const VariableInfo &v : program->variables())
     if (v.kind == VariableInfo::Param) parameters += *elementCount(v.shape);
+  progress.note(fmt::format("{}: {} parameters, plan {}, steps {} to {}", session->plan.model, parameters, session->plan.name, options.info.step, end));
   logInfo("plan {}, model {}, back end {}, seed {}: {} parameters, steps {} to {} of {}", session->plan.name, session->plan.model, o.backend, options.info.seed, parameters, options.info.step, end, options.schedule.steps);
 
   catchSignals();
