@@ -20,6 +20,7 @@ Elaborator::Args Elaborator::arguments(const std::vector<ast::Argument> &list, S
       if (!out.named.emplace(n->name.name, one).second) diags.report(Msg::E0313, a.span, n->name.name);
       continue;
     } else if (auto *o = std::get_if<ast::Argument::Over>(&a.is)) {
+      if (out.over) diags.report(Msg::E0313, a.span, "over");
       out.over = o, out.overSpan = a.span;
       continue;
     }

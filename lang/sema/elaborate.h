@@ -95,7 +95,6 @@ public:
 
   bool model(const ast::Function &model, const ast::Function *loss, const ast::Expr *lossCall);
   bool library(const ast::Function &f, const std::vector<std::pair<std::string, FunctionArg>> &args);
-  std::set<std::string> formals; ///< of a function that is checked alone: dims whose sizes its callers give
   /// Checks a function that nobody calls, its formals unequal.
   void alone(const ast::Function &f);
   /// The result of the last function elaborated (one-liner tests).

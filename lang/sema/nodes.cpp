@@ -158,7 +158,10 @@ void Elaborator::bind(const std::string &n, Value v, Scope::Role role, Scope &sc
   const bool callable = f && (f->kind == ast::Function::Fn || f->kind == ast::Function::Block);
   const bool declared = !library && (program.declared.count(n) || callable || isBuiltin(n));
   const bool taken = old && !(*old == Scope::Let && role == Scope::Let);
-  if (taken || declared) diags.report(Msg::E0104, s, n);
+  if (taken || declared) {
+    Diagnostic &d = diags.report(Msg::E0104, s, n);
+    if (taken) d.helps = {old == Scope::Formal && role == Scope::Let ? fmt::format("`{} = ..` rebinds a parameter; only a `let` may shadow a `let`", n) : "choose another name: only a `let` may shadow a `let`"};
+  }
   if (taken) v = poison();
   if (!declared) scope.names[n] = std::move(v), scope.roles[n] = role;
 }

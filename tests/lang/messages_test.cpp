@@ -98,6 +98,15 @@ TEST(Messages, NamesDeclaredTwiceShowBothPlaces) {
 )");
 }
 
+TEST(Messages, WhatMayNotBeShadowedSaysWhatToDo) {
+  auto p = checked("dims B, D = 4\nblock A(x: [B,D]) -> [B,D] {\n  param w: D -> D\n  let x = 2 * x\n  let w = x\n  let relu = x\n  return x\n}");
+  std::vector<std::string> helps;
+  for (const Diagnostic &d : p->diags.all()) helps.insert(helps.end(), d.helps.begin(), d.helps.end());
+  EXPECT_EQ(codes(*p), (std::vector<std::string>{"E0104", "E0104", "E0104"})) << p->diags.render();
+  EXPECT_EQ(helps, (std::vector<std::string>{"`x = ..` rebinds a parameter; only a `let` may shadow a `let`", "choose another name: only a `let` may shadow a `let`",
+                                             "choose another name: all files of a command and the standard library are one namespace"}));
+}
+
 TEST(Messages, MarksStandUnderTheirWordsBehindCharactersOfSeveralBytes) {
   auto p = checked("dims B\nfn f(x: [B]) = x[\"\xc3\xa9\"]");
   EXPECT_NE(p->diags.render().find("2 | fn f(x: [B]) = x[\"\xc3\xa9\"]\n  |                  ^^^\n"), std::string::npos) << p->diags.render();
