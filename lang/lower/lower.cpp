@@ -119,11 +119,10 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, const Sour
     c.symbols[&v] = v.key();
     SmallVector<Attribute> loops;
     for (const sema::Loop *l : v.loops) loops.push_back(c.string(l->dim->name));
-    auto op = ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
+    variables.push_back({ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
                                                initOf(ctx, program.dims, dims, v), c.names(v.declared), b.getArrayAttr(loops),
                                                ir::VariableKindAttr::get(ctx, v.state ? ir::VariableKind::state : ir::VariableKind::param), v.state ? UnitAttr() : b.getUnitAttr(),
-                                               v.rightFrom >= 0 ? b.getUnitAttr() : UnitAttr(), FlatSymbolRefAttr());
-    variables.push_back({op, &v});
+                                               v.rightFrom >= 0 ? b.getUnitAttr() : UnitAttr(), FlatSymbolRefAttr()), &v});
   }
   for (auto &[entry, graph] : graphs)
     lowerFunction(c, *module, *graph, entry, entry, StringRef(entry) == "run" ? ArrayRef<std::string>{"y"} : ArrayRef<std::string>{"y", "loss"});

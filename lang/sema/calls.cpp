@@ -74,6 +74,7 @@ Value Elaborator::call(const ast::Expr &e, const ast::Call &c, Scope &scope) {
   if (!f) {
     std::vector<std::string> names;
     for (auto &[k, x] : program.byName) names.push_back(k);
+    addBuiltins(names);
     Diagnostic &d = diags.report(Msg::E0103, c.callee->span, n->name);
     if (auto best = didYouMean(n->name, names); !best.empty()) d.help("did you mean `" + best[0] + "`?");
     return poison();

@@ -189,6 +189,7 @@ private:
   // ---- builtins (builtins.cpp) ----
   std::string selecting;                             ///< the name that `select` gives its subset
   static bool isBuiltin(const std::string &);
+  static void addBuiltins(std::vector<std::string> &names);
   bool present(Value &v, std::vector<const Dim *> over, double fill, Span, Node *&keptMask);
   Value builtin(const std::string &name, const ast::Expr &, const ast::Call &, Scope &);
   Value reduce(const std::string &name, Value x, std::vector<const Dim *> over, Span);

@@ -211,7 +211,7 @@ const Dim *Elaborator::dimOf(const Form &f, Span at, bool) {
 bool Elaborator::equate(const Dim *from, const Dim *to, Span at) {
   Size p = program.value(from->size), q = program.value(to->size);
   if (p == q || program.kept.count(from) || program.kept.count(to)) return true;
-  if (q == Size::symbol(to->name) && !formals.count(to->name)) { // a symbolic dim gets its size from here
+  if (q == Size::symbol(to->name) && program.declared.count(to->name)) { // a symbolic dim gets its size from here
     auto all = p.symbols();
     if (std::find(all.begin(), all.end(), to->name) == all.end()) return const_cast<Dim *>(to)->size = from->size, true;
   }

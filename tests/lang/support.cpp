@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/lang/support.h"
-#include "lang/sema/plan.h"
 #include "runtime/base/memory_files.h"
 #include <algorithm>
 #include <filesystem>
@@ -29,7 +28,6 @@ std::unique_ptr<LoadedProgram> checked(const std::vector<std::pair<std::string, 
   std::vector<std::string> names;
   for (auto &[name, text] : texts) files.content[name] = text, names.push_back(name);
   auto p = LoadedProgram::load(files, names, {std::move(dims)});
-  if (p->ok()) sema::checkPlans(*p->program, p->diags);
   p->diags.sort();
   return p;
 }

@@ -62,6 +62,7 @@ TEST(Meaning, PaddingIsAbsent) {
   const Numbers x{1, 2, 3, 4};
   near(result("dims B, Y=4\nmodel M(x: [B,Y]) -> [B,Y] { return mean(window(x, Y by k:3, pad=same), over k) }", {{"x", x}}, {{"B", 1}}), {1.5, 2, 3, 3.5});
   near(result("dims B, Y=4\nmodel M(x: [B,Y]) -> [B,Y/2] { return max(window(x, Y by k:3 stride 2, pad=same), over k) }", {{"x", x}}, {{"B", 1}}), {2, 4});
+  near(result("dims B, Y=4\nmodel M(x: [B,Y]) -> [B,Y] { return mean(window(x, Y by k:2, pad=same), over k) }", {{"x", x}}, {{"B", 1}}), {1.5, 2.5, 3.5, 4});
   near(result("dims B, Y=4\nmodel M(x: [B,Y]) -> [B,Y-1] { param w: [k:2] = 1\n return dot(window(x, Y by k), w, over k) }", {{"x", x}}, {{"B", 1}}, {{"w", {10, 1}}}), {12, 23, 34});
 }
 TEST(Meaning, MapsHaveTwoSides) {

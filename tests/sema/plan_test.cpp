@@ -160,7 +160,7 @@ TEST(Plans, ContractsAreSharesAndBothSidesCount) {
 }
 TEST(Plans, WithoutAPlanEveryDefaultHolds) {
   auto p = loadPlan("");
-  CheckedPlan plan = p->plan();
+  CheckedPlan plan = p->plan("");
   EXPECT_TRUE(p->ok()) << p->diags.render();
   EXPECT_EQ(plan.text, "plan default for Small {\n}\n");
   EXPECT_EQ(plan.train.loss->name.name, "nll");

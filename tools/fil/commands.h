@@ -23,7 +23,7 @@ struct TrainArguments {
   std::string out, data, weights;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
-  bool resume = false, timing = false;
+  bool resume = false, timing = false, profile = false;
 };
 struct RunArguments {
   std::string weights, out;
@@ -34,6 +34,7 @@ struct SampleArguments {
   int64_t tokens = 256, topK = 0;
   double temperature = 1;
   uint64_t seed = 0;
+  bool profile = false;
 };
 
 class Commands {

@@ -9,19 +9,21 @@
 
 namespace fil {
 
-static std::optional<sema::CheckedPlan> planFor(LoadedProgram &p, const std::vector<sema::CheckedPlan> &plans, const std::string &model, const std::string &wanted) {
-  std::vector<const sema::CheckedPlan *> fitting;
-  for (const sema::CheckedPlan &x : plans)
-    if (x.model == model && (wanted.empty() || x.name == wanted)) fitting.push_back(&x);
-  if (fitting.size() == 1) return *fitting[0];
-  return wanted.empty() ? std::optional(sema::defaultPlan(*p.program, model, p.diags)) : std::nullopt;
+/// The plan that is wanted, else the model's only one, else every default.
+static sema::CheckedPlan planFor(LoadedProgram &p, const std::string &model, const std::string &wanted) {
+  if (!wanted.empty()) return p.plan(wanted);
+  std::vector<const sema::CheckedPlan *> own;
+  for (const sema::CheckedPlan &x : p.plans)
+    if (x.model == model) own.push_back(&x);
+  return own.size() == 1 ? *own[0] : p.plan("", {}, model);
 }
 
+static Size bytes(const Size &elements, const std::string &format) { return Size(format == "f64" ? 8 : 4) * elements; }
 static ProgramReport::Work work(mlir::ModuleOp module, const char *entry, const std::string &format) {
   auto f = passes::entryPoint(module, entry);
   if (!f) throw Error(Exit::Internal, "E0901", fmt::format("the lowered program has no entry `{}`", entry), "please report this with the program");
   const ir::Cost c = passes::cost(f);
-  return {c.flops, Size(format == "f64" ? 8 : 4) * (c.read + c.written)};
+  return {c.flops, bytes(c.read + c.written, format)};
 }
 
 static ProgramReport::Model report(LoadedProgram &p, const std::string &name, const sema::CheckedPlan &plan) {
@@ -54,14 +56,11 @@ ProgramReport ProgramReport::of(LoadedProgram &p, const std::string &wanted) {
     auto at = p.sources.place(l.span.file, l.span.begin);
     r.lets.push_back({file, at.line, at.column, l.name, l.type, l.site->path()});
   }
-  auto plans = sema::checkPlans(*p.program, p.diags);
-  if (p.diags.errors()) return r;
-  if (!wanted.empty() && std::none_of(plans.begin(), plans.end(), [&](auto &x) { return x.name == wanted; }))
-    throw Error(Exit::Usage, "E0106", fmt::format("there is no plan `{}`", wanted), "`--plan` names one of the program's plans");
   for (const ast::Function *f : p.program->functions()) {
     if (f->kind != ast::Function::Model) continue;
-    auto plan = planFor(p, plans, f->name.name, wanted);
-    if (plan && !p.diags.errors()) r.models.push_back(report(p, f->name.name, *plan));
+    const sema::CheckedPlan plan = planFor(p, f->name.name, wanted);
+    if (p.diags.errors()) break;
+    if (plan.model == f->name.name) r.models.push_back(report(p, f->name.name, plan));
   }
   return r;
 }
@@ -124,7 +123,7 @@ std::string ProgramReport::text() const {
     rows.clear();
     for (const Variable &v : m.variables) rows.push_back({v.state ? "state" : "param", v.site, v.type, exact(v.count)});
     table(rows, {false, false, false, true});
-    rows = {{"parameters", exact(m.params)}};
+    rows = {{"parameters", fmt::format("{} ({} bytes)", exact(m.params), exact(bytes(m.params, m.format)))}};
     if (!(m.states == Size())) rows.push_back({"state", exact(m.states)});
     rows.push_back({"forward", readable(m.forward.flops) + " FLOPs"});
     rows.push_back({"", readable(m.forward.bytes) + " bytes"});
@@ -152,7 +151,7 @@ std::string ProgramReport::json(const Diagnostics &diags) const {
   auto work = [](const Work &w) { return json{{"flops", value(w.flops)}, {"bytes", value(w.bytes)}}; };
   for (const Model &m : models) {
     json j = {{"name", m.name}, {"plan", m.plan}, {"loss", m.loss}, {"format", m.format}, {"params", json::array()}, {"states", json::array()},
-              {"total_params", value(m.params)}, {"total_states", value(m.states)}, {"forward", work(m.forward)}, {"step", m.step ? work(*m.step) : json()}};
+              {"total_params", value(m.params)}, {"param_bytes", value(bytes(m.params, m.format))}, {"total_states", value(m.states)}, {"forward", work(m.forward)}, {"step", m.step ? work(*m.step) : json()}};
     for (const Variable &v : m.variables) j[v.state ? "states" : "params"].push_back({{"site", v.site}, {"type", v.type}, {"count", value(v.count)}});
     all["models"].push_back(std::move(j));
   }

@@ -74,4 +74,19 @@ void printTimes(const std::vector<StageTime> &times) {
   fmt::print(stderr, "{:<12} {:8.3f} s\n", "sum", sum);
 }
 
+void startProfile(Executable &e) {
+  if (auto *c = dynamic_cast<CompiledExecutable *>(&e)) c->profile(true);
+}
+void printProfile(const Executable &e) {
+  auto *c = dynamic_cast<const CompiledExecutable *>(&e);
+  if (!c) return;
+  auto times = c->times();
+  std::sort(times.begin(), times.end(), [](const LaunchTime &a, const LaunchTime &b) { return a.seconds > b.seconds; });
+  double sum = 0;
+  for (const LaunchTime &t : times) sum += t.seconds;
+  fmt::print(stderr, "{:>9} {:>6} {:>9}  launch\n", "seconds", "share", "calls");
+  for (const LaunchTime &t : times) fmt::print(stderr, "{:9.4f} {:5.1f}% {:9}  {} {}: {}\n", t.seconds, 100 * t.seconds / sum, t.calls, t.entry, t.site, t.what);
+  fmt::print(stderr, "{:9.4f}\n", sum);
+}
+
 } // namespace fil
