@@ -123,7 +123,7 @@ class Train(CommandTest):
         self.assertIn("r.fil:1:", err)
 
     def test_a_loss_that_is_no_number_is_exit_3_and_names_the_step(self):
-        _, err = self.fil("train", "c.fil", "--plan", "wild", "--out", "o", exit=3, code="E0704")
+        _, err = self.fil("train", "c.fil", "--plan", "wild", "--out", "o", exit=3, code="E0706")
         self.assertRegex(err, r"step \d+ is (-?nan|-?inf)")
 
     def test_a_warning_is_shown_once(self):

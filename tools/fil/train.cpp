@@ -41,7 +41,7 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const CommonOp
   r.checkpointEvery = t.checkpointEvery.value_or(0);
   for (const sema::MetricUse &m : t.metrics) r.metrics.push_back(m.name);
   for (const sema::Contract &c : s.plan.contracts) r.contracts.push_back({c.metric, c.comparison, c.value});
-  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, o.backend == "reference" ? "reference" : o.targetCpu, 0, 0};
+  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, o.backend == "reference" ? "reference" : findTarget(o.targetCpu).isa, 0, 0};
   r.interrupted = &interrupted;
   return r;
 }
