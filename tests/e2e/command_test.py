@@ -78,7 +78,7 @@ class Check(CommandTest):
         self.assertIn(["forward", "27*B", "FLOPs"], lines)  # 2*4*3 for the map, 3 for the sum
         self.assertIn(["52*B", "+", "60", "bytes"], lines)  # x 4, w 12, y 3; then y 3, b 3, y 3: 13*B and 15 values of 4 bytes
         out = self.fil("check", "c.fil", "--dim", "D=16", "L=1")[0].decode()
-        self.assertIn(["c.fil:10:7", "score", "[B,T,S,H]", "l[0].Attention"], [l.split() for l in out.splitlines()])
+        self.assertIn(["c.fil:9:7", "score", "[B,T,S,H]", "l[0].Attention"], [l.split() for l in out.splitlines()])
         self.assertIn(["param", "l[0].Attention.q", "D", "->", "(H,N)", "256"], [l.split() for l in out.splitlines()])
 
     def test_json_has_the_same_content(self):
