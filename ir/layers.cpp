@@ -66,4 +66,21 @@ LayersOp dropUnused(LayersOp op) {
   op.erase();
   return made;
 }
+
+LayersOp dropUnusedResults(LayersOp op) {
+  SmallVector<Value> used;
+  SmallVector<Type> types;
+  const size_t carried = op.getCarried().size();
+  llvm::BitVector gone(op.getNumResults());
+  for (auto [i, r] : llvm::enumerate(op.getResults())) i >= carried && r.use_empty() ? (void)gone.set(i) : (used.push_back(r), types.push_back(r.getType()));
+  if (gone.none()) return op;
+  OpBuilder b(op);
+  auto made = LayersOp::create(b, op.getLoc(), types, op.getCarried(), op.getStacked(), op.getShared(), op.getIndexAttr(), op.getDimAttr(),
+                               op.getLoAttr(), op.getHiAttr(), op.getReverseAttr(), op.getSiteAttr(), op.getRoleAttr());
+  made.getBody().takeBody(op.getBody());
+  made.block().getTerminator()->eraseOperands(gone);
+  for (auto [from, to] : llvm::zip(used, made.getResults())) from.replaceAllUsesWith(to);
+  op.erase();
+  return made;
+}
 } // namespace fil::ir

@@ -27,5 +27,7 @@ private:
 mlir::Type stackedType(const Dims &, mlir::Type slice, mlir::StringAttr loop);
 /// Removes the operands that the body does not use.
 LayersOp dropUnused(LayersOp);
+/// Removes the stacked results that nobody uses.
+LayersOp dropUnusedResults(LayersOp);
 
 } // namespace fil::ir

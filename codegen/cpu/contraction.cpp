@@ -78,6 +78,8 @@ public:
     ContractionSizes sizes{known(m), known(n), known(k)};
     shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
     blocks = chooseBlocks(target, shape, sizes);
+    // Where the number of rows is not known: tiles small enough that threads end together.
+    if (!sizes.m) blocks.mc = std::min<int64_t>(blocks.mc, (256 + shape.rows - 1) / shape.rows * shape.rows);
     // Enough tiles for several threads.
     auto tilesOf = [&] { return ((*sizes.m + blocks.mc - 1) / blocks.mc) * ((*sizes.n + blocks.nc - 1) / blocks.nc) * known(batch).value_or(8); };
     if (sizes.m && sizes.n)
@@ -251,6 +253,34 @@ public:
     return {std::move(k.made), k.sizes, p.batch * mTiles * nTiles, k.scratchBytes, 1, p.shape.str() + ", " + p.blocks.str() + (direct ? ", in place" : "")};
   }
 
+  /// Row by row, columns in vectors, the right side in place (its columns are neighbours in memory).
+  EmittedKernel fewRows() {
+    int count = number;
+    std::vector<Memory> results;
+    for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
+    const int64_t nc = p.blocks.nc, bytes = p.shape.element == Element::F64 ? 8 : 4;
+    Size nTiles = Size::ceil(p.n / Size(nc));
+    LV tileC = k.allocateScratch(Size((nc + k.lanes) * bytes));
+    emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
+      Point batch;
+      digits(k.b.CreateUDiv(tile, k.size(nTiles)), p.d.batch, batch);
+      LV n0 = k.b.CreateMul(k.b.CreateURem(tile, k.size(nTiles)), k.number(nc));
+      LV cols = emitMin(k.b, k.number(nc), k.b.CreateSub(k.size(p.n), n0));
+      LV left = start(*p.left, batch), right = elementAt(start(*p.right, batch), n0);
+      emitLoop(k.b, k.number(0), k.size(p.m), 1, [&](LV i) {
+        SkinnyOperands s;
+        s.m = k.number(1), s.n = cols, s.k = k.size(p.k);
+        s.a = elementAt(left, k.b.CreateMul(i, k.size(p.left->outer))), s.aRow = k.number(0), s.aK = k.size(p.left->sum);
+        s.b = right, s.bK = k.size(p.right->sum);
+        s.c = tileC, s.cRow = k.number(nc), s.accumulate = k.b.getFalse();
+        emitSkinny(k.b, p.shape.element, k.lanes, k.target.registers, s);
+        epilogue(batch, i, n0, k.number(1), cols, tileC, nc, results);
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, 1, "few rows"};
+  }
+
 private:
   KernelBuilder k;
   Problem &p;
@@ -406,6 +436,12 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
   EmittedContraction out{ContractionEmitter(target, p, f64).pack(), ContractionEmitter(target, p, f64).product(), {}};
   out.packedBytes = p.batch * p.packedElements() * Size(f64 ? 8 : 4);
   return out;
+}
+
+FewRows emitFewRows(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement) {
+  Problem p(target, dims, f64, group, placement);
+  if (p.left && p.right && p.right->outer == Size(1)) return {ContractionEmitter(target, p, f64).fewRows(), p.m};
+  return {emitRows(target, dims, f64, group, placement), p.m};
 }
 
 } // namespace fil

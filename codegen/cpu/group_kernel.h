@@ -33,6 +33,13 @@ struct EmittedContraction {
   Size packedBytes;
 };
 EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
+/// The same group for few rows, where packing would cost more than it saves: the right side is read once for each row as it is.
+struct FewRows {
+  EmittedKernel kernel;
+  Size rows;             ///< of the contraction
+};
+constexpr int64_t fewRows = 3;
+FewRows emitFewRows(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 
 /// Dims of a contraction's iteration by where they stand: in both operands and the result, in the left one (rows) or the right one (columns) and
 /// the result, in both operands alone (summed). `left` is the operand (0 or 1) whose own dims are rows.

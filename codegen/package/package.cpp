@@ -142,7 +142,7 @@ private:
       row.info.name += rest.str();
       row.info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
       row.info.dtype = s.dtype;
-      for (StringAttr d : declared) row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
+      for (StringAttr d : declared) row.info.dims.push_back(d.str()), row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
       out.variables.push_back(row);
       more = false;
       for (size_t i = loopDims.size(); i-- > 0 && !more;) {
@@ -379,7 +379,7 @@ private:
       at.inputs.push_back({p.layout, p.countLayout, !shared});
     }
     for (const Place &p : results) at.results.push_back({p.layout, p.countLayout, false});
-    auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) {
+    auto launchInto = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) {
       Launch l;
       l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")");
       k.what = l.what;
@@ -396,15 +396,31 @@ private:
       l.kernel = kernels.add(k);
       ++launches;
       if (text) text->kernels += fmt::format("// {} {}: kernel {} {}, tiles {}\n", program->entry.name, buffers.position, kernels.rows[size_t(l.kernel)].key, l.what, l.tiles.str());
-      step(steps, {std::move(l)});
+      step(to, {std::move(l)});
     };
+    auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) { launchInto(steps, std::move(k), more, withResults); };
     if (!g.tiled()) launch(emitRows(target, dims, f64, g, at), {}, true);
     else {
+      // Training has many rows; who decodes has one most of the time.
+      std::optional<FewRows> few;
+      if (program->entry.name == "decode" || program->entry.name == "run") few = emitFewRows(target, dims, f64, g, at);
+      auto always = few ? few->rows.constant() : std::nullopt;
+      if (always && always->num > fewRows) few.reset();
+      if (few && always) {
+        launch(std::move(few->kernel), {}, true);
+        return;
+      }
+      std::vector<Step> many;
       EmittedContraction c = emitContraction(target, dims, f64, g, at);
       View packed;
       packed.buffer = buffers.add(Buffer::Arena, 0, c.packedBytes, "packed operand");
-      launch(std::move(c.pack), packed, false);
-      launch(std::move(c.product), packed, true);
+      launchInto(few ? many : steps, std::move(c.pack), packed, false);
+      launchInto(few ? many : steps, std::move(c.product), packed, true);
+      if (few) {
+        ChoiceStep choice{few->rows, fewRows, {}, std::move(many)};
+        launchInto(choice.upTo, std::move(few->kernel), {}, true);
+        step(steps, {std::move(choice)});
+      }
     }
     if (text) {
       llvm::raw_string_ostream s(text->kernels);

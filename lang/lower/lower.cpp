@@ -45,13 +45,6 @@ ir::InitAttr initOf(MLIRContext *ctx, const sema::DimTable &table, const ir::Dim
   return ir::InitAttr::get(ctx, ir::InitKind(int(v.init.kind)), v.init.a, b);
 }
 
-/// The program keeps variables of all models that were elaborated; a site's root is its model.
-bool belongsTo(const sema::Variable &v, const std::string &model) {
-  const sema::Site *root = v.site;
-  while (root->parent) root = root->parent;
-  return root->name == model;
-}
-
 /// Optimizer functions, one for each type of storage and each choice of statics.
 class Optimizers {
 public:
@@ -122,7 +115,7 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, const Sour
   if (o.optimizer) optimizers.emplace(c, *module, program, *o.optimizer);
   SmallVector<std::pair<ir::VariableOp, const sema::Variable *>> variables;
   for (const sema::Variable &v : program.variables) {
-    if (!belongsTo(v, o.model)) continue;
+    if (v.model() != o.model) continue;
     c.symbols[&v] = v.key();
     SmallVector<Attribute> loops;
     for (const sema::Loop *l : v.loops) loops.push_back(c.string(l->dim->name));

@@ -12,6 +12,11 @@ static const std::set<std::string> others = {"sum", "mean", "max", "min", "argma
 
 bool Elaborator::isBuiltin(const std::string &n) { return unary.count(n) || others.count(n); }
 
+void Elaborator::addBuiltins(std::vector<std::string> &names) {
+  for (auto &[n, fn] : unary) names.push_back(n);
+  names.insert(names.end(), others.begin(), others.end());
+}
+
 /// Absent elements take `fill`; the mask is kept only where no dim of it is reduced.
 bool Elaborator::present(Value &v, std::vector<const Dim *> over, double fill, Span s, Node *&kept) {
   kept = nullptr;

@@ -20,6 +20,7 @@ Elaborator::Args Elaborator::arguments(const std::vector<ast::Argument> &list, S
       if (!out.named.emplace(n->name.name, one).second) diags.report(Msg::E0313, a.span, n->name.name);
       continue;
     } else if (auto *o = std::get_if<ast::Argument::Over>(&a.is)) {
+      if (out.over) diags.report(Msg::E0313, a.span, "over");
       out.over = o, out.overSpan = a.span;
       continue;
     }
@@ -74,6 +75,7 @@ Value Elaborator::call(const ast::Expr &e, const ast::Call &c, Scope &scope) {
   if (!f) {
     std::vector<std::string> names;
     for (auto &[k, x] : program.byName) names.push_back(k);
+    addBuiltins(names);
     Diagnostic &d = diags.report(Msg::E0103, c.callee->span, n->name);
     if (auto best = didYouMean(n->name, names); !best.empty()) d.help("did you mean `" + best[0] + "`?");
     return poison();

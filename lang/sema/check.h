@@ -11,7 +11,7 @@ struct CheckOptions {
   std::map<std::string, int64_t> dims; ///< `--dim D=64`
 };
 
-struct LetType { Span span; std::string name, type, site; }; ///< what `fil check` prints
+struct LetType { Span span; std::string name, type; const Site *site; }; ///< what `fil check` prints
 
 struct FunctionArg { ///< of elaborateFunction: a tensor, or a static number
   Type type;

@@ -95,7 +95,6 @@ public:
 
   bool model(const ast::Function &model, const ast::Function *loss, const ast::Expr *lossCall);
   bool library(const ast::Function &f, const std::vector<std::pair<std::string, FunctionArg>> &args);
-  std::set<std::string> formals; ///< of a function that is checked alone: dims whose sizes its callers give
   /// Checks a function that nobody calls, its formals unequal.
   void alone(const ast::Function &f);
   /// The result of the last function elaborated (one-liner tests).
@@ -189,6 +188,7 @@ private:
   // ---- builtins (builtins.cpp) ----
   std::string selecting;                             ///< the name that `select` gives its subset
   static bool isBuiltin(const std::string &);
+  static void addBuiltins(std::vector<std::string> &names);
   bool present(Value &v, std::vector<const Dim *> over, double fill, Span, Node *&keptMask);
   Value builtin(const std::string &name, const ast::Expr &, const ast::Call &, Scope &);
   Value reduce(const std::string &name, Value x, std::vector<const Dim *> over, Span);

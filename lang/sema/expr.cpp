@@ -376,6 +376,8 @@ Value Elaborator::position(Value x, const Dim *dim, const Form &at, Span s) {
   Node *mask = x.mask;
   Value v = tensor(take(x.node));
   v.mask = mask ? take(mask) : nullptr;
+  v.map = x.map, v.left = x.left, v.right = x.right; // indexing leaves a map a map
+  std::erase(v.left, dim), std::erase(v.right, dim);
   return v;
 }
 

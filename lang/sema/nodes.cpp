@@ -120,13 +120,8 @@ Node *Elaborator::both(Node *a, Node *b, Span s) {
 std::string Elaborator::show(const Value &v) {
   switch (v.kind) {
   case Value::Tensor: {
-    if (!v.map) return v.type.str();
-    auto side = [](const std::vector<const Dim *> &d) {
-      std::string s;
-      for (const Dim *x : d) s += (s.empty() ? "" : ",") + (x->kind == Dim::Subset ? x->base : x->name.substr(0, x->name.find('\'')));
-      return d.size() == 1 ? s : "(" + s + ")";
-    };
-    return side(v.left) + " -> " + side(v.right);
+    if (!v.map) return v.type.shown();
+    return sideText(v.left) + " -> " + sideText(v.right);
   }
   case Value::Number: return v.number.name();
   case Value::Truth: return v.truth ? "true" : "false";
@@ -163,7 +158,10 @@ void Elaborator::bind(const std::string &n, Value v, Scope::Role role, Scope &sc
   const bool callable = f && (f->kind == ast::Function::Fn || f->kind == ast::Function::Block);
   const bool declared = !library && (program.declared.count(n) || callable || isBuiltin(n));
   const bool taken = old && !(*old == Scope::Let && role == Scope::Let);
-  if (taken || declared) diags.report(Msg::E0104, s, n);
+  if (taken || declared) {
+    Diagnostic &d = diags.report(Msg::E0104, s, n);
+    if (taken) d.helps = {old == Scope::Formal && role == Scope::Let ? fmt::format("`{} = ..` rebinds a parameter; only a `let` may shadow a `let`", n) : "choose another name: only a `let` may shadow a `let`"};
+  }
   if (taken) v = poison();
   if (!declared) scope.names[n] = std::move(v), scope.roles[n] = role;
 }
@@ -216,7 +214,7 @@ const Dim *Elaborator::dimOf(const Form &f, Span at, bool) {
 bool Elaborator::equate(const Dim *from, const Dim *to, Span at) {
   Size p = program.value(from->size), q = program.value(to->size);
   if (p == q || program.kept.count(from) || program.kept.count(to)) return true;
-  if (q == Size::symbol(to->name) && !formals.count(to->name)) { // a symbolic dim gets its size from here
+  if (q == Size::symbol(to->name) && program.declared.count(to->name)) { // a symbolic dim gets its size from here
     auto all = p.symbols();
     if (std::find(all.begin(), all.end(), to->name) == all.end()) return const_cast<Dim *>(to)->size = from->size, true;
   }

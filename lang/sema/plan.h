@@ -79,6 +79,8 @@ bool refuse(const CheckedPlan &, const std::string &command, Diagnostics &diags)
 std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);
 /// The plan when none is named: every default.
 CheckedPlan defaultPlan(Program &, const std::string &model, Diagnostics &diags);
+/// The whole plan: `text` with every default that acts written out. It means the same plan.
+std::string expanded(const CheckedPlan &);
 /// `--set train.steps=50`: sets one key of a plan; false with a message if there is no such key or the value does not fit.
 bool setKey(Program &, CheckedPlan &, const std::string &assignment, Diagnostics &diags);
 

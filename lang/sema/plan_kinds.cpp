@@ -87,6 +87,8 @@ Verdict bound(const Expr &left, const Expr &right, const std::vector<std::string
   if (!isAmount(right)) return no;
   const Measure &m = measures().at(*nameOf(*l));
   auto *q = std::get_if<Quantity>(&right.is);
+  const bool share = *nameOf(*l) == "accuracy" || *nameOf(*l) == "recall" || *nameOf(*l) == "fpr";
+  if (share && (!q || q->unit == "%") && numberOf(right) > 1) return no;
   if (!q) return m.plain ? yes : Verdict{false, true, {}};
   if (data && q->unit != "%") return {false, std::find(m.units.begin(), m.units.end(), q->unit) == m.units.end(), {}};
   if (data && *nameOf(*l) == "loss") return {false, true, {}};

@@ -64,7 +64,8 @@ public:
   bool match(const ValueShape &s) {
     return step(s, 0, [&](size_t at) {
       if (at == values.size()) return true;
-      fail(2 * at, spanAt(at), {}, [&](Failure &f) { f.tooMany = true, f.found = textAt(at); });
+      const size_t what = at + 1 < values.size() && !values[at]; // the comma is not the mistake
+      fail(2 * at, spanAt(at + what), {}, [&](Failure &f) { f.tooMany = true, f.found = textAt(at + what); });
       return false;
     });
   }
@@ -285,6 +286,11 @@ void tryOptions(const PlanContext &c, Trial &t, const std::string &key, Span key
       return;
     }
 }
+/// Names of options, of the row and of the calls in it.
+void optionNames(const ValueShape &s, std::vector<std::string> &all) {
+  for (const ValueShape::Option &o : s.options) addNew(all, {o.name});
+  for (const ValueShape &p : s.parts) optionNames(p, all);
+}
 void report(Diagnostics &diags, const Failure &f, const std::string &key, const ClauseRow &row) {
   const std::string whose = f.inside.empty() ? key : f.inside;
   Diagnostic &d = f.missing     ? diags.report(Msg::P0406, f.span, whose, orList(f.expected))
@@ -292,7 +298,17 @@ void report(Diagnostics &diags, const Failure &f, const std::string &key, const 
                   : f.expected.empty() ? diags.report(Msg::P0408, f.span, whose, f.found)
                                        : diags.report(Msg::P0404, f.span, whose, orList(f.expected), f.found);
   suggest(d, f.found, f.near);
-  if (f.near.empty() && !f.wrongUnit) suggestExample(d, row);
+  std::vector<std::string> options;
+  optionNames(parseShape(row.shape), options);
+  for (const ValueShape::Option &o : parseOptions(row.options)) options.push_back(o.name);
+  if (std::find(options.begin(), options.end(), f.found) != options.end()) d.help(fmt::format("write `{}=..`", f.found));
+  else if (f.near.empty() && !f.wrongUnit) suggestExample(d, row);
+}
+/// A key of another clause, as it would be written: `train { steps .. }`.
+std::string elsewhere(const std::string &key, const std::string &clause) {
+  for (const ClauseRow &r : clauseTable())
+    if (key == r.key && clause != r.clause) return *r.clause ? fmt::format("{} {{ {} .. }}", r.clause, key) : key;
+  return "";
 }
 
 const char *nameOf(About about) {
@@ -331,7 +347,7 @@ void checkSites(PlanContext &c, const SitePath &pattern, const ClauseRow &row) {
   auto named = matching(pattern, c.sites);
   if (either && named.empty()) one(pattern, pattern.span);
   else if (concerned(named, c.sites, row.about).empty())
-    c.diags.report(Msg::P0409, pattern.span, print(pattern), nameOf(row.about), std::string(row.shape).substr(0, std::string(row.shape).find(' ')));
+    c.diags.report(Msg::P0409, pattern.span, print(pattern), nameOf(row.about), *row.shape ? std::string(row.shape).substr(0, std::string(row.shape).find(' ')) : row.clause);
 }
 } // namespace
 
@@ -389,12 +405,23 @@ void checkSetting(PlanContext &c, const std::string &clause, const Setting &s, s
     return std::isupper((unsigned char)r->key[0]) && !key.name.empty() && fits(c, r->key, nameAsValue({{key.name, key.span}})).ok;
   });
   if (!named && !known && !s.path && (!best || best->matcher.failure.place == 0)) {
+    if (!key.whole && !key.name.empty() && !rowsOf(clause, key.name).empty()) {
+      c.diags.report(Msg::P0426, s.phrases[0].items[0].span, printItem(s.phrases[0].items[0]), key.name);
+      return;
+    }
+    const Item &first = s.phrases[0].items[0];
+    if (first.kind == Item::Keyed && first.key.size() == 1 && !rowsOf(clause, first.key[0].name).empty()) {
+      c.diags.report(Msg::P0427, first.span, first.key[0].name, printItem(first).substr(first.key[0].name.size() + 1));
+      return;
+    }
     std::vector<std::string> near = key.name.empty() ? std::vector<std::string>{} : didYouMean(key.name, keysOf(clause));
     if (best) addNew(near, best->matcher.failure.near);
     Diagnostic &d = c.diags.report(Msg::P0401, key.span, key.name.empty() ? std::string(c.diags.sources.text(key.span)) : key.name, where);
     suggest(d, key.name, near);
-    if (near.empty() && !keysOf(clause).empty()) d.note("keys of " + where + ": " + fmt::format("{}", fmt::join(keysOf(clause), " ")));
-    if (best && near.empty()) d.note("or " + orList(best->matcher.failure.expected));
+    const std::string other = near.empty() ? elsewhere(key.name, clause) : "";
+    if (!other.empty()) d.help("did you mean `" + other + "`?");
+    else if (near.empty() && !keysOf(clause).empty()) d.note("keys of " + where + ": " + fmt::format("{}", fmt::join(keysOf(clause), " ")));
+    if (best && near.empty() && other.empty()) d.note("or " + orList(best->matcher.failure.expected));
     return;
   }
   Failure f = best->matcher.failure;
@@ -406,7 +433,7 @@ void checkSetting(PlanContext &c, const std::string &clause, const Setting &s, s
       addNew(f.expected, g.expected), addNew(f.near, g.near);
       f.missing |= g.missing;
     }
-  report(c.diags, f, label, *best->row);
+  report(c.diags, f, label, known && !named ? *trials[0].row : *best->row);
 }
 
 void checkSettings(PlanContext &c, const std::string &clause, const Settings &all, std::vector<Refused> &refused) {

@@ -7,7 +7,7 @@
 namespace fil::sema {
 
 static constexpr auto acts = std::nullopt;
-static constexpr const char *adamwShape = "adamw(lr=ABOVE0 b1=BELOW1 b2=BELOW1 wd=REAL eps=ABOVE0 clip=ABOVE0 warmup=COUNT decay=constant|cosine)";
+static constexpr const char *adamwShape = "adamw(lr=ABOVE0:1e-3 b1=BELOW1:0.9 b2=BELOW1:0.999 wd=REAL:0 eps=ABOVE0:1e-8 clip=ABOVE0 warmup=COUNT:0 decay=constant|cosine:constant)";
 
 const std::vector<ClauseRow> &clauseTable() {
   using A = About;
@@ -65,9 +65,9 @@ const std::vector<ClauseRow> &clauseTable() {
       {"train", "batch", "", "FREE=INT!", "", "batch B=32", A::Nothing, acts, "train"},
       {"train", "steps", "INT", "", "", "steps 2000", A::Nothing, acts, "train"},
       {"train", "epochs", "INT", "", "1", "epochs 5", A::Nothing, acts, "train"},
-      {"train", "optim", adamwShape, "", "adamw(lr=1e-3, b1=0.9, b2=0.999, wd=0, eps=1e-8, warmup=0, decay=constant)",
+      {"train", "optim", adamwShape, "", "adamw",
        "optim adamw(lr=3e-4, wd=0.1, clip=1.0, warmup=100, decay=cosine)", A::Nothing, acts, "train"},
-      {"train", "optim", "sgd(lr=ABOVE0! momentum=BELOW1 wd=REAL clip=ABOVE0 warmup=COUNT decay=constant|cosine)", "", "",
+      {"train", "optim", "sgd(lr=ABOVE0! momentum=BELOW1:0 wd=REAL:0 clip=ABOVE0 warmup=COUNT:0 decay=constant|cosine:constant)", "", "",
        "optim sgd(lr=0.1, momentum=0.9, wd=1e-4)", A::Nothing, acts, "train"},
       {"train", "loss", "LOSS", "", "", "loss nll", A::Nothing, acts, "train"},
       {"train", "class_weight", "auto?", "", "", "class_weight auto", A::Nothing, Msg::E0607, "train"},
@@ -210,13 +210,15 @@ public:
   std::vector<ValueShape::Option> options(char end) {
     std::vector<ValueShape::Option> all;
     while (skip(), at < s.size() && s[at] != end) {
-      ValueShape::Option o{word(), {}, false};
+      ValueShape::Option o{word(), {}, false, {}};
       expect('=');
       ValueShape e{ValueShape::Either, "", {}, {}};
       do e.parts.push_back(one());
       while (at < s.size() && s[at] == '|' && take('|'));
       o.value.push_back(std::move(e));
       o.must = at < s.size() && s[at] == '!' && take('!');
+      if (at < s.size() && s[at] == ':')
+        for (++at; at < s.size() && s[at] != ' ' && s[at] != ')';) o.fallback += s[at++];
       all.push_back(std::move(o));
     }
     return all;

@@ -16,7 +16,7 @@ enum class About { Nothing, Any, Subsets, Blocks, Params, Maps };
 /// One way to write one key. A key may have several rows; the first that fits holds.
 ///
 /// `shape` is what follows the key, in order: `word`, KIND, `call(KIND name=KIND)`, `a|b`, `( .. )`, `?` optional, `+` one
-/// or more with or without commas. `options` are name=KIND in any order, `!` for those that must be given. Keys in
+/// or more with or without commas. `options` are name=KIND in any order, `!` for those that must be given, `:` before a default. Keys in
 /// capitals stand for a name of that kind, and then belong to the shape; SITES is a line `PATH: facet`.
 struct ClauseRow {
   const char *clause;               ///< the key around it: "" for a plan's own keys, `train`, `precision.adapt`
@@ -46,7 +46,12 @@ struct ValueShape {
   enum Kind { Sequence, Either, Optional, Repeat, Word, Value, Call, Arrow } kind = Sequence;
   std::string text;                 ///< Word; Value: the kind; Call: the callee
   std::vector<ValueShape> parts;         ///< Sequence, Either; Optional, Repeat: one; Call: positional arguments
-  struct Option { std::string name; std::vector<ValueShape> value; bool must; };
+  struct Option {
+    std::string name;
+    std::vector<ValueShape> value;  ///< one
+    bool must;
+    std::string fallback;           ///< as it would be written behind `=`; empty: left out
+  };
   std::vector<Option> options;      ///< Call: named arguments
 };
 ValueShape parseShape(const std::string &);

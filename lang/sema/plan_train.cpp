@@ -134,6 +134,7 @@ static void checkMetric(PlanContext &c, const CheckedPlan &plan, const std::stri
 }
 
 void typeTrain(PlanContext &c, CheckedPlan &plan) {
+  const size_t before = c.diags.errors();
   TrainSettings &t = plan.train;
   const Setting *clause = findSetting(c.tree.settings, "train");
   plan.hasTrain = clause != nullptr;
@@ -167,6 +168,7 @@ void typeTrain(PlanContext &c, CheckedPlan &plan) {
       c.diags.report(Msg::P0417, s->span, "training and validation data are of different kinds: one is a text, the other arrays");
   }
   for (const MetricUse &m : t.metrics) checkMetric(c, plan, m.name, m.span);
+  if (c.diags.errors() != before) return;
   const bool text = !t.data.empty() && t.data[0].kind == DataSource::Text;
   bool staged = false; // a stage binds the window of its own
   for (const Setting &s : all.settings) staged |= keyOf(s).name == "stage";

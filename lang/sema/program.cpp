@@ -156,10 +156,7 @@ void Elaborator::alone(const ast::Function &f) {
   Site *own = const_cast<Site *>(siteOf(f.kind == ast::Function::Model ? Site::Root : f.kind == ast::Function::Block ? Site::Block : f.kind == ast::Function::Loss ? Site::LossSite : Site::Function, f.name.name));
   site = own;
   bool open = f.kind == ast::Function::Fn || f.kind == ast::Function::Block;
-  auto make = [&](const std::string &n) {
-    formals.insert(n);
-    return dimValue({program.dims.get(n, n, Size::symbol(n), Dim::Bound)});
-  };
+  auto make = [&](const std::string &n) { return dimValue({program.dims.get(n, n, Size::symbol(n), Dim::Bound)}); };
   auto formal = [&](const ast::Dim &d) {
     if (!open || d.kind != ast::Dim::Term) return;
     if (auto *n = std::get_if<ast::Name>(&d.term->is); n && !scope.find(n->name) && !program.declared.count(n->name)) scope.names[n->name] = make(n->name);

@@ -198,13 +198,13 @@ void Elaborator::let(const ast::Pattern &p, const std::optional<ast::Type> &type
     v = asTensor(v, s, t ? t->elem : Elem::Real);
     if (t && v.ok()) {
       settled(v, s);
-      if (!(v.type == *t)) diags.report(Msg::E0227, s, p.names[0].name, t->str(), show(v)), v = poison();
+      if (!(v.type == *t)) diags.report(Msg::E0227, s, p.names[0].name, t->shown(), show(v)), v = poison();
     } else v = poison();
   }
   auto note = [&](const ast::Ident &n, const Value &x) {
     if (x.kind == Value::Tensor && x.node->name.empty() && x.node->op != Op::Input && x.node->op != Op::Read) x.node->name = n.name;
     const bool typed = x.kind == Value::Tensor || x.kind == Value::Number || x.kind == Value::Dims || x.kind == Value::Truth;
-    if (typed && program.building && program.letsSeen.insert({n.span.file, n.span.begin}).second) program.lets.push_back({n.span, n.name, typeText(x), site->path()});
+    if (typed && program.building && program.letsSeen.insert({n.span.file, n.span.begin}).second) program.lets.push_back({n.span, n.name, typeText(x), site});
   };
   if (!p.tuple) {
     bind(p.names[0].name, v, Scope::Let, scope, p.names[0].span);
@@ -236,7 +236,7 @@ void Elaborator::assign(const ast::AssignStmt &a, Scope &scope, Span s) {
   if (v.ok() && a.add) {
     Type before = old->type;
     v = elementwise(Fn::Add, {*old, v}, s);
-    if (v.ok() && !(v.type == before)) diags.report(Msg::E0228, s, a.name.name, before.str(), show(v)), v = poison();
+    if (v.ok() && !(v.type == before)) diags.report(Msg::E0228, s, a.name.name, before.shown(), show(v)), v = poison();
   }
   *scope.find(a.name.name) = v;
 }
@@ -258,7 +258,7 @@ void Elaborator::cache(const ast::CacheStmt &c, Scope &scope, Span s) {
   for (const Dim *d : t->dims)
     if (std::find(x.type.dims.begin(), x.type.dims.end(), d) == x.type.dims.end()) come.push_back(d);
   if (gone.size() != 1 || come.size() != 1 || t->elem != x.type.elem) {
-    diags.report(Msg::E0229, s, t->str(), show(x));
+    diags.report(Msg::E0229, s, t->shown(), show(x));
     return;
   }
   program.kept.insert(come[0]);
@@ -313,7 +313,7 @@ void Elaborator::onStep(const ast::AssignStmt &a, Scope &scope, Span s) {
   if (!v.ok()) return;
   settled(v, s);
   if (!(v.type.dims == state.type.dims)) {
-    diags.report(Msg::E0228, s, a.name.name, state.type.str(), show(v));
+    diags.report(Msg::E0228, s, a.name.name, state.type.shown(), show(v));
     return;
   }
   if (v.mask) {

@@ -37,9 +37,14 @@ struct Type {
   Elem elem = Elem::Real;
   const Dim *indexed = nullptr;     ///< of Index
   std::vector<const Dim *> dims;    ///< sorted by order
-  std::string str() const;          ///< `[B,T,D]`, `index<V>[B,T]`
+  std::string str() const;          ///< `[B,T,D]`, `index<V>[B,T]`; other types have other texts
+  std::string shown() const;        ///< the same with its dims as the text names them
   friend bool operator==(const Type &, const Type &) = default;
 };
+/// As messages and reports write dims: subsets and the out side of a square map by their names in the text.
+std::string shown(const Dim &);
+/// `D`, `(H,N)`, `()`
+std::string sideText(const std::vector<const Dim *> &);
 
 /// A `layers` loop, cut into classes of equal turns. A Loop is one class: turns lo..hi of the loop named `index`.
 struct Loop {
@@ -77,7 +82,9 @@ struct Variable { ///< a param or a state
   int rightFrom = -1;               ///< index in `declared` where a map's right side begins; -1: no map
   Init init;
   Span span;
-  std::string key() const;          ///< unique name of the storage: the site's path
+  std::string key() const;          ///< unique name of the storage in its model: the site's path
+  const std::string &model() const; ///< whose it is
+  std::string typeText() const;     ///< as one element of its families sees it: `D -> (H,N)`, `[D]`
 };
 
 enum class Op {

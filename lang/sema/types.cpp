@@ -2,15 +2,27 @@
 // Names: of types, sites, variables, ops; the table of dims; the `typed` stage.
 #include "lang/sema/typed.h"
 #include <fmt/format.h>
+#include <functional>
 
 namespace fil::sema {
 
-std::string Type::str() const {
-  std::string s = elem == Elem::Int ? "int" : elem == Elem::Bool ? "bool" : elem == Elem::Index ? "index<" + indexed->name + ">" : "";
+std::string shown(const Dim &d) { return d.kind == Dim::Subset ? d.base : d.name.substr(0, d.name.find_first_of("'#")); }
+std::string sideText(const std::vector<const Dim *> &dims) {
+  std::string s;
+  for (const Dim *d : dims) s += (s.empty() ? "" : ",") + shown(*d);
+  const bool word = dims.size() == 1 && s.find_first_of("+-*/^(") == std::string::npos;
+  return word ? s : "(" + s + ")";
+}
+static std::string written(const Type &t, const std::function<std::string(const Dim &)> &dim) {
+  std::string s = t.elem == Elem::Int ? "int" : t.elem == Elem::Bool ? "bool" : t.elem == Elem::Index ? "index<" + dim(*t.indexed) + ">" : "";
   s += '[';
-  for (size_t i = 0; i < dims.size(); ++i) s += (i ? "," : "") + (dims[i]->kind == Dim::Subset ? dims[i]->base : dims[i]->name);
+  for (size_t i = 0; i < t.dims.size(); ++i) s += (i ? "," : "") + dim(*t.dims[i]);
   return s + ']';
 }
+std::string Type::str() const {
+  return written(*this, [](const Dim &d) { return d.kind == Dim::Subset ? d.base : d.name; });
+}
+std::string Type::shown() const { return written(*this, sema::shown); }
 std::string Site::path() const {
   std::string up = parent && parent->kind != Root ? parent->path() : "";
   std::string own = name;
@@ -21,6 +33,20 @@ std::string Site::path() const {
   return up.empty() ? own : up + "." + own;
 }
 std::string Variable::key() const { return site->path(); }
+const std::string &Variable::model() const {
+  const Site *s = site;
+  while (s->parent) s = s->parent;
+  return s->name;
+}
+std::string Variable::typeText() const {
+  std::ptrdiff_t families = 0; // `e[*]` in the site says what the first dims are
+  for (const Site *s = site; s; s = s->parent) families += s->kind == Site::Family;
+  const auto from = declared.begin() + families;
+  if (rightFrom >= 0) return sideText({from, declared.begin() + rightFrom}) + " -> " + sideText({declared.begin() + rightFrom, declared.end()});
+  std::string s;
+  for (auto d = from; d != declared.end(); ++d) s += (s.empty() ? "" : ",") + shown(**d);
+  return "[" + s + "]";
+}
 
 const Dim *DimTable::find(const std::string &name) const {
   auto it = byName_.find(name);

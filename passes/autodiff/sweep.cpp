@@ -237,13 +237,22 @@ LogicalResult Sweep::reverseLayers(LayersOp loop, ValueRange seeds) {
   // What the turns save leaves the forward loop.
   SmallVector<Value> outsideOperands(loop->getOperands());
   if (!inner.saved.empty()) {
+    // A value that leaves already (an earlier loss saved it) does not leave twice.
+    const unsigned carriedCount = loop.getCarried().size();
+    SmallVector<unsigned> places;
+    SmallVector<Value> leaving(loop.yielded().drop_front(carriedCount));
     LayersEdit edit(loop);
-    for (auto &s : inner.saved) edit.yield(s.value, stackedType(dims, s.value.getType(), loop.getDimAttr()));
+    for (auto &s : inner.saved) {
+      auto it = llvm::find(leaving, s.value);
+      places.push_back(carriedCount + unsigned(it - leaving.begin()));
+      if (it != leaving.end()) continue;
+      leaving.push_back(s.value);
+      edit.yield(s.value, stackedType(dims, s.value.getType(), loop.getDimAttr()));
+    }
     SmallVector<Value> old(loop.getResults());
-    const unsigned before = old.size();
     LayersOp made = edit.finish();
     for (auto [i, from] : llvm::enumerate(old)) renamed(from, made.getResult(i));
-    for (auto [i, s] : llvm::enumerate(inner.saved)) inner.stacked.push_back({scope.use(made.getResult(before + i)), s.inside});
+    for (auto [place, s] : llvm::zip(places, inner.saved)) inner.stacked.push_back({scope.use(made.getResult(place)), s.inside});
     loop = made;
   }
   SmallVector<Value> stackedOperands, sharedOperands;

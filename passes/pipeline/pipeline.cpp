@@ -32,6 +32,8 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) { pm.addPass(createChooseFormatsPass({o.format})); }
 void schedule(mlir::OpPassManager &pm) {
+  pm.addPass(createRecomputeSavedPass()); // on whole expressions, before they are cut into groups
+  clean(pm);
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
   pm.addPass(createFormGroupsPass());
 }
@@ -41,7 +43,7 @@ void registerAllPasses() {
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
-  registerExposeResultsPass(), registerFormGroupsPass();
+  registerRecomputeSavedPass(), registerExposeResultsPass(), registerFormGroupsPass();
 }
 
 } // namespace fil::passes

@@ -3,6 +3,18 @@
 #define FIL_SCHEDULE_TD
 include "mlir/Pass/PassBase.td"
 
+def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"> {
+  let summary = "what a reverse loop computes again costs no memory in the forward one";
+  let description = [{
+    What: a value that each turn of a loop saves for its reverse is computed there again if that costs at most 64 additions an element
+    (a function like exp counts 20, a division 6) from what is saved anyway, loop operands, and results of contractions, reductions,
+    selections and random numbers, which stay saved or are saved instead.
+    Why: a saved element is written once and read once from memory, which takes longer than these operations; autodiff saves whatever a
+    rule asks for, so it need not know the costs.
+    Afterwards: stacked results of forward loops are loop values, contractions, reductions and the like; every bit is as before.
+  }];
+}
+
 def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> {
   let summary = "every value that leaves a block is an op's own result, and every op is one that a kernel can compute alone";
   let description = [{

@@ -53,6 +53,15 @@ void bindPort(const Port &p, const NamedArray &from, const std::string &batchDim
 
 } // namespace
 
+std::optional<int64_t> knownBound(const Port &p, const Binding &sizes) {
+  if (!p.indexBound) return {};
+  auto v = p.indexBound->eval([&](const std::string &d) -> std::optional<int64_t> {
+    auto it = sizes.find(d);
+    return it == sizes.end() ? std::nullopt : std::optional(it->second);
+  });
+  return v ? std::optional(v->num) : std::nullopt;
+}
+
 int32_t programSeed(uint64_t seed) { return int32_t((seed ^ (seed >> 31) ^ (seed >> 62)) & 0x7fffffff); }
 
 Array scalarInput(const Port &p, double value) {
@@ -84,7 +93,7 @@ Feed::Feed(const std::vector<const Entry *> &entries, Dataset &data, std::string
       InputSpec spec{p.name, p.dtype, {}, std::nullopt, batchAxis(p, batchDim_) == p.sizes.size()};
       for (size_t k = 0; k < p.sizes.size(); ++k)
         if (k != batchAxis(p, batchDim_)) spec.sample.push_back(valueOf(p.sizes[k], sizes_, fmt::format("`{}` of input `{}`", p.dims[k], p.name)));
-      if (p.indexBound) spec.indexBound = valueOf(*p.indexBound, sizes_, p.name);
+      spec.indexBound = knownBound(p, sizes_);
       specs.push_back(std::move(spec));
     }
   data.bind(specs);

@@ -29,6 +29,9 @@ private:
   Binding sizes_;
 };
 
+/// The size of an index's dim, where it is known here; a bounded dim (`Card <= 4096`) that no axis has is known to the program alone,
+/// which checks it itself.
+std::optional<int64_t> knownBound(const Port &, const Binding &);
 /// `seed` as the int32 of a program; seeds below 2^31 stay as they are.
 int32_t programSeed(uint64_t seed);
 /// A number as a scalar of the port's type.

@@ -52,6 +52,7 @@ Progress::Progress(Clock &clock, bool terminal, int64_t totalSteps, std::functio
 
 void Progress::step(const StepReport &r) {
   const double now = clock_.seconds();
+  rate_ = rate_ > 0 ? 0.9 * rate_ + 0.1 * r.rate : r.rate;
   if (first_ < 0) { // the first step has the machine's warm-up in it: time left is told from the second on
     first_ = r.step, started_ = now;
     if (!terminal_) shown_ = now - 9; // and an early sign of life in a log
@@ -63,7 +64,7 @@ void Progress::step(const StepReport &r) {
 }
 
 void Progress::show(const StepReport &r, double left) {
-  std::string line = fmt::format("step {}/{}  loss {:.4f}  {:.0f} {}/s", r.step, total_, r.loss, r.rate, r.tokens ? "tokens" : "samples");
+  std::string line = fmt::format("step {}/{}  loss {:.4f}  {:.0f} {}/s", r.step, total_, r.loss, rate_, r.tokens ? "tokens" : "samples");
   if (std::isfinite(left)) line += "  left " + durationText(left);
   write_(terminal_ ? "\r" + line + "\x1b[K" : line + "\n");
   open_ = terminal_;

@@ -48,6 +48,7 @@ private:
   bool terminal_, open_ = false;
   int64_t total_, first_ = -1;
   double started_ = 0, shown_ = -1e9;
+  double rate_ = 0; ///< of late: single steps vary
   std::function<void(const std::string &)> write_;
 };
 

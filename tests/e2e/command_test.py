@@ -5,10 +5,10 @@ import os
 import struct
 import unittest
 
-from support import CommandTest, read_checkpoint, read_npy, write_npy
+from support import SOURCE, CommandTest, read_checkpoint, read_npy, write_npy
 
 OPTIONS = {
-    "check": ["--dim", "--json"],
+    "check": ["--dim", "--plan", "--json"],
     "compile": ["--dim", "--plan", "-o", "--emit", "--stop-after", "--dump-dir", "--timing", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
     "train": ["--dim", "--plan", "--out", "--data", "--weights", "--steps", "--seed", "--resume", "--timing", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
     "run": ["--dim", "--plan", "--weights", "--in", "--out", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
@@ -69,15 +69,55 @@ class Files(CommandTest):
 
 class Check(CommandTest):
     def test_types_parameters_and_costs(self):
-        out, _ = self.fil("check", "k.fil")
-        self.assertIn(b"model Classes: 15 parameters, 60 bytes", out)
-        self.assertIn(b"forward: 27*B FLOPs", out)  # 2*4*3 for the map, 3 for the sum
-        out, _ = self.fil("check", "c.fil", "--dim", "D=16", "L=1")
-        self.assertIn(b"score: [B,T,S,H]", out)
-        j = json.loads(self.fil("check", "c.fil", "--json")[0])
+        out = self.fil("check", "k.fil", "--plan", "p")[0].decode()
+        lines = [l.split() for l in out.splitlines()]
+        self.assertIn("model Classes, loss nll, plan p, f32", out)
+        self.assertIn(["param", "w", "P", "->", "K", "12"], lines)
+        self.assertIn(["param", "b", "[K]", "3"], lines)
+        self.assertIn(["parameters", "15", "(60", "bytes)"], lines)
+        self.assertIn(["forward", "27*B", "FLOPs"], lines)  # 2*4*3 for the map, 3 for the sum
+        self.assertIn(["52*B", "+", "60", "bytes"], lines)  # x 4, w 12, y 3; then y 3, b 3, y 3: 13*B and 15 values of 4 bytes
+        out = self.fil("check", "c.fil", "--dim", "D=16", "L=1")[0].decode()
+        self.assertIn(["c.fil:9:7", "score", "[B,T,S,H]", "l[0].Attention"], [l.split() for l in out.splitlines()])
+        self.assertIn(["param", "l[0].Attention.q", "D", "->", "(H,N)", "256"], [l.split() for l in out.splitlines()])
+
+    def test_json_has_the_same_content(self):
+        j = json.loads(self.fil("check", "k.fil", "--plan", "p", "--json")[0])
         self.assertEqual(j["messages"], [])
-        self.assertIn("score", [l["name"] for l in j["lets"]])
-        self.assertEqual(j["models"][0]["name"], "Char")
+        m = j["models"][0]
+        self.assertEqual((m["name"], m["loss"], m["plan"], m["format"]), ("Classes", "nll", "p", "f32"))
+        self.assertEqual(m["params"], [{"site": "w", "type": "P -> K", "count": 12}, {"site": "b", "type": "[K]", "count": 3}])
+        self.assertEqual((m["total_params"], m["param_bytes"], m["total_states"], m["states"]), (15, 60, 0, []))
+        self.assertEqual(m["forward"], {"flops": "27*B", "bytes": "52*B+60"})
+        self.assertRegex(m["step"]["flops"], r"^\d+\*B\+\d+$")
+        self.assertGreater(int(m["step"]["flops"].split("*")[0]), 2 * 27)  # forward, and the gradient of the map's weights
+        c = json.loads(self.fil("check", "c.fil", "--json")[0])
+        self.assertIn("score", [l["name"] for l in c["lets"]])
+        self.assertEqual(c["models"][0]["params"][2]["site"], "l[0..2].a")
+        self.assertEqual(c["models"][0]["total_params"], 256 * 8 + 8 + 2 * (8 + 4 * 64))
+        self.assertNotIn("S", c["models"][0]["forward"]["flops"])  # S = T
+
+    def test_precision_counts_bytes(self):
+        self.write("wide.fil", "plan wide for Classes from p { precision { default f64 } }")
+        m = json.loads(self.fil("check", "k.fil", "wide.fil", "--plan", "wide", "--json")[0])["models"][0]
+        self.assertEqual((m["format"], m["param_bytes"], m["forward"]["bytes"]), ("f64", 120, "104*B+120"))
+
+    def test_each_model_has_its_own_params(self):
+        self.write("two.fil", "dims B, D = 4\nmodel A(x: [B,D]) -> [B,D] { param w: D -> D; return x @ w }\nmodel N(x: [B,D]) -> [B] { return sum(x, over D) }\n")
+        a, n = json.loads(self.fil("check", "two.fil", "--json")[0])["models"]
+        self.assertEqual((a["total_params"], n["total_params"], a["step"], n["loss"]), (16, 0, None, ""))
+        self.assertEqual((a["forward"]["flops"], n["forward"]["flops"]), ("32*B", "4*B"))
+
+    def test_the_tables_of_the_examples(self):
+        for name, params in (("01_mnist/mnist", 669706), ("02_charlm/charlm", 1082496), ("05_resnet/resnet", 25556032)):
+            out, _ = self.fil("check", os.path.join(SOURCE, "examples", name + ".fil"), "--json")
+            self.assertEqual(json.loads(out)["models"][0]["total_params"], params)
+
+    def test_a_param_that_nothing_trains_is_warned_about(self):
+        self.write("idle.fil", "dims B, D = 4\nmodel A(x: [B,D]) -> [B,D] { param w, u: D -> D; return x @ w + stopgrad(x @ u) }\nloss l(y: [B,D]) = mean(y^2, over B, D)\n")
+        _, err = self.fil("check", "idle.fil")
+        self.assertIn("warning[W0312]: nothing trains `u`", err)
+        self.assertNotIn("`w`", err)
 
     def test_mistakes_as_json(self):
         self.write("bad.fil", "dims B\nmodel M(x: [B]) -> [B] { return y }\n")

@@ -102,9 +102,36 @@ class Train(CommandTest):
         self.assertEqual(read_checkpoint(self.path("h/last.safetensors"))[0]["step"], "14")
         self.fil("train", "k.fil", "--plan", "hard", "--out", "h2", "--steps", "3")  # not its end
 
+    def test_set_changes_the_plan_and_the_checkpoint_carries_that(self):
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o", "--set", "train.steps=6", "train.batch=2", "--steps", "2")
+        self.assertIn("steps 6", read_checkpoint(self.path("o/last.safetensors"))[0]["plan"])
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o", "--resume")
+        self.assertEqual(self.lines("o")[-1]["step"], 6)
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o", "--resume", "--set", "train.steps=8")
+        self.assertEqual(self.lines("o")[-1]["step"], 8)
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o", "--set", "train.stepz=6", exit=1, code="P0401")
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o", "--set", "steps", exit=1, code="P0422")
+
+    def test_precision_decides_the_format_of_the_checkpoint(self):
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o", "--set", "precision.default=f64", "--steps", "1")
+        self.assertEqual(self.tensors("o")["emb"][0], "F64")
+        self.assertEqual(len(self.fil("sample", "c.fil", "--weights", "o/last.safetensors", "--tokens", "4")[0]), 4)
+
+    def test_clauses_that_nothing_acts_on_are_refused(self):
+        self.write("r.fil", "plan r for Char from p { precision { default bf16 } }\n")
+        _, err = self.fil("train", "c.fil", "r.fil", "--plan", "r", "--out", "o", exit=1, code="E0604")
+        self.assertIn("r.fil:1:", err)
+
     def test_a_loss_that_is_no_number_is_exit_3_and_names_the_step(self):
-        _, err = self.fil("train", "c.fil", "--plan", "wild", "--out", "o", exit=3, code="E0704")
+        _, err = self.fil("train", "c.fil", "--plan", "wild", "--out", "o", exit=3, code="E0706")
         self.assertRegex(err, r"step \d+ is (-?nan|-?inf)")
+
+    def test_a_warning_is_shown_once(self):
+        self.write("w.fil", "dims B, In = 4, Out = 6\nmodel M(x: [B,In]) -> [B] {\n  param w: In -> Out\n  select o* = topk(sum(abs(w), over In), 3, over Out)\n"
+                   "  return sum(x @ w[o*], over o*)\n}\nloss l(y: [B], t: [B]) = mean((y - t)^2, over B)\n"
+                   "plan p for M { train { data x=npy(\"x.npy\"), t=npy(\"t.npy\"); batch 4; steps 2 } }\n")
+        _, err = self.fil("train", "w.fil", "--plan", "p", "--out", "o")
+        self.assertEqual(err.count("W0311"), 1, err)
 
     def test_wrong_input_is_exit_1(self):
         self.fil("train", "absent.fil", "--plan", "p", "--out", "o", exit=1, code="E0501")

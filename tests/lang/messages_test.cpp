@@ -25,6 +25,7 @@ const std::vector<std::pair<std::string, std::string>> &programsOfMessages() {
       {"E0329", "dims B, D = 4, E = 4\nblock A(x: [B,D]) -> [B,D] {\n  state n: [D] = 0\n  on step: n = mean(x, over B)\n  return x * n\n}\n"
                 "block M(x: [B,D]) -> [B,D] {\n  param g: D -> E\n  experts e in E: A()\n  route e* = topk(x @ g, 1, over E)\n  return sum(e[e*](x), over e*)\n}"},
       {"E0006", "dims B\nblock A(x: [B]) -> [B] {\n  return x\n  let y = x\n}"},
+      {"E0335", "dims B\nblock A(x: [B]) -> [B] {\n  let h = x\n  layers l in 0..2 { h = h * 2 }\n  layers l in 0..2 { h = h * 3 }\n  return h\n}"},
       {"E0007", "dims B, D = 4\nfn f(x: [B,D]) {\n  param w: D -> D\n  return x @ w\n}"},
   };
   return all;
@@ -73,6 +74,12 @@ TEST(Messages, AfterTheFirstAdviceTheNextErrorKnowsTheWayOut) {
 )");
 }
 
+TEST(Messages, TheCompilersOwnFunctionsAreNamedToo) {
+  auto p = checked("dims B\nfn f(x: [B]) = sqr(x)");
+  ASSERT_EQ(codes(*p), std::vector<std::string>{"E0103"});
+  EXPECT_EQ(p->diags.all()[0].helps, std::vector<std::string>{"did you mean `sqrt`?"});
+}
+
 TEST(Messages, SeveralMistakesAreAllReported) {
   auto p = checked("dims B, D = 4\nblock A(x: [B,D]) -> [B,D] {\n  let a = x + one\n  let b = a * 2\n  let c = x @ x\n  return b + c\n}\nfn g(x: [B]) = nope(x)");
   EXPECT_EQ(codes(*p), (std::vector<std::string>{"E0101", "E0213", "E0103"})) << p->diags.render();
@@ -89,6 +96,15 @@ TEST(Messages, NamesDeclaredTwiceShowBothPlaces) {
   |    ^
   = help: choose another name: all files of a command and the standard library are one namespace
 )");
+}
+
+TEST(Messages, WhatMayNotBeShadowedSaysWhatToDo) {
+  auto p = checked("dims B, D = 4\nblock A(x: [B,D]) -> [B,D] {\n  param w: D -> D\n  let x = 2 * x\n  let w = x\n  let relu = x\n  return x\n}");
+  std::vector<std::string> helps;
+  for (const Diagnostic &d : p->diags.all()) helps.insert(helps.end(), d.helps.begin(), d.helps.end());
+  EXPECT_EQ(codes(*p), (std::vector<std::string>{"E0104", "E0104", "E0104"})) << p->diags.render();
+  EXPECT_EQ(helps, (std::vector<std::string>{"`x = ..` rebinds a parameter; only a `let` may shadow a `let`", "choose another name: only a `let` may shadow a `let`",
+                                             "choose another name: all files of a command and the standard library are one namespace"}));
 }
 
 TEST(Messages, MarksStandUnderTheirWordsBehindCharactersOfSeveralBytes) {

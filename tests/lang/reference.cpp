@@ -6,8 +6,10 @@
 
 namespace fil::test {
 
-static std::vector<std::string> lines() {
-  std::istringstream in(sourceText("docs/language.md"));
+static const char *page = "docs/language.md";
+
+static std::vector<std::string> lines(const std::string &path) {
+  std::istringstream in(sourceText(path));
   std::vector<std::string> all;
   for (std::string l; std::getline(in, l);) all.push_back(l);
   return all;
@@ -15,18 +17,20 @@ static std::vector<std::string> lines() {
 
 std::vector<ReferenceBlock> referenceBlocks() {
   std::vector<ReferenceBlock> all;
-  bool inside = false;
-  int number = 0;
-  for (const std::string &l : lines()) {
-    ++number;
-    if (l.starts_with("```")) {
-      inside = !inside;
-      if (!inside) continue;
-      EXPECT_TRUE(l.starts_with("```fil")) << "docs/language.md:" << number << ": a block of code is marked `fil`, so that it is tried";
-      all.push_back({number, l.size() > 7 ? l.substr(7) : "", ""});
-    } else if (inside) all.back().text += l + "\n";
+  for (const std::string path : {page, "README.md"}) {
+    bool fence = false, code = false;
+    int number = 0;
+    for (const std::string &l : lines(path)) {
+      const std::string place = fmt::format("{}:{}", path, ++number);
+      if (l.starts_with("```")) {
+        fence = !fence;
+        code = fence && l.starts_with("```fil");
+        EXPECT_TRUE(!fence || code || path != page) << place << ": a block of code is marked `fil`, so that it is tried";
+        if (code) all.push_back({place, l.size() > 7 ? l.substr(7) : "", ""});
+      } else if (code) all.back().text += l + "\n";
+    }
+    EXPECT_FALSE(fence) << path;
   }
-  EXPECT_FALSE(inside);
   return all;
 }
 
@@ -50,12 +54,12 @@ std::vector<ReferenceRow> referenceRows() {
   std::vector<ReferenceRow> all;
   bool table = false;
   int number = 0;
-  for (const std::string &l : lines()) {
+  for (const std::string &l : lines(page)) {
     ++number;
     table |= l == "## Table of types";
     std::smatch m;
     if (table && std::regex_match(l, m, row)) {
-      ReferenceRow r{number, m[1], m[2], false, prelude};
+      ReferenceRow r{fmt::format("{}:{}", page, number), m[1], m[2], false, prelude};
       r.expression = !std::regex_match(statements(r.text).back(), statement);
       all.push_back(r);
     }

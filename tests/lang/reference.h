@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What docs/language.md holds: its fenced blocks of code, and the rows of its table of types.
+// What docs/language.md and README.md hold: fenced blocks of code, and the rows of the table of types.
 #pragma once
 #include "tests/lang/support.h"
 #include <set>
@@ -7,14 +7,14 @@
 namespace fil::test {
 
 struct ReferenceBlock {
-  int line;
-  std::string info; ///< behind ```fil: empty, `error E0207`, `warning W0311`, `prelude`
+  std::string place; ///< docs/language.md:12
+  std::string info;  ///< behind ```fil: empty, `error E0207`, `warning W0311`, `prelude`
   std::string text;
 };
 std::vector<ReferenceBlock> referenceBlocks();
 
 struct ReferenceRow {
-  int line;
+  std::string place;
   std::string text, expected;
   bool expression;                  ///< its last statement is one: the type of `it` is asked for
   std::string prelude;

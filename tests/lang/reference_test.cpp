@@ -19,7 +19,7 @@ TEST(Reference, EveryBlockOfCodeIsWhatItSays) {
     if (b.info == "prelude") continue;
     auto p = checked(b.text);
     size_t space = b.info.find(' ');
-    EXPECT_EQ(joined(codes(*p)), space == std::string::npos ? b.info : b.info.substr(space + 1)) << "docs/language.md:" << b.line << "\n" << p->diags.render();
+    EXPECT_EQ(joined(codes(*p)), space == std::string::npos ? b.info : b.info.substr(space + 1)) << b.place << "\n" << p->diags.render();
   }
 }
 
@@ -30,7 +30,7 @@ TEST(Reference, EveryRowOfTheTableOfTypes) {
     auto p = checked(r.program());
     std::string found = joined(codes(*p));
     if (found.empty()) found = r.expression ? normalType(r.typeIn(*p)) : "ok";
-    EXPECT_EQ(found, normalType(r.expected)) << "docs/language.md:" << r.line << ": " << r.text << "\n" << p->diags.render();
+    EXPECT_EQ(found, normalType(r.expected)) << r.place << ": " << r.text << "\n" << p->diags.render();
   }
 }
 

@@ -155,7 +155,7 @@ void checkText(const CompiledProgram &c, const std::map<std::string, int64_t> &d
   if (textOf(again->at(Stage::fil_)) != textOf(c.at(Stage::fil_))) fail("canonical source", "means something else\n" + once);
   auto types = [](const CompiledProgram &p) {
     std::string all;
-    for (const sema::LetType &l : p.loaded->program->lets) all += l.site + " " + l.name + ": " + l.type + "\n";
+    for (const sema::LetType &l : p.loaded->program->lets) all += (l.site ? l.site->path() : "") + " " + l.name + ": " + l.type + "\n";
     return all;
   };
   if (types(*again) != types(c)) fail("canonical source", "has other types\n" + types(*again) + "were\n" + types(c));
@@ -272,10 +272,6 @@ void checkValues(const CompiledProgram &c, const Binding &sizes) {
   same(outputs(*first, "train", "y"), outputs(*second, "train", "y"), "results before and after normalize");
   same(outputs(*first, "eval", "y"), outputs(*last, "eval", "y"), "results of `eval`");
   same(outputs(*first, "run", "y"), outputs(*last, "run", "y"), "results of `run`");
-  for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", 1e-4}})
-    if (auto cpu = c.executable(c.copy(Stage::train_), format, "cpu"))
-      for (const char *entry : {"eval", "step"})
-        if (double d = distance(outputs(*last, entry, "loss"), outputs(*cpu, entry, "loss")); !(d <= allowed)) fail("cpu", fmt::format("losses of `{}` in {} are {:.3g} apart", entry, format, d));
 }
 
 /// Forward, all data gradients, then all weight gradients: the bits of the order in which the ops stand.
@@ -324,6 +320,30 @@ Report check(const std::string &text, const Binding &sizes, const std::map<std::
     report.failure = Failure{doing, e.what()};
   }
   return report;
+}
+
+std::optional<Failure> checkBackend(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, const std::string &backend) {
+  try {
+    CompiledProgram c(text, dims);
+    Values values(5, sizes);
+    auto reference = c.executable(c.copy(Stage::train_));
+    Point p;
+    values.fill(p, *reference, *reference->find("step"));
+    for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", 1e-4}}) {
+      auto x = c.executable(c.copy(Stage::train_), format, backend);
+      for (const char *entry : {"eval", "step"}) {
+        const Entry &e = *reference->find(entry);
+        auto want = runAt(p, *reference, entry, values), got = runAt(p, *x, entry, values);
+        for (size_t i = 0; i < want.size(); ++i)
+          if (double d = distance(numbers(want[i]), numbers(got[i])); !(d <= allowed)) return Failure{backend, fmt::format("`{}` of `{}` in {} are {:.3g} apart", e.outputs[i].name, entry, format, d)};
+      }
+      for (size_t i = 0; i < reference->variables().size(); ++i)
+        if (double d = distance(numbers(reference->get(i)), numbers(x->get(i))); !(d <= 10 * allowed)) return Failure{backend, fmt::format("`{}` in {} are {:.3g} apart after a step", reference->variables()[i].name, format, d)};
+    }
+  } catch (const std::exception &e) {
+    return Failure{backend, e.what()};
+  }
+  return std::nullopt;
 }
 
 } // namespace fil::programs

@@ -30,6 +30,13 @@ TEST(PlanMistakes, AnUnknownKeyWithoutANearOneNamesAll) {
    = note: keys of `target`: mem threads
 )");
 }
+TEST(PlanMistakes, AKeyOfAnotherClause) { EXPECT_NE(mistake("steps 5").find("did you mean `train { steps .. }`?"), std::string::npos); }
+TEST(PlanMistakes, AKeyWithAnEqualsSign) { EXPECT_NE(mistake("train { batch=32 }").find("error[P0427]: a key takes its value without `=`\n"), std::string::npos); }
+TEST(PlanMistakes, AnOptionWithoutItsEqualsSign) {
+  EXPECT_NE(mistake("train { validate every 200 }").find("write `every=..`"), std::string::npos);
+  EXPECT_NE(mistake("train { checkpoint every 200 }").find("write `every=..`"), std::string::npos);
+}
+TEST(PlanMistakes, ASignIsArithmetic) { EXPECT_EQ(firstLine("train { seed -1 }"), "error[P0426]: `seed - 1` is arithmetic, and not the key `seed` with a value"); }
 TEST(PlanMistakes, AKeyThatIsADimOrAMetric) {
   EXPECT_EQ(firstLine("mesh dp=2; partition { Q over dp }"), "error[P0401]: `Q` is no key of `partition`");
   EXPECT_NE(mistake("require { acuracy >= 0.5 }").find("did you mean `accuracy`?"), std::string::npos);
@@ -88,6 +95,7 @@ TEST(PlanMistakes, AWrongUnit) {
   EXPECT_EQ(firstLine("require { latency(B=1) <= 5GiB }").substr(0, 12), "error[P0405]");
   EXPECT_EQ(firstLine("require { mem <= 5 }").substr(0, 12), "error[P0405]");
 }
+TEST(PlanMistakes, AShareAboveOne) { EXPECT_EQ(firstLine("require { accuracy >= 97 }").substr(0, 12), "error[P0404]"); }
 TEST(PlanMistakes, AMissingValue) {
   EXPECT_EQ(mistake("train { batch }"), R"(error[P0406]: `batch` needs a whole number from 1 on, such as `32`
   --> test.fil:33:13
@@ -115,6 +123,7 @@ TEST(PlanMistakes, AnUnknownOption) {
 }
 TEST(PlanMistakes, AValueTooMany) {
   EXPECT_EQ(firstLine("train { steps 5 6 }"), "error[P0408]: `steps` does not take `6`");
+  EXPECT_EQ(firstLine("train { steps 5, 6 }"), "error[P0408]: `steps` does not take `6`");
   EXPECT_EQ(firstLine("train fast { }"), "error[P0408]: `train` does not take `fast`");
   std::string many;
   for (int i = 0; i < 5000; ++i) many += " 5";

@@ -66,12 +66,12 @@ TEST_F(Set, KeysThatThePlanDoesNotHaveAreAdded) {
   EXPECT_EQ(plan.precision, "f64");
   EXPECT_EQ(plan.train.batch, 5);
 }
-TEST_F(Set, ADefaultIsWrittenOutWhereAPartOfItChanges) {
+TEST_F(Set, APartOfADefaultCanChange) {
   plan = sema::defaultPlan(*p->program, "Small", p->diags);
   EXPECT_TRUE(set("train.optim.b1=0.8"));
   EXPECT_EQ(plan.train.optimizer.statics["b1"], 0.8);
   EXPECT_EQ(plan.train.optimizer.statics["b2"], 0.999);
-  EXPECT_TRUE(inText("adamw(lr=1e-3, b1=0.8, b2=0.999")) << plan.text;
+  EXPECT_TRUE(inText("optim adamw(b1=0.8)\n")) << plan.text;
 }
 TEST_F(Set, SeveralValuesAreOneSetting) {
   EXPECT_TRUE(set("train.validate=loss, accuracy, every=3"));

@@ -36,7 +36,7 @@ std::string typed(const CheckedPlan &p) {
   const sema::TrainSettings &t = p.train;
   std::string s = fmt::format("{} {} data {}window ", p.model, p.hasTrain, source(t.data));
   for (auto &[n, v] : t.window) s += fmt::format("{}={} ", n, v);
-  s += fmt::format("split {} {}={} steps {} epochs {} loss {} seed {} ", t.split, t.batchDim, t.batch, t.steps.value_or(0), t.epochs.value_or(0), t.loss ? t.loss->name.name : "-", t.seed);
+  s += fmt::format("split {} {}={} steps {} epochs {} loss {} seed {} ", t.split, t.batchDim, t.batch, t.steps.value_or(0), t.epochs.value_or(t.steps ? 0 : 1), t.loss ? t.loss->name.name : "-", t.seed);
   s += t.lossCall ? sema::printValue(*t.lossCall) : "";
   s += fmt::format("{} lr {} clip {} warmup {} cosine {} ", t.optimizer.name, t.optimizer.lr, t.optimizer.clip.value_or(0), t.optimizer.warmup, t.optimizer.cosine);
   for (auto &[n, v] : t.optimizer.statics) s += fmt::format("{}={} ", n, v);
@@ -65,24 +65,57 @@ TEST(Plans, EveryExampleHasAPlanThatActs) {
     EXPECT_TRUE(std::any_of(p->plans.begin(), p->plans.end(), [](const CheckedPlan &x) { return x.refused.empty() && x.hasTrain && x.train.loss; })) << name;
   }
 }
+/// The program of an example with one more plan, named `again`.
+std::unique_ptr<LoadedProgram> loadWith(const std::string &folder, const CheckedPlan &plan, std::string &text) {
+  MemoryFiles files;
+  std::vector<std::string> names = filesOf(folder);
+  for (const std::string &f : names) files.content[f] = systemFiles().read(f).text();
+  text.replace(5, plan.name.size(), "again");
+  files.content["again.fil"] = text;
+  names.push_back("again.fil");
+  return LoadedProgram::load(files, names, {});
+}
 TEST(Plans, CanonicalTextIsTheSamePlanAgain) {
   for (const std::string &name : folders()) {
     auto first = loadExample(name);
     for (const CheckedPlan &plan : first->plans) {
-      auto p = std::make_unique<LoadedProgram>();
-      MemoryFiles files;
-      std::vector<std::string> names = filesOf(name);
-      for (const std::string &f : names) files.content[f] = systemFiles().read(f).text();
       std::string text = plan.text;
-      text.replace(5, plan.name.size(), "again");
-      files.content["again.fil"] = text;
-      names.push_back("again.fil");
-      p = LoadedProgram::load(files, names, {});
+      auto p = loadWith(name, plan, text);
       ASSERT_TRUE(p->ok()) << text << p->diags.render();
       EXPECT_EQ(p->plans.back().text, text);
       EXPECT_EQ(typed(p->plans.back()), typed(plan));
     }
   }
+}
+TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
+  for (const std::string &name : folders()) {
+    auto first = loadExample(name);
+    for (const CheckedPlan &plan : first->plans) {
+      std::string text = sema::expanded(plan);
+      auto p = loadWith(name, plan, text);
+      ASSERT_TRUE(p->ok()) << text << p->diags.render();
+      CheckedPlan again = p->plans.back();
+      again.hasTrain = plan.hasTrain; // a train of defaults alone is none
+      EXPECT_EQ(typed(again), typed(plan));
+      EXPECT_EQ(sema::expanded(again), text) << "nothing is left to expand";
+    }
+  }
+  auto p = loadPlan("plan p for Small { train { optim sgd(lr=0.1); steps 5 } }");
+  EXPECT_EQ(sema::expanded(p->plans[0]), R"(plan p for Small {
+  target cpu
+  precision {
+    default f32
+  }
+  train {
+    tokens bytes
+    split 0.9
+    batch 32
+    steps 5
+    optim sgd(lr=0.1, momentum=0, wd=0, warmup=0, decay=constant)
+    seed 0
+  }
+}
+)");
 }
 
 TEST(Plans, AnExampleIsTypedAsItSays) {
@@ -127,11 +160,11 @@ TEST(Plans, ContractsAreSharesAndBothSidesCount) {
 }
 TEST(Plans, WithoutAPlanEveryDefaultHolds) {
   auto p = loadPlan("");
-  CheckedPlan plan = p->plan();
+  CheckedPlan plan = p->plan("");
   EXPECT_TRUE(p->ok()) << p->diags.render();
   EXPECT_EQ(plan.text, "plan default for Small {\n}\n");
   EXPECT_EQ(plan.train.loss->name.name, "nll");
-  EXPECT_EQ(typed(plan), "Small false data window split 0.9 B=32 steps 0 epochs 0 loss nll seed 0 adamw lr 0.001 clip 0 warmup 0 cosine false b1=0.9 b2=0.999 eps=1e-08 wd=0 validate false every 0 checkpoint 0 f32 ");
+  EXPECT_EQ(typed(plan), "Small false data window split 0.9 B=32 steps 0 epochs 1 loss nll seed 0 adamw lr 0.001 clip 0 warmup 0 cosine false b1=0.9 b2=0.999 eps=1e-08 wd=0 validate false every 0 checkpoint 0 f32 ");
 }
 TEST(Plans, ALossIsCalledWithItsStatics) {
   auto p = loadPlan("plan p for Small { train { loss nll(smooth=2) } }");

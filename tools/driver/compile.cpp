@@ -7,6 +7,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/pipeline.h"
 #include "runtime/base/status.h"
+#include "runtime/exec/file.h"
 #include "runtime/exec/compiled_executable.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
@@ -64,6 +65,16 @@ Compiler::Compiler(LoadedProgram &p, const sema::CheckedPlan &plan, CompileOptio
     : context(std::make_shared<mlir::MLIRContext>(mlir::MLIRContext::Threading::DISABLED)), program(p), plan(plan), options(std::move(o)),
       last(options.stopAfter ? options.stopAfter : options.emit) {}
 
+static const char *suffix(Stage s) {
+  switch (s) {
+  case Stage::ast_: return ".fil";
+  case Stage::typed_: return ".txt";
+  case Stage::llvm_: return ".ll";
+  case Stage::asm_: return ".s";
+  default: return ".mlir";
+  }
+}
+
 bool Compiler::done(Stage stage, double seconds, const std::function<std::string()> &text) {
   result.times.push_back({name(stage), seconds});
   const bool emit = options.emit == stage;
@@ -71,7 +82,7 @@ bool Compiler::done(Stage stage, double seconds, const std::function<std::string
     std::string s = text();
     if (!options.dumpDir.empty()) {
       systemFiles().makeFolder(options.dumpDir);
-      writeFile(systemFiles(), fmt::format("{}/{:02}-{}{}", options.dumpDir, int(stage) + 1, name(stage), stage == Stage::ast_ ? ".fil" : stage == Stage::typed_ ? ".txt" : ".mlir"), s);
+      writeFile(systemFiles(), fmt::format("{}/{:02}-{}{}", options.dumpDir, int(stage) + 1, name(stage), suffix(stage)), s);
     }
     if (emit) result.emitted = std::move(s);
   }
@@ -180,6 +191,7 @@ void Compiler::generate(mlir::ModuleOp m) {
   if (done(Stage::kernels_, times.emit / 1e3, [&] { return text.kernels; })) return;
   if (done(Stage::llvm_, 0, [&] { return text.llvm; })) return;
   if (done(Stage::asm_, times.compile / 1e3, [&] { return text.assembly; })) return;
+  if (!options.saveTo.empty()) saveManifest(systemFiles(), options.saveTo, made);
   result.executable = loadExecutable(std::move(made));
 }
 

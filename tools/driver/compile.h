@@ -30,6 +30,7 @@ struct CompileOptions {
   bool mlirFlags = false;        ///< apply MLIR's own --mlir-* flags
   std::string backend = "cpu";   ///< cpu or reference
   std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
+  std::string saveTo;            ///< file for the compiled program; empty: none
 };
 
 /// Takes `--mlir-*` out of a command's arguments and gives them to MLIR. Error (usage) for one that it does not know.

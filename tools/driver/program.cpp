@@ -50,6 +50,14 @@ std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vect
   return p;
 }
 
+std::string LoadedProgram::takeMessages() {
+  diags.sort();
+  std::string text;
+  for (const Diagnostic &d : diags.all())
+    if (auto [it, fresh] = taken.insert(diags.render(d)); fresh) text += *it;
+  return text;
+}
+
 std::map<std::string, int64_t> LoadedProgram::dimSizes() const {
   std::map<std::string, int64_t> sizes;
   for (const ast::File &f : files)

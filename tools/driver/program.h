@@ -5,6 +5,7 @@
 #include "lang/sema/plan.h"
 #include "runtime/base/files.h"
 #include <deque>
+#include <set>
 
 namespace fil {
 
@@ -16,6 +17,8 @@ public:
   std::deque<ast::File> files;
   std::unique_ptr<sema::Program> program; ///< null where a file does not parse
   std::vector<sema::CheckedPlan> plans;   ///< of all files; empty where the program has mistakes
+  /// Messages that were not taken before, by place; one that comes again (a model is elaborated more than once) is taken once.
+  std::string takeMessages();
   bool ok() const { return program && diags.errors() == 0; }
 
   /// A plan that does not stand in the files, or stands there otherwise: the one that a checkpoint carries.
@@ -35,6 +38,7 @@ public:
   sema::CheckedPlan plan(const std::string &named, const std::vector<std::string> &set = {}, const std::string &model = {});
 
 private:
+  std::set<std::string> taken;
   uint32_t planFile = 0; ///< where the plan stood that a carried one took the place of
 };
 

@@ -50,6 +50,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   app.require_subcommand(1);
   CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return check(o.common, o.json); });
   addFiles(sub, o.common);
+  sub->add_option("--plan", o.common.plan, "the plan to take; else a model's only one, else the defaults");
   sub->add_flag("--json", o.json, "one JSON object on stdout");
 
   sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compile(o.common, o.compile); });
@@ -69,6 +70,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
   sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
   sub->add_flag("--timing", o.train.timing, "seconds of each stage of compilation, on stderr");
+  sub->add_flag("--profile", o.train.profile, "the launches by the time that they took, on stderr");
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
@@ -84,6 +86,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--temperature", o.sample.temperature, "below 1 likelier, above 1 bolder; 0 takes the likeliest")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
   sub->add_option("--top-k", o.sample.topK, "draws from the K likeliest alone; 0: from all")->check(CLI::NonNegativeNumber)->type_name("K")->capture_default_str();
   sub->add_option("--seed", o.sample.seed, "of what is drawn")->type_name("N")->capture_default_str();
+  sub->add_flag("--profile", o.sample.profile, "the launches by the time that they took, on stderr");
 
   sub = add(app, "explain", "what became of a site: types, sizes, costs, kernels", [&o] {
     o.site = o.common.files.back();
@@ -126,8 +129,7 @@ std::vector<std::string> spreadLists(int argc, char **argv) {
 }
 
 Exit report(LoadedProgram &p) {
-  p.diags.sort();
-  fmt::print(stderr, "{}", p.diags.render());
+  fmt::print(stderr, "{}", p.takeMessages());
   return p.diags.errors() ? Exit::Input : Exit::Ok;
 }
 

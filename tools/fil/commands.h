@@ -23,7 +23,7 @@ struct TrainArguments {
   std::string out, data, weights;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
-  bool resume = false, timing = false;
+  bool resume = false, timing = false, profile = false;
 };
 struct RunArguments {
   std::string weights, out;
@@ -34,6 +34,7 @@ struct SampleArguments {
   int64_t tokens = 256, topK = 0;
   double temperature = 1;
   uint64_t seed = 0;
+  bool profile = false;
 };
 
 class Commands {
@@ -53,7 +54,7 @@ private:
 /// SITE again.
 std::vector<std::string> spreadLists(int argc, char **argv);
 
-/// Prints what the checker found to stderr; Input if there are errors.
+/// Prints to stderr what the checker has found and not printed yet, each message once; Input if there are errors.
 Exit report(LoadedProgram &);
 /// `D=64` to a map; Error (usage) for what is no such pair.
 std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &);

@@ -13,18 +13,16 @@ Exit compile(const CommonOptions &o, const CompileArguments &a) {
   if (!session) return Exit::Input;
   CompileOptions options = session->compileOptions(o);
   options.emit = emit, options.stopAfter = stopAfter, options.dumpDir = a.dumpDir;
-  const size_t before = session->program->diags.all().size();
-  Compiled c = Compiler(*session->program, session->plan, options).run();
-  auto &diags = session->program->diags;
-  for (size_t i = before; i < diags.all().size(); ++i) fmt::print(stderr, "{}", diags.render(diags.all()[i]));
-  if (diags.errors()) return Exit::Input;
-  if (a.timing) printTimes(c.times);
-  if (emit) {
-    if (a.out.empty()) fmt::print("{}", c.emitted);
-    else writeFile(systemFiles(), a.out, c.emitted);
-  } else if (!a.out.empty()) {
-    throw Error(Exit::Input, "E0801", fmt::format("the back end `{}` cannot save an Executable yet", o.backend), "`--emit=STAGE -o FILE` writes a stage");
+  if (!a.out.empty() && !emit) {
+    if (o.backend == "reference") throw Error(Exit::Input, "E0801", "the reference walks a program and makes no code that could be saved", "leave `--backend=reference` out, or print a stage: `--emit=STAGE -o FILE`");
+    if (stopAfter) throw Error(Exit::Usage, "E0108", fmt::format("`--stop-after={}` ends before there is an Executable for `-o`", a.stopAfter), "`--emit=STAGE -o FILE` writes a stage");
+    options.saveTo = a.out;
   }
+  Compiled c = Compiler(*session->program, session->plan, options).run();
+  if (report(*session->program) != Exit::Ok) return Exit::Input;
+  if (a.timing) printTimes(c.times);
+  if (emit && a.out.empty()) fmt::print("{}", c.emitted);
+  else if (emit) writeFile(systemFiles(), a.out, c.emitted);
   return Exit::Ok;
 }
 

@@ -26,8 +26,9 @@ const ast::SitePath *parsePattern(LoadedProgram &p, const std::string &pattern, 
 
 class Explanation {
 public:
-  Explanation(ModuleOp module, const std::string &format, const std::vector<LaunchNote> &launches)
-      : module(module), dims(module), bytes(format == "f64" ? 8 : 4), launches(launches) {
+  /// `whyNone`: the reason where nothing is recorded about kernels.
+  Explanation(ModuleOp module, const std::string &format, const std::vector<LaunchNote> &launches, std::string whyNone)
+      : module(module), dims(module), bytes(format == "f64" ? 8 : 4), launches(launches), whyNone(std::move(whyNone)) {
     for (ir::FuncOp f : module.getOps<ir::FuncOp>()) {
       if (f.getEntry() == "step") entry = f;
       if (f.getEntry() == "run" && !entry) entry = f;
@@ -60,7 +61,7 @@ public:
     bool any = false;
     for (const LaunchNote &l : launches)
       if (l.site == site || l.site.starts_with(site + ".")) any = true, fmt::print("  kernel {}: {}\n", l.kernel, l.what);
-    if (!any) fmt::print("  no kernel: this back end walks the operations one by one\n");
+    if (!any) fmt::print("  no kernel is recorded{}\n", whyNone.empty() ? "" : ": " + whyNone);
   }
 
 private:
@@ -68,6 +69,7 @@ private:
   ir::Dims dims;
   int64_t bytes;
   const std::vector<LaunchNote> &launches;
+  std::string whyNone;
   ir::FuncOp entry;
   std::set<std::string> running;
 
@@ -145,7 +147,7 @@ Exit explain(const CommonOptions &o, const std::string &site) {
   if (!pattern) return Exit::Input;
   auto &t = session->plan.train;
   auto graph = p.program->elaborateModel(session->plan.model, t.loss, t.lossCall, t.loss != nullptr);
-  if (!graph) return fmt::print(stderr, "{}", p.diags.render()), Exit::Input;
+  if (!graph) return report(p);
   auto sites = sema::sitesOf(*graph, p.program->variables, session->plan.model);
   auto found = sema::matching(*pattern, sites);
   if (found.empty()) {
@@ -155,10 +157,19 @@ Exit explain(const CommonOptions &o, const std::string &site) {
   }
   Compiler compiler(p, session->plan, session->compileOptions(o));
   auto module = compiler.module(Stage::train_);
-  if (!module) return fmt::print(stderr, "{}", p.diags.render()), Exit::Input;
+  if (!module) return report(p);
   std::vector<LaunchNote> launches;
-  if (o.backend == "cpu") launches = Compiler(p, session->plan, session->compileOptions(o)).run().launches;
-  Explanation explanation(*module, session->plan.precision, launches);
+  std::string whyNone = "the reference walks the operations one by one";
+  if (o.backend == "cpu") {
+    try {
+      launches = Compiler(p, session->plan, session->compileOptions(o)).run().launches;
+      whyNone.clear();
+    } catch (const Error &e) { // what does not become code can still be explained
+      if (e.code() != "E0801") throw;
+      whyNone = e.message();
+    }
+  }
+  Explanation explanation(*module, session->plan.precision, launches, whyNone);
   std::set<std::string> seen;
   for (const sema::SitePathOf *s : found)
     if (seen.insert(s->str()).second) explanation.print(s->str());

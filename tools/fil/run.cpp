@@ -31,8 +31,7 @@ Array fitted(const Port &p, const Array &a, const Binding &bound) {
   std::vector<int64_t> shape;
   for (size_t k = 0; k < p.sizes.size(); ++k) shape.push_back(valueOf(p.sizes[k], bound, fmt::format("`{}` of input `{}`", p.dims[k], p.name)));
   if (!joinsTo(a.shape, shape)) throw Error(Exit::Input, "E0516", fmt::format("input `{}` wants {}, but its file has {}", p.name, shapeText(shape), shapeText(a.shape)), "axes stand in the order in which the program writes them");
-  InputSpec spec{p.name, p.dtype, shape, std::nullopt, true};
-  if (p.indexBound) spec.indexBound = valueOf(*p.indexBound, bound, p.name);
+  InputSpec spec{p.name, p.dtype, shape, knownBound(p, bound), true};
   std::byte *to;
   Array made = Array::make(p.dtype, shape, to);
   fillElements(spec, {p.name, a, 1, true}, 0, a.elements(), to);

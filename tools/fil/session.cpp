@@ -46,14 +46,10 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   s.dimsGiven = dims;
   s.program = LoadedProgram::load(systemFiles(), o.files, {std::move(dims)}, carried);
   if (report(*s.program) != Exit::Ok) return {};
-  const size_t shown = s.program->diags.all().size();
-  auto failed = [&] { // what has come since
-    for (size_t i = shown; i < s.program->diags.all().size(); ++i) fmt::print(stderr, "{}", s.program->diags.render(s.program->diags.all()[i]));
-    return s.program->diags.errors() > 0;
-  };
   s.plan = s.program->plan(named, o.set, model);
-  if (failed()) return {};
-  if (sema::refuse(s.plan, command, s.program->diags) || failed()) return failed(), std::nullopt;
+  if (report(*s.program) != Exit::Ok) return {};
+  sema::refuse(s.plan, command, s.program->diags);
+  if (report(*s.program) != Exit::Ok) return {};
   if (checkpoint) checkDims(*s.program, *checkpoint);
   s.checkpoint = std::move(checkpoint);
   return s;
@@ -66,9 +62,8 @@ CompileOptions Session::compileOptions(const CommonOptions &o) const {
 }
 
 std::unique_ptr<Executable> Session::compile(const CommonOptions &o, std::vector<StageTime> *times) {
-  const size_t before = program->diags.all().size();
   Compiled c = Compiler(*program, plan, compileOptions(o)).run();
-  for (size_t i = before; i < program->diags.all().size(); ++i) fmt::print(stderr, "{}", program->diags.render(program->diags.all()[i]));
+  report(*program);
   if (times) *times = std::move(c.times);
   return std::move(c.executable);
 }
@@ -77,6 +72,21 @@ void printTimes(const std::vector<StageTime> &times) {
   double sum = 0;
   for (const StageTime &t : times) fmt::print(stderr, "{:<12} {:8.3f} s\n", t.stage, t.seconds), sum += t.seconds;
   fmt::print(stderr, "{:<12} {:8.3f} s\n", "sum", sum);
+}
+
+void startProfile(Executable &e) {
+  if (auto *c = dynamic_cast<CompiledExecutable *>(&e)) c->profile(true);
+}
+void printProfile(const Executable &e) {
+  auto *c = dynamic_cast<const CompiledExecutable *>(&e);
+  if (!c) return;
+  auto times = c->times();
+  std::sort(times.begin(), times.end(), [](const LaunchTime &a, const LaunchTime &b) { return a.seconds > b.seconds; });
+  double sum = 0;
+  for (const LaunchTime &t : times) sum += t.seconds;
+  fmt::print(stderr, "{:>9} {:>6} {:>9}  launch\n", "seconds", "share", "calls");
+  for (const LaunchTime &t : times) fmt::print(stderr, "{:9.4f} {:5.1f}% {:9}  {} {}: {}\n", t.seconds, 100 * t.seconds / sum, t.calls, t.entry, t.site, t.what);
+  fmt::print(stderr, "{:9.4f}\n", sum);
 }
 
 } // namespace fil

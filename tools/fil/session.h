@@ -25,5 +25,9 @@ struct Session {
 
 /// A table of stages and seconds, on stderr.
 void printTimes(const std::vector<StageTime> &);
+/// Measures each launch from here on (generated code only).
+void startProfile(Executable &);
+/// What was measured, the longest first, to stderr.
+void printProfile(const Executable &);
 
 } // namespace fil

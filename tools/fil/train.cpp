@@ -41,7 +41,7 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const CommonOp
   r.checkpointEvery = t.checkpointEvery.value_or(0);
   for (const sema::MetricUse &m : t.metrics) r.metrics.push_back(m.name);
   for (const sema::Contract &c : s.plan.contracts) r.contracts.push_back({c.metric, c.comparison, c.value});
-  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, o.backend == "reference" ? "reference" : o.targetCpu, 0, 0};
+  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, o.backend == "reference" ? "reference" : findTarget(o.targetCpu).isa, 0, 0};
   r.interrupted = &interrupted;
   return r;
 }
@@ -54,6 +54,7 @@ void goOn(TrainOptions &options, const Checkpoint &c, const TrainArguments &a, D
   if (data.trainSamples() != before.trainSamples)
     throw Error(Exit::Input, "E0513", fmt::format("`{}` was trained on {} samples, but the data have {}", c.path, before.trainSamples, data.trainSamples()), "name the same data, or begin anew from it with `--weights`");
   if (before.target != options.info.target) progress.note(fmt::format("note: the checkpoint was written by code for `{}`, this is `{}`: bits may differ", before.target, options.info.target));
+  progress.note(fmt::format("going on after step {} by the plan that the checkpoint carries; `--set` changes it", before.step));
   options.info.step = before.step, options.info.seed = before.seed, options.info.seconds = before.seconds;
 }
 
@@ -92,13 +93,16 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   int64_t parameters = 0;
   for (const VariableInfo &v : program->variables())
     if (v.kind == VariableInfo::Param) parameters += *elementCount(v.shape);
+  progress.note(fmt::format("{}: {} parameters, plan {}, steps {} to {}", session->plan.model, parameters, session->plan.name, options.info.step, end));
   logInfo("plan {}, model {}, back end {}, seed {}: {} parameters, steps {} to {} of {}", session->plan.name, session->plan.model, o.backend, options.info.seed, parameters, options.info.step, end, options.schedule.steps);
 
   catchSignals();
+  if (a.profile) startProfile(*program);
   TrainResult result = fil::train(*program, *data.set, systemFiles(), systemClock(), progress, options);
   if (result.interrupted) progress.note(fmt::format("stopped after step {}; `--resume` goes on", result.step));
   else if (!result.finished && !options.contracts.empty()) progress.note(fmt::format("stopped after step {} of {}: what the plan requires is checked at its end", result.step, options.schedule.steps));
   progress.note(fmt::format("checkpoint: {}/last.safetensors", a.out));
+  if (a.profile) printProfile(*program);
   return Exit::Ok;
 }
 

@@ -1,0 +1,33 @@
+// RUN: %fil-opt %s --fil-schedule-form-groups | FileCheck %s
+// A row's maps and reductions are one group; a contraction begins one of its own and what follows elementwise is its epilogue.
+
+fil.dims {B, D = "64", F = "48"}
+
+// CHECK-LABEL: fil.func @softmax
+// CHECK-NEXT: fil.group
+// CHECK: fil.reduce max
+// CHECK: fil.reduce sum
+// CHECK: fil.map div
+// CHECK-NOT: fil.group
+// CHECK: fil.return
+fil.func @softmax(%x: !fil.tensor<[B,D], f64>) -> !fil.tensor<[B,D], f64> {
+  %0 = fil.reduce max %x over ["D"] : (!fil.tensor<[B,D], f64>) -> !fil.tensor<[B], f64>
+  %1 = fil.map sub(%x, %0) : (!fil.tensor<[B,D], f64>, !fil.tensor<[B], f64>) -> !fil.tensor<[B,D], f64>
+  %2 = fil.map exp(%1) : (!fil.tensor<[B,D], f64>) -> !fil.tensor<[B,D], f64>
+  %3 = fil.reduce sum %2 over ["D"] : (!fil.tensor<[B,D], f64>) -> !fil.tensor<[B], f64>
+  %4 = fil.map div(%2, %3) : (!fil.tensor<[B,D], f64>, !fil.tensor<[B], f64>) -> !fil.tensor<[B,D], f64>
+  fil.return %4 : !fil.tensor<[B,D], f64>
+}
+
+// CHECK-LABEL: fil.func @epilogue
+// CHECK-NEXT: fil.group
+// CHECK: fil.contract {{.*}}fil.tiled
+// CHECK: fil.map tanh
+// CHECK-NOT: fil.group
+// CHECK: fil.return
+fil.func @epilogue(%x: !fil.tensor<[B,D], f64>, %w: !fil.tensor<[D,F], f64>, %b: !fil.tensor<[F], f64>) -> !fil.tensor<[B,F], f64> {
+  %0 = fil.contract %x, %w over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
+  %1 = fil.map add(%0, %b) : (!fil.tensor<[B,F], f64>, !fil.tensor<[F], f64>) -> !fil.tensor<[B,F], f64>
+  %2 = fil.map tanh(%1) : (!fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
+  fil.return %2 : !fil.tensor<[B,F], f64>
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated code against the reference, for the ten programs and for random ones. Each program runs in a process of its own, so that
+// one that falls is told with its text. `FIL_TEST_SEED=17` or `1000..2000` runs other random ones.
+#include "tests/programs/checks.h"
+#include "tests/programs/generator.h"
+#include "tests/programs/ten.h"
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace fil;
+using namespace fil::programs;
+
+namespace {
+/// What differs; empty where nothing does.
+std::string apart(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims) {
+  int ends[2];
+  if (pipe(ends)) return "no pipe";
+  const pid_t child = fork();
+  if (child == 0) {
+    auto f = checkBackend(text, sizes, dims, "cpu");
+    if (f) [[maybe_unused]] auto n = write(ends[1], f->detail.data(), std::min<size_t>(f->detail.size(), 4000));
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string said(4096, 0);
+  said.resize(size_t(std::max<ssize_t>(0, read(ends[0], said.data(), said.size()))));
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (WIFSIGNALED(status)) said = fmt::format("falls by signal {}", WTERMSIG(status));
+  return said;
+}
+void seed(uint64_t s) {
+  Generated g = generate(s);
+  std::string sizes;
+  for (auto &[d, n] : g.sizes) sizes += fmt::format(" {}={}", d, n);
+  const std::string said = apart(g.text, g.sizes, {});
+  if (said.empty()) return;
+  ADD_FAILURE() << "seed " << s << "," << sizes << ": " << said << "\n" << g.text << "\nsmaller:\n" << shrunk(g.text, [&](const std::string &some) {
+    return some.find("loss ") != std::string::npos && some.find("return") != std::string::npos && !check(some, g.sizes).failure && apart(some, g.sizes, {}) != "";
+  });
+}
+} // namespace
+
+class TenOnTheCpu : public testing::TestWithParam<Ten> {};
+INSTANTIATE_TEST_SUITE_P(Small, TenOnTheCpu, testing::ValuesIn(ten), [](auto &i) { return i.param.name; });
+TEST_P(TenOnTheCpu, AgreeWithTheReference) { EXPECT_EQ(apart(textOf(GetParam()), GetParam().sizes, GetParam().dims), ""); }
+
+class RandomOnTheCpu : public testing::TestWithParam<uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, 10));
+TEST_P(RandomOnTheCpu, AgreeWithTheReference) {
+  if (const char *only = std::getenv("FIL_TEST_SEED")) {
+    const std::string range = only;
+    const size_t dots = range.find("..");
+    const uint64_t from = std::stoull(range), to = dots == std::string::npos ? from + 1 : std::stoull(range.substr(dots + 2));
+    for (uint64_t s = from; s < to && GetParam() == 0; ++s) seed(s);
+    return;
+  }
+  for (uint64_t s = GetParam() * 30; s < (GetParam() + 1) * 30; ++s) seed(s);
+}
