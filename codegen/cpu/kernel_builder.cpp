@@ -189,10 +189,28 @@ Value *KernelBuilder::service(int field, FunctionType *type, ArrayRef<Value *> a
   return call;
 }
 Value *KernelBuilder::streamKey(Value *seed, StringRef stream, ArrayRef<Value *> turns) {
-  auto *text = b.CreateGlobalString(stream, "stream");
-  SmallVector<Value *> args{seed, text};
+  auto s = std::find_if(streams.begin(), streams.end(), [&](const Stream &s) { return s.name == stream; });
+  if (s == streams.end()) {
+    auto e = atEntry();
+    Value *words = function->getArg(2);
+    Value *before = invariant(e.CreateLoad(i64, e.CreateConstInBoundsGEP1_64(i64, words, sizes.size())));
+    s = streams.insert(s, Stream{stream.str(), sizes.size(), e.CreateInBoundsGEP(i64, words, before)});
+    sizes.push_back(Size());
+  }
+  SmallVector<Value *> args{seed, s->text};
   for (int i = 0; i < 4; ++i) args.push_back(i < int(turns.size()) ? turns[size_t(i)] : number(0));
   return service(9, FunctionType::get(i64, {i64, ptr, i64, i64, i64, i64}, false), args);
+}
+void KernelBuilder::finish() {
+  for (const Stream &s : streams) {
+    sizes[s.slot] = Size(int64_t(sizes.size()));
+    for (size_t at = 0; at <= s.name.size(); at += 8) { // its end is a zero byte
+      int64_t word = 0;
+      std::memcpy(&word, s.name.data() + at, std::min<size_t>(8, s.name.size() - at));
+      sizes.push_back(Size(word));
+    }
+  }
+  b.CreateRet(b.getInt32(0));
 }
 
 } // namespace fil
