@@ -79,7 +79,7 @@ public:
     shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
     blocks = chooseBlocks(target, shape, sizes);
     // Where the number of rows is not known: tiles small enough that threads end together.
-    if (!sizes.m) blocks.mc = std::min(blocks.mc, (256 + shape.rows - 1) / shape.rows * shape.rows);
+    if (!sizes.m) blocks.mc = std::min<int64_t>(blocks.mc, (256 + shape.rows - 1) / shape.rows * shape.rows);
     // Enough tiles for several threads.
     auto tilesOf = [&] { return ((*sizes.m + blocks.mc - 1) / blocks.mc) * ((*sizes.n + blocks.nc - 1) / blocks.nc) * known(batch).value_or(8); };
     if (sizes.m && sizes.n)

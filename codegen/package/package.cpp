@@ -142,7 +142,7 @@ private:
       row.info.name += rest.str();
       row.info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
       row.info.dtype = s.dtype;
-      for (StringAttr d : declared) row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
+      for (StringAttr d : declared) row.info.dims.push_back(d.str()), row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
       out.variables.push_back(row);
       more = false;
       for (size_t i = loopDims.size(); i-- > 0 && !more;) {

@@ -2,6 +2,7 @@
 // What must hold of every program. Each check has a name, so that a program can be made smaller while the same one fails.
 #pragma once
 #include "runtime/exec/binding.h"
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,7 +24,9 @@ Report check(const std::string &text, const Binding &sizes, const std::map<std::
 /// Another back end against the reference: outputs and variables after a step, f64 within 1e-9, f32 within 1e-4.
 std::optional<Failure> checkBackend(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, const std::string &backend);
 
-/// The program with statements left out, as long as the same check fails.
+/// The program with statements left out, as long as it still fails.
+std::string shrunk(const std::string &text, const std::function<bool(const std::string &)> &fails);
+/// The same, as long as the same check fails.
 std::string shrunk(const std::string &text, const Binding &sizes, const Failure &);
 
 } // namespace fil::programs

@@ -17,13 +17,16 @@ static std::string joined(const std::vector<std::string> &lines) {
 static std::string kind(const Failure &f) { return f.check == "accepted" ? f.check + f.detail.substr(0, f.detail.find('\n')) : f.check; }
 
 std::string shrunk(const std::string &text, const Binding &sizes, const Failure &failure) {
+  return shrunk(text, [&](const std::string &some) {
+    auto f = check(some, sizes).failure;
+    return f && kind(*f) == kind(failure);
+  });
+}
+std::string shrunk(const std::string &text, const std::function<bool(const std::string &)> &failsAs) {
   std::vector<std::string> lines;
   std::istringstream in(text);
   for (std::string l; std::getline(in, l);) lines.push_back(l);
-  auto fails = [&](const std::vector<std::string> &some) {
-    auto f = check(joined(some), sizes).failure;
-    return f && kind(*f) == kind(failure);
-  };
+  auto fails = [&](const std::vector<std::string> &some) { return failsAs(joined(some)); };
   for (bool smaller = true; smaller;) {
     smaller = false;
     auto attempt = [&](std::vector<std::string> some) {
