@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arguments, sizes, addresses, loads and stores.
 #include "codegen/cpu/kernel_builder.h"
+#include <numeric>
 
 namespace fil {
 using namespace llvm;
@@ -43,18 +44,18 @@ Value *KernelBuilder::size(const Size &s) {
   return v;
 }
 Value *KernelBuilder::formula(const Size &s) {
-  Value *sum = nullptr;
+  // A quotient of two whole sizes: one rounding, and nothing follows the order of names.
+  int64_t whole = 1;
+  std::map<std::string, int> below;
   for (auto &[monomial, coefficient] : s.terms()) {
-    Value *term = ConstantFP::get(b.getDoubleTy(), double(coefficient.num));
-    Value *divisor = ConstantFP::get(b.getDoubleTy(), double(coefficient.den));
-    for (auto &[symbol, exponent] : monomial) {
-      Value *x = b.CreateSIToFP(size(*Size::parse(symbol)), b.getDoubleTy());
-      for (int i = 0; i < std::abs(exponent); ++i) (exponent > 0 ? term : divisor) = b.CreateFMul(exponent > 0 ? term : divisor, x);
-    }
-    term = b.CreateFDiv(term, divisor);
-    sum = sum ? b.CreateFAdd(sum, term) : term;
+    whole = std::lcm(whole, coefficient.den);
+    for (auto &[symbol, exponent] : monomial)
+      if (exponent < 0) below[symbol] = std::max(below[symbol], -exponent);
   }
-  return sum ? sum : ConstantFP::get(b.getDoubleTy(), 0);
+  Size divisor(whole);
+  for (auto &[symbol, exponent] : below) divisor = divisor * Size::parse(symbol)->pow(exponent);
+  Value *quotient = b.CreateSIToFP(size(s * divisor), b.getDoubleTy());
+  return divisor == Size(1) ? quotient : b.CreateFDiv(quotient, b.CreateSIToFP(size(divisor), b.getDoubleTy()));
 }
 Value *KernelBuilder::allocateScratch(const Size &bytes) {
   // Each piece begins at a multiple of 64.

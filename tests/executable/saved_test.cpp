@@ -80,7 +80,7 @@ TEST_P(Saved, HaveEachKernelOnce) {
   EXPECT_GT(keys.size(), 5u);
 }
 
-TEST(SavedDecoder, AllocatesNothingInARepeatedPosition) {
+TEST(SavedDecoder, AllocatesOnlyWhereItsMemoryIsPlannedAnew) {
   auto x = loadExecutable(manifest("charlm"));
   Binding at = sizes("charlm");
   x->run(*x->find("init"), inputsAt(*x->find("init"), at, 0));
@@ -91,7 +91,13 @@ TEST(SavedDecoder, AllocatesNothingInARepeatedPosition) {
   std::vector<std::vector<Array>> inputs;
   at["T"] = 1;
   for (int64_t s = 4; s < 394; ++s) at["S"] = s + 1, inputs.push_back(inputsAt(decode, at, s, s));
-  const int64_t count = allocationsOf(*x, decode, inputs, 20);
-  fmt::print("{} allocations in 370 decoded positions\n", count);
-  EXPECT_LE(count, 0);
+  std::vector<Array> out;
+  int64_t positions = 0, all = 0;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const int64_t before = allocations;
+    x->run(decode, inputs[i], out);
+    if (i >= 20 && allocations > before) ++positions, all += allocations - before;
+  }
+  fmt::print("{} of 370 positions allocate, {} times together\n", positions, all);
+  EXPECT_LE(positions, 24); // a plan leaves an eighth of room, and the past grows sixteenfold
 }
