@@ -276,8 +276,9 @@ private:
     llvm::SmallVector<Place, 0> results;
     const size_t carried = l.getCarried().size();
     for (auto [i, v] : llvm::enumerate(l.getCarried())) { // the initial value's own place: nobody else uses it
-      context.carried.push_back(places[v]);
-      places[l.getResults()[i]] = places[v];
+      const Place p = places[v]; // a copy: a new entry moves the others
+      context.carried.push_back(p);
+      places[l.getResults()[i]] = p;
     }
     for (mlir::Value r : l.stackedResults()) {
       Place whole;
@@ -293,7 +294,7 @@ private:
     for (auto [r, p] : llvm::zip(l.stackedResults(), results)) context.stacked.push_back(slice(p, l.getDimAttr(), context.number, r.getType()));
     for (auto [a, p] : llvm::zip(l.carriedArgs(), context.carried)) places[a] = p;
     for (auto [a, v] : llvm::zip(l.stackedArgs(), l.getStacked())) places[a] = slice(places[v], l.getDimAttr(), context.number, v.getType());
-    for (auto [a, v] : llvm::zip(l.sharedArgs(), l.getShared())) places[a] = places[v];
+    for (auto [a, v] : llvm::zip(l.sharedArgs(), l.getShared())) places[a] = Place(places[v]);
     if (!l.turn().use_empty()) {
       places[l.turn()] = arena(l.turn().getType(), {}, "turn");
       buffers.touch(places[l.turn()].view);
