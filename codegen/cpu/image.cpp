@@ -15,6 +15,7 @@
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
+#include <atomic>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/Transforms/InstCombine/InstCombine.h>
 #include <llvm/Transforms/Scalar/EarlyCSE.h>
@@ -142,7 +143,11 @@ Function *addKernelFunction(KernelModule &kernel, const Target &target) {
   return f;
 }
 
+static std::atomic<int64_t> compiled{0};
+int64_t kernelsCompiled() { return compiled; }
+
 Image compileImage(std::span<KernelModule> kernels, const Target &target) {
+  compiled += int64_t(kernels.size());
   std::vector<std::unique_ptr<TargetMachine>> machines(size_t(processPool().threads()));
   std::vector<SmallString<0>> objects(kernels.size());
   Image image;

@@ -50,6 +50,9 @@ struct Image {
 /// function of its name, refers to an undefined symbol, has writable data or needs a relocation that is not PC-relative.
 Image compileImage(std::span<KernelModule>, const Target &);
 
+/// How many kernels this process has compiled.
+int64_t kernelsCompiled();
+
 /// For people: the module's IR after optimisation, and its assembly. Both work on a copy.
 std::string optimizedText(const KernelModule &, const Target &);
 std::string assemblyText(const KernelModule &, const Target &);

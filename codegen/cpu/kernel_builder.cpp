@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arguments, sizes, addresses, loads and stores.
 #include "codegen/cpu/kernel_builder.h"
+#include <numeric>
 
 namespace fil {
 using namespace llvm;
@@ -43,18 +44,18 @@ Value *KernelBuilder::size(const Size &s) {
   return v;
 }
 Value *KernelBuilder::formula(const Size &s) {
-  Value *sum = nullptr;
+  // A quotient of two whole sizes: one rounding, and nothing follows the order of names.
+  int64_t whole = 1;
+  std::map<std::string, int> below;
   for (auto &[monomial, coefficient] : s.terms()) {
-    Value *term = ConstantFP::get(b.getDoubleTy(), double(coefficient.num));
-    Value *divisor = ConstantFP::get(b.getDoubleTy(), double(coefficient.den));
-    for (auto &[symbol, exponent] : monomial) {
-      Value *x = b.CreateSIToFP(size(*Size::parse(symbol)), b.getDoubleTy());
-      for (int i = 0; i < std::abs(exponent); ++i) (exponent > 0 ? term : divisor) = b.CreateFMul(exponent > 0 ? term : divisor, x);
-    }
-    term = b.CreateFDiv(term, divisor);
-    sum = sum ? b.CreateFAdd(sum, term) : term;
+    whole = std::lcm(whole, coefficient.den);
+    for (auto &[symbol, exponent] : monomial)
+      if (exponent < 0) below[symbol] = std::max(below[symbol], -exponent);
   }
-  return sum ? sum : ConstantFP::get(b.getDoubleTy(), 0);
+  Size divisor(whole);
+  for (auto &[symbol, exponent] : below) divisor = divisor * Size::parse(symbol)->pow(exponent);
+  Value *quotient = b.CreateSIToFP(size(s * divisor), b.getDoubleTy());
+  return divisor == Size(1) ? quotient : b.CreateFDiv(quotient, b.CreateSIToFP(size(divisor), b.getDoubleTy()));
 }
 Value *KernelBuilder::allocateScratch(const Size &bytes) {
   // Each piece begins at a multiple of 64.
@@ -189,10 +190,28 @@ Value *KernelBuilder::service(int field, FunctionType *type, ArrayRef<Value *> a
   return call;
 }
 Value *KernelBuilder::streamKey(Value *seed, StringRef stream, ArrayRef<Value *> turns) {
-  auto *text = b.CreateGlobalString(stream, "stream");
-  SmallVector<Value *> args{seed, text};
+  auto s = std::find_if(streams.begin(), streams.end(), [&](const Stream &s) { return s.name == stream; });
+  if (s == streams.end()) {
+    auto e = atEntry();
+    Value *words = function->getArg(2);
+    Value *before = invariant(e.CreateLoad(i64, e.CreateConstInBoundsGEP1_64(i64, words, sizes.size())));
+    s = streams.insert(s, Stream{stream.str(), sizes.size(), e.CreateInBoundsGEP(i64, words, before)});
+    sizes.push_back(Size());
+  }
+  SmallVector<Value *> args{seed, s->text};
   for (int i = 0; i < 4; ++i) args.push_back(i < int(turns.size()) ? turns[size_t(i)] : number(0));
   return service(9, FunctionType::get(i64, {i64, ptr, i64, i64, i64, i64}, false), args);
+}
+void KernelBuilder::finish() {
+  for (const Stream &s : streams) {
+    sizes[s.slot] = Size(int64_t(sizes.size()));
+    for (size_t at = 0; at <= s.name.size(); at += 8) { // its end is a zero byte
+      int64_t word = 0;
+      std::memcpy(&word, s.name.data() + at, std::min<size_t>(8, s.name.size() - at));
+      sizes.push_back(Size(word));
+    }
+  }
+  b.CreateRet(b.getInt32(0));
 }
 
 } // namespace fil

@@ -55,7 +55,7 @@ public:
   llvm::Value *formula(const Size &);        ///< double: any formula in dims, fractions too
   llvm::Value *allocateScratch(const Size &bytes);
   llvm::Value *local(llvm::Type *);          ///< a variable; becomes a register
-  void finish() { b.CreateRet(b.getInt32(0)); }
+  void finish();                             ///< returns, and lays the streams' names behind the sizes
 
   llvm::Type *scalar(mlir::Type element);    ///< in registers
   llvm::Type *stored(mlir::Type element);    ///< in memory
@@ -84,13 +84,15 @@ public:
   llvm::Value *map(ir::MapFn, llvm::ArrayRef<llvm::Value *> args, mlir::Type argElement, mlir::Type resultElement);
   /// Philox of (key, step, element), all i64: see runtime/base/philox.h.
   llvm::Value *random(llvm::Value *key, llvm::Value *step, llvm::Value *element, bool normal);
-  /// fil_launch::stream_key.
+  /// fil_launch::stream_key. The stream's name is data behind the sizes, found by one of them: a kernel holds no names.
   llvm::Value *streamKey(llvm::Value *seed, llvm::StringRef stream, llvm::ArrayRef<llvm::Value *> turns);
 
 private:
   llvm::BasicBlock *entry;
   std::map<std::string, llvm::Value *> sizeValues;
   std::map<int, llvm::Value *> buffers;
+  struct Stream { std::string name; size_t slot; llvm::Value *text; }; ///< slot: of the size that counts the words before the name
+  std::vector<Stream> streams;
   llvm::IRBuilder<> atEntry() { return llvm::IRBuilder<>(entry->getTerminator()); }
 
   struct Address { llvm::Value *offset = nullptr, *offsets = nullptr; bool contiguous = false; }; ///< neither: uniform

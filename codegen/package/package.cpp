@@ -265,24 +265,30 @@ private:
     for (Operation &op : b) {
       if (auto r = dyn_cast<ReadOp>(op)) places[r.getResult()] = storage(r.getVariable());
       else if (auto g = dyn_cast<GroupOp>(op)) group(g, steps, loop, late);
-      else if (auto l = dyn_cast<LayersOp>(op)) layers(l, steps);
+      else if (auto l = dyn_cast<LayersOp>(op)) layers(l, steps, loop);
       else if (!isa<WriteOp>(op) && !op.hasTrait<mlir::OpTrait::IsTerminator>()) throw Error(Exit::Internal, "E0901", "an op outside of the groups: " + op.getName().getStringRef().str());
     }
+    if (loop)
+      for (auto [i, v] : llvm::enumerate(loop->op.yielded().drop_front(loop->carried.size())))
+        if (!isa_and_nonnull<GroupOp>(v.getDefiningOp()) && outerSlot(v, loop) != int(i)) throw Error(Exit::Internal, "E0901", "a loop saves what no group of it computes");
     for (Late &l : late) copy(l.to, places[l.from], l.from.getType(), steps);
   }
 
-  void layers(LayersOp l, std::vector<Step> &steps) {
+  void layers(LayersOp l, std::vector<Step> &steps, LoopContext *outer) {
     LoopContext context{l, loops++, {}, {}};
     llvm::SmallVector<Place, 0> results;
     const size_t carried = l.getCarried().size();
     for (auto [i, v] : llvm::enumerate(l.getCarried())) { // the initial value's own place: nobody else uses it
-      context.carried.push_back(places[v]);
-      places[l.getResults()[i]] = places[v];
+      const Place p = places[v]; // a copy: a new entry moves the others
+      context.carried.push_back(p);
+      places[l.getResults()[i]] = p;
     }
     for (mlir::Value r : l.stackedResults()) {
       Place whole;
       WriteOp w = r.hasOneUse() ? dyn_cast<WriteOp>(*r.getUsers().begin()) : WriteOp();
+      const int slot = outerSlot(r, outer);
       if (w) whole = storage(w.getVariable()); // of a cache: turns write into it
+      else if (slot >= 0) whole = outer->stacked[size_t(slot)]; // goes on into the outer loop's
       else whole = arena(r.getType(), stackedOrder(l, r), "stacked");
       places[r] = whole;
       results.push_back(whole);
@@ -293,7 +299,7 @@ private:
     for (auto [r, p] : llvm::zip(l.stackedResults(), results)) context.stacked.push_back(slice(p, l.getDimAttr(), context.number, r.getType()));
     for (auto [a, p] : llvm::zip(l.carriedArgs(), context.carried)) places[a] = p;
     for (auto [a, v] : llvm::zip(l.stackedArgs(), l.getStacked())) places[a] = slice(places[v], l.getDimAttr(), context.number, v.getType());
-    for (auto [a, v] : llvm::zip(l.sharedArgs(), l.getShared())) places[a] = places[v];
+    for (auto [a, v] : llvm::zip(l.sharedArgs(), l.getShared())) places[a] = Place(places[v]);
     if (!l.turn().use_empty()) {
       places[l.turn()] = arena(l.turn().getType(), {}, "turn");
       buffers.touch(places[l.turn()].view);
@@ -304,6 +310,12 @@ private:
     for (size_t i = 0; i < carried; ++i) touch(context.carried[i], l.getCarried()[i].getType());
     buffers.endLoop();
     step(steps, {std::move(loop)});
+  }
+  /// Which of the outer loop's stacked results this one is a slice of, or -1.
+  static int outerSlot(mlir::Value r, LoopContext *outer) {
+    for (mlir::OpOperand &use : r.getUses())
+      if (isa<YieldOp>(use.getOwner()) && use.getOperandNumber() >= outer->carried.size()) return int(use.getOperandNumber() - outer->carried.size());
+    return -1;
   }
   /// The order of a stacked result: the loop's dim, then as the turn's value is written.
   llvm::SmallVector<StringAttr> stackedOrder(LayersOp l, mlir::Value r) {

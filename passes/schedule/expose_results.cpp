@@ -78,6 +78,8 @@ struct ExposeResultsPass : impl::ExposeResultsPassBase<ExposeResultsPass> {
         if (isa<WriteOp>(op) && isCache(v, cast<WriteOp>(op))) continue;       // the loop writes into the cache itself
         Operation *def = v.getDefiningOp();
         // What a loop carries is overwritten by its turns.
+        auto from = dyn_cast_or_null<LayersOp>(def); // an inner loop writes what it stacks to its place in the outer one
+        if (from && isa<YieldOp>(op) && !ends && cast<OpResult>(v).getResultNumber() >= from.getCarried().size() && use.getOperandNumber() >= loop.getCarried().size() && taken.insert(v).second) continue;
         const bool own = def && !isa<LayersOp, ReadOp>(def) && (!inner || v.hasOneUse()) && taken.insert(v).second;
         if (own || !isa<ir::TensorType>(v.getType())) continue;
         OpBuilder b(&op);

@@ -11,7 +11,7 @@ namespace {
 
 using json = nlohmann::json;
 constexpr char magic[8] = {'f', 'i', 'l', 'e', 'x', 'e', 'c', '\n'};
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 
 /// The first bytes of the file.
 struct Head {
@@ -104,7 +104,7 @@ struct Writer {
     return {{"entry", p.entry.name}, {"inputs", ports(p.entry.inputs)}, {"outputs", ports(p.entry.outputs)}, {"buffers", buffers}, {"steps", steps(p.steps)}, {"running", p.running}};
   }
   json manifest(const Manifest &m) {
-    json j{{"target", m.target}, {"bounds", m.bounds}};
+    json j{{"target", m.target}, {"bounds", m.bounds}, {"plan", m.plan}, {"dims", m.dims}};
     for (const char *list : {"programs", "storages", "variables", "kernels"}) j[list] = json::array();
     for (const Program &p : m.programs) j["programs"].push_back(program(p));
     for (const Storage &s : m.storages) j["storages"].push_back({{"symbol", s.symbol}, {"dtype", name(s.dtype)}, {"dims", s.dims}, {"extents", all(s.extents)}, {"cache", s.cache}});
@@ -176,6 +176,8 @@ struct Reader {
     Manifest m;
     m.target = j.at("target");
     m.bounds = j.at("bounds").get<decltype(m.bounds)>();
+    m.plan = j.at("plan");
+    m.dims = j.at("dims").get<decltype(m.dims)>();
     for (const json &p : j.at("programs")) m.programs.push_back(program(p));
     for (const json &s : j.at("storages")) m.storages.push_back({s.at("symbol"), dtypeOf(s.at("dtype")), s.at("dims"), all(s.at("extents")), s.at("cache")});
     for (const json &v : j.at("variables")) {

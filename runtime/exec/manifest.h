@@ -86,6 +86,8 @@ struct Manifest {
   std::vector<Kernel> kernels;
   std::vector<std::byte> code;                ///< position-independent, no relocations left; read and execute, at the start of a page
   std::map<std::string, int64_t> bounds;      ///< of symbolic dims (`Card<=4096`): their sizes everywhere
+  std::string plan;                           ///< the text of the plan that it was compiled by; empty: all defaults
+  std::map<std::string, int64_t> dims;        ///< declared dims that have a size
   std::string target;                         ///< ISA that the code is for: `x86-64`, `-v2`, `-v3`, `-v4`; empty: any machine
 };
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated code against the reference, for the ten programs and for random ones. Each program runs in a process of its own, so that
-// one that falls is told with its text. `FIL_TEST_SEED=17` or `1000..2000` runs other random ones.
+// one that falls is told with its text. `FIL_TEST_SEED=17` or `1000..2000` runs other random ones, `FIL_TEST_FILE=program.fil` a program
+// of one's own (B=3, T=4, S=4).
 #include "tests/programs/checks.h"
 #include "tests/programs/generator.h"
 #include "tests/programs/ten.h"
 #include <fmt/format.h>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +53,11 @@ TEST_P(TenOnTheCpu, AgreeWithTheReference) { EXPECT_EQ(apart(textOf(GetParam()),
 class RandomOnTheCpu : public testing::TestWithParam<uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, 10));
 TEST_P(RandomOnTheCpu, AgreeWithTheReference) {
+  if (const char *file = std::getenv("FIL_TEST_FILE")) {
+    std::ifstream in(file);
+    if (GetParam() == 0) EXPECT_EQ(apart({std::istreambuf_iterator<char>(in), {}}, {{"B", 3}, {"T", 4}, {"S", 4}}, {}), "");
+    return;
+  }
   if (const char *only = std::getenv("FIL_TEST_SEED")) {
     const std::string range = only;
     const size_t dots = range.find("..");

@@ -4,40 +4,14 @@
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "tests/programs/checks.h"
 #include "tests/programs/compiled.h"
+#include "tests/programs/examples.h"
 #include "tests/programs/modules.h"
-#include <fstream>
 #include <gtest/gtest.h>
 
 using namespace fil;
 using namespace fil::programs;
 
 namespace {
-struct Example {
-  const char *file, *model;
-  std::map<std::string, int64_t> dims; ///< small sizes, as by `--dim`
-  Binding sizes;
-};
-void PrintTo(const Example &e, std::ostream *out) { *out << e.file; }
-const std::vector<Example> all = {
-    {"01_mnist/mnist", "Classifier", {{"P", 7}, {"F", 5}, {"K", 3}}, {{"B", 4}}},
-    {"02_charlm/charlm", "CharLM", {{"V", 7}, {"D", 8}, {"L", 2}, {"H", 2}}, {{"B", 2}, {"T", 4}}},
-    {"04_deepmoe/deepmoe", "DeepMoE", {{"V", 7}, {"D", 6}, {"L", 3}, {"H", 2}, {"N", 2}, {"R", 2}, {"Vh", 3}, {"Cq", 4}, {"Ckv", 5}, {"I", 2}, {"J", 4}, {"E", 5}, {"F", 3}, {"Fd", 4}}, {{"B", 2}, {"T", 4}}},
-    {"05_resnet/resnet", "ResNet50", {{"C", 1}, {"K", 3}}, {{"B", 3}, {"Y", 32}, {"X", 32}}},
-    {"06_fraud/fraud", "Fraud", {{"Fn", 9}, {"M", 3}, {"Hid", 5}, {"Em", 4}}, {{"B", 5}, {"Card", 6}}},
-};
-/// The file without plans and without models other than this one.
-std::string textOf(const Example &e) {
-  std::ifstream in(std::string(FIL_SOURCE_DIR "/examples/") + e.file + ".fil");
-  std::string all, line;
-  int depth = 0;
-  bool skipped = false;
-  while (std::getline(in, line)) {
-    if (depth == 0) skipped = line.rfind("plan ", 0) == 0 || (line.rfind("model ", 0) == 0 && line.find(e.model) == std::string::npos);
-    for (char c : line) depth += (c == '{') - (c == '}');
-    if (!skipped) all += line + "\n";
-  }
-  return all;
-}
 size_t opsOf(mlir::ModuleOp m) {
   size_t n = 0;
   m.walk([&](mlir::Operation *) { ++n; });
@@ -46,7 +20,7 @@ size_t opsOf(mlir::ModuleOp m) {
 } // namespace
 
 class Examples : public testing::TestWithParam<Example> {};
-INSTANTIATE_TEST_SUITE_P(All, Examples, testing::ValuesIn(all), [](auto &i) { return i.param.model; });
+INSTANTIATE_TEST_SUITE_P(All, Examples, testing::ValuesIn(examples), [](auto &i) { return i.param.model; });
 
 TEST_P(Examples, HoldWhatEveryProgramMust) {
   Report r = check(textOf(GetParam()), GetParam().sizes, GetParam().dims);
@@ -79,7 +53,7 @@ TEST_P(Examples, HaveOwnTensorsWithoutFormatsBeforePrecision) {
 
 TEST(Examples, HaveAsManyOpsAsOneTurnNeedsHoweverManyThereAre) {
   int loops = 0;
-  for (const Example &e : all) {
+  for (const Example &e : examples) {
     const std::string text = textOf(e);
     if (text.find("0..L ") == std::string::npos) continue; // of its own number of stages
     ++loops;

@@ -164,20 +164,22 @@ Compiled Compiler::run() {
   return std::move(result);
 }
 
-std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target) {
+Manifest cpuManifest(mlir::ModuleOp module, const Target &target) {
   mlir::PassManager pm(module.getContext());
   passes::schedule(pm);
   if (mlir::failed(pm.run(module))) throw Error(Exit::Internal, "E0901", "the stage `schedule` failed on a valid program");
   PackageText text;
   PackageTimes times;
-  return loadExecutable(package(module, target, {}, text, times));
+  return package(module, target, {}, text, times);
 }
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target) { return loadExecutable(cpuManifest(module, target)); }
 
 void Compiler::generate(mlir::ModuleOp m) {
   auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };
   PackageText text;
   PackageTimes times;
   Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_)}, text, times);
+  made.plan = plan.text, made.dims = program.dimSizes();
   const Program *step = nullptr;
   for (const Program &p : made.programs)
     if (p.entry.name == "step" || (!step && p.entry.name == "run")) step = &p;

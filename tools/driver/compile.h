@@ -72,6 +72,7 @@ private:
 };
 
 /// A module after the precision pass, scheduled and compiled for the CPU.
+Manifest cpuManifest(mlir::ModuleOp, const Target &);
 std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &);
 
 } // namespace fil

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kernel's key is what it computes: not names, not the order in which dims are written, not the number of layers, not sizes that are
+// bound later. Each is compiled once, and nothing is compiled behind that.
+#include "codegen/cpu/image.h"
+#include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/pipeline.h"
+#include "tests/executable/trace.h"
+#include "tests/programs/compiled.h"
+#include "tests/programs/examples.h"
+#include "tests/programs/rewrite.h"
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <set>
+#include <sstream>
+
+using namespace fil;
+using namespace fil::programs;
+
+namespace {
+Manifest compiled(const std::string &text, const std::map<std::string, int64_t> &dims, const std::string &model) {
+  CompiledProgram c(text, dims, "sgd", model);
+  auto module = c.copy(Stage::train_);
+  mlir::PassManager pm(c.context.get());
+  passes::precision(pm, {0, "f32"});
+  if (mlir::failed(pm.run(*module))) throw std::runtime_error("precision fails");
+  return cpuManifest(*module, findTarget("native"));
+}
+std::map<std::string, std::string> keysOf(const Manifest &m) {
+  std::map<std::string, std::string> keys;
+  for (const Kernel &k : m.kernels) keys[k.key] = k.what;
+  return keys;
+}
+/// What only one of them has.
+std::string apart(const Manifest &a, const Manifest &b) {
+  auto x = keysOf(a), y = keysOf(b);
+  std::string s;
+  for (auto &[key, what] : x)
+    if (!y.count(key)) s += "only in the first: " + what + "\n";
+  for (auto &[key, what] : y)
+    if (!x.count(key)) s += "only in the second: " + what + "\n";
+  return s;
+}
+/// Losses of two steps on these inputs.
+std::vector<double> losses(Executable &x, const std::vector<std::vector<Array>> &inputs) {
+  std::vector<double> all;
+  const Entry &step = *x.find("step");
+  for (auto &in : inputs)
+    for (double v : output(step, x.run(step, in), "loss")) all.push_back(v);
+  return all;
+}
+Binding sizesFor(const Example &e, const Manifest &m) {
+  Binding sizes = e.sizes;
+  if (sizes.count("T")) sizes["S"] = sizes["T"];
+  for (auto &[d, n] : m.bounds) sizes[d] = n;
+  return sizes;
+}
+} // namespace
+
+class Kernels : public testing::TestWithParam<Example> {};
+INSTANTIATE_TEST_SUITE_P(All, Kernels, testing::ValuesIn(examples), [](auto &i) { return i.param.model; });
+
+TEST_P(Kernels, AreTheSameUnderOtherNames) {
+  const Example &e = GetParam();
+  const std::string text = textOf(e), other = renamed(text);
+  std::map<std::string, int64_t> dims;
+  for (auto &[d, n] : e.dims) dims[renamedIn(text, d)] = n;
+  Manifest a = compiled(text, e.dims, e.model), b = compiled(other, dims, renamedIn(text, e.model));
+  ASSERT_NE(text, other);
+  EXPECT_EQ(apart(a, b), "");
+  const Binding sizes = sizesFor(e, a);
+  auto x = loadExecutable(std::move(a)), y = loadExecutable(std::move(b));
+  x->run(*x->find("init"), test::inputsAt(*x->find("init"), sizes, 0));
+  size_t found = 0;
+  for (size_t v = 0; v < y->variables().size(); ++v) // streams have other names: the same first values are set
+    for (size_t w = 0; w < x->variables().size(); ++w)
+      if (x->variables()[w].name == originalName(y->variables()[v].name)) y->set(v, x->get(w)), ++found;
+  EXPECT_EQ(found, x->variables().size());
+  std::vector<std::vector<Array>> inputs;
+  for (int64_t s = 0; s < 2; ++s) inputs.push_back(test::inputsAt(*x->find("step"), sizes, s));
+  EXPECT_EQ(losses(*x, inputs), losses(*y, inputs));
+}
+
+/// The order of what a caller hands over is what the program writes: heads of models and losses stay.
+std::string permutedInside(const std::string &text, uint64_t seed) {
+  std::istringstream before(text), after(permuted(text, seed));
+  std::string all, old, line;
+  while (std::getline(before, old) && std::getline(after, line)) all += (old.starts_with("model ") || old.starts_with("loss ") ? old : line) + "\n";
+  return all;
+}
+TEST_P(Kernels, AreTheSameForDimsInAnotherOrder) {
+  const Example &e = GetParam();
+  const std::string text = textOf(e);
+  int others = 0;
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    const std::string other = permutedInside(text, seed);
+    if (other == text) continue;
+    ++others;
+    Manifest a = compiled(text, e.dims, e.model), b = compiled(other, e.dims, e.model);
+    EXPECT_EQ(apart(a, b), "") << other;
+    const Binding sizes = sizesFor(e, a);
+    auto x = loadExecutable(std::move(a)), y = loadExecutable(std::move(b));
+    std::vector<std::vector<Array>> inputs;
+    for (int64_t s = 0; s < 2; ++s) inputs.push_back(test::inputsAt(*x->find("step"), sizes, s));
+    for (Executable *program : {static_cast<Executable *>(x.get()), static_cast<Executable *>(y.get())})
+      program->run(*program->find("init"), test::inputsAt(*program->find("init"), sizes, 0));
+    EXPECT_EQ(losses(*x, inputs), losses(*y, inputs)) << other;
+  }
+  EXPECT_GE(others, std::string(e.model) == "Classifier" ? 0 : 1); // which has no dims but in the heads
+}
+
+TEST(Kernels, AreAsManyForFortyEightLayersAsForSix) {
+  for (const Example &e : examples) {
+    const std::string text = textOf(e);
+    if (text.find("0..L ") == std::string::npos) continue;
+    auto dims = e.dims;
+    dims["L"] = 6;
+    Manifest few = compiled(text, dims, e.model);
+    dims["L"] = 48;
+    Manifest many = compiled(text, dims, e.model);
+    EXPECT_EQ(few.kernels.size(), many.kernels.size()) << e.file;
+    EXPECT_EQ(keysOf(few).size(), keysOf(many).size()) << e.file;
+    for (size_t p = 0; p < few.programs.size(); ++p) EXPECT_EQ(few.programs[p].steps.size(), many.programs[p].steps.size()) << e.file;
+  }
+}
+
+TEST(Kernels, AreCompiledOnceAndNoneBehindThat) {
+  const Example &e = *std::find_if(examples.begin(), examples.end(), [](const Example &e) { return std::string(e.model) == "CharLM"; });
+  const int64_t before = kernelsCompiled();
+  Manifest m = compiled(textOf(e), e.dims, e.model);
+  const int64_t made = int64_t(keysOf(m).size());
+  EXPECT_EQ(kernelsCompiled() - before, made);
+  Binding sizes = sizesFor(e, m);
+  auto x = loadExecutable(std::move(m));
+  test::traceOf(*x, sizes); // steps of two batch sizes, a prompt, positions
+  EXPECT_EQ(kernelsCompiled() - before, made);
+}
