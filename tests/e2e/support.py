@@ -50,7 +50,7 @@ def write_npy(path, dtype, shape, values):
     header += " " * (63 - (10 + len(header)) % 64) + "\n"
     with open(path, "wb") as f:
         f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode())
-        f.write(array.array({"<f4": "f", "<i4": "i"}[dtype], values).tobytes())
+        f.write(array.array({"<f4": "f", "<i4": "i", "|u1": "B", "|b1": "B"}[dtype], values).tobytes())
 
 
 def read_npy(path):
@@ -74,6 +74,7 @@ def read_checkpoint(path):
 
 class CommandTest(unittest.TestCase):
     maxDiff = 2000
+    timeout = 120  # seconds a command may take
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="fil-e2e-")
@@ -104,7 +105,7 @@ class CommandTest(unittest.TestCase):
         args = list(args)
         if args and args[0] in ("train", "run", "sample", "explain", "compile") and "--help" not in args and not any(a.startswith("--backend") for a in args):
             args.insert(1, "--backend=reference")
-        r = subprocess.run([FIL, *args], cwd=self.folder, capture_output=True, timeout=120)
+        r = subprocess.run([FIL, *args], cwd=self.folder, capture_output=True, timeout=self.timeout)
         err = r.stderr.decode()
         self.assertEqual(r.returncode, exit, f"fil {' '.join(args)}\n{r.stdout[-2000:]}\n{err[-2000:]}")
         if code:
