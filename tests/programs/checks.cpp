@@ -329,13 +329,29 @@ std::optional<Failure> checkBackend(const std::string &text, const Binding &size
     auto reference = c.executable(c.copy(Stage::train_));
     Point p;
     values.fill(p, *reference, *reference->find("step"));
+    // Where params that are moved by about an f32 rounding move the reference as far, a choice (top-k, argmax, a comparison) stands on an edge.
+    auto onEdge = [&](const char *entry, size_t output, double allowed) {
+      std::mt19937_64 random(9);
+      std::normal_distribution<double> normal;
+      auto want = runAt(p, *reference, entry, values);
+      for (int trial = 0; trial < 6; ++trial) {
+        Point q = p;
+        for (auto &[name, v] : q.variables)
+          for (double &x : v) x *= 1 + 3e-7 * normal(random);
+        if (distance(numbers(want[output]), numbers(runAt(q, *reference, entry, values)[output])) > allowed) return true;
+      }
+      return false;
+    };
     for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", 1e-4}}) {
       auto x = c.executable(c.copy(Stage::train_), format, backend);
       for (const char *entry : {"eval", "step"}) {
         const Entry &e = *reference->find(entry);
         auto want = runAt(p, *reference, entry, values), got = runAt(p, *x, entry, values);
         for (size_t i = 0; i < want.size(); ++i)
-          if (double d = distance(numbers(want[i]), numbers(got[i])); !(d <= allowed)) return Failure{backend, fmt::format("`{}` of `{}` in {} are {:.3g} apart", e.outputs[i].name, entry, format, d)};
+          if (double d = distance(numbers(want[i]), numbers(got[i])); !(d <= allowed)) {
+            if (format == std::string("f32") && onEdge(entry, i, allowed)) return std::nullopt;
+            return Failure{backend, fmt::format("`{}` of `{}` in {} are {:.3g} apart", e.outputs[i].name, entry, format, d)};
+          }
       }
       for (size_t i = 0; i < reference->variables().size(); ++i)
         if (double d = distance(numbers(reference->get(i)), numbers(x->get(i))); !(d <= 10 * allowed)) return Failure{backend, fmt::format("`{}` in {} are {:.3g} apart after a step", reference->variables()[i].name, format, d)};
