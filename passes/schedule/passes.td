@@ -15,6 +15,17 @@ def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"
   }];
 }
 
+def WidenSubsetsPass : Pass<"fil-schedule-widen-subsets", "::mlir::ModuleOp"> {
+  let summary = "contractions over chosen members become whole ones where that is faster";
+  let description = [{
+    What: a contraction that reads or adds at the members of a subset, of which there are at least 1/32 of the dim (both sizes known), is done
+    over the whole dim: an operand with members is scattered to their places first, a result with members gathered afterwards.
+    Why: members that differ from point to point leave nothing for register tiles to share, and following them runs at about 1/100 of the
+    speed of tiles. Contractions grouped by member would do without the operations in vain; where they exist, this pass goes.
+    IR: `fil.contract %h, %w through %e` with %w over E and a result over e# becomes `fil.contract %h, %w` and `fil.gather .. at %e in "E"`.
+  }];
+}
+
 def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> {
   let summary = "every value that leaves a block is an op's own result, and every op is one that a kernel can compute alone";
   let description = [{
