@@ -74,7 +74,7 @@ private:
   llvm::DenseMap<mlir::Value, Memory> results;
   Dimlist rows;         ///< tiles, one coordinate each
   StringAttr laneRow;   ///< lanes are rows: tiles of `lanes` along this dim, beside `rows`
-  llvm::MapVector<StringAttr, int> votes;
+  llvm::MapVector<StringAttr, double> votes; ///< elements that are neighbours along a dim
   std::vector<Stage> stages;
   llvm::DenseMap<Operation *, Memory> room;       ///< scratch of results that stay for the row
   llvm::DenseMap<Operation *, LV> accumulators;
@@ -155,23 +155,25 @@ private:
     }
   }
 
-  void vote(const Layout &l, int weight) {
+  void vote(const Layout &l) {
+    double elements = 1;
+    for (StringAttr d : l.order) elements *= double(known(d).value_or(64));
     for (size_t i = l.order.size(); i-- > 0;) {
       auto stride = l.strides[i].constant();
       if (!stride || stride->num != 1) return;
-      if (known(l.order[i]) != 1) return void(votes[l.order[i]] += weight);
+      if (known(l.order[i]) != 1) return void(votes[l.order[i]] += elements);
     }
   }
   StringAttr favourite(const Dimlist &among) {
     StringAttr best;
-    int most = 0;
+    double most = 0;
     for (auto [d, n] : votes)
       if (contains(among, d) && n > most && known(d) != 1) best = d, most = n;
     return best;
   }
   void chooseLanes() {
-    for (const Placement &p : at.inputs) vote(p.layout, 2 * int(p.layout.order.size()));
-    for (const Placement &p : at.results) vote(p.layout, 3 * int(p.layout.order.size()));
+    for (auto *all : {&at.inputs, &at.results})
+      for (const Placement &p : *all) vote(p.layout);
     Dimlist all = rows;
     bool inner = false;
     for (Stage &s : stages) addTo(all, s.inner), addTo(all, s.over), inner |= !s.inner.empty() || !s.over.empty();
