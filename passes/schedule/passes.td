@@ -19,7 +19,8 @@ def WidenSubsetsPass : Pass<"fil-schedule-widen-subsets", "::mlir::ModuleOp"> {
   let summary = "contractions over chosen members become whole ones where that is faster";
   let description = [{
     What: a contraction that reads or adds at the members of a subset, of which there are at least 1/32 of the dim (both sizes known), is done
-    over the whole dim: an operand with members is scattered to their places first, a result with members gathered afterwards.
+    over the whole dim: an operand with members is scattered to their places first, a result with members gathered afterwards. Not in `decode`,
+    which has one position at a time and is bound by the weights that it reads.
     Why: members that differ from point to point leave nothing for register tiles to share, and following them runs at about 1/100 of the
     speed of tiles. Contractions grouped by member would do without the operations in vain; where they exist, this pass goes.
     IR: `fil.contract %h, %w through %e` with %w over E and a result over e# becomes `fil.contract %h, %w` and `fil.gather .. at %e in "E"`.
