@@ -200,7 +200,7 @@ public:
       });
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.batch * p.panels(), k.scratchBytes, 1, {}};
+    return {std::move(k.made), k.sizes, p.batch * p.panels(), k.scratchBytes, 1, "packing"};
   }
 
   EmittedKernel product() {

@@ -12,6 +12,7 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
+#include <set>
 #include <unistd.h>
 
 namespace fil {
@@ -185,7 +186,12 @@ void Compiler::generate(mlir::ModuleOp m) {
     if (p.entry.name == "step" || (!step && p.entry.name == "run")) step = &p;
   std::function<void(const std::vector<fil::Step> &)> note = [&](const std::vector<fil::Step> &steps) {
     for (const fil::Step &s : steps) {
-      if (auto *l = std::get_if<Launch>(&s.is)) result.launches.push_back({l->site, made.kernels[size_t(l->kernel)].key, l->what});
+      if (auto *l = std::get_if<Launch>(&s.is)) { // at its own site, and at those of the variables that it reads or writes
+        std::set<std::string> sites{l->site};
+        for (const View &v : l->views)
+          if (const Buffer &b = step->buffers[size_t(v.buffer)]; b.kind == Buffer::Storage) sites.insert(made.storages[size_t(b.index)].symbol);
+        for (const std::string &site : sites) result.launches.push_back({site, made.kernels[size_t(l->kernel)].key, l->what});
+      }
       if (auto *loop = std::get_if<LoopStep>(&s.is)) note(loop->body);
     }
   };
