@@ -425,7 +425,7 @@ private:
     LV none = k.b.CreateICmpEQ(now, llvm::ConstantInt::get(c.positionType, INT32_MAX));
     LV isNumber = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpORD(x, x) : llvm::ConstantInt::getTrue(none->getType());
     if (p.mask && none->getType()->isVectorTy()) isNumber = k.b.CreateAnd(isNumber, k.splat(p.mask));
-    LV take = k.b.CreateOr(better(op, x, before), k.b.CreateAnd(none, isNumber));
+    LV take = k.b.CreateAnd(isNumber, k.b.CreateOr(none, better(op, x, before)));
     k.b.CreateStore(k.b.CreateSelect(take, x, before), c.value);
     k.b.CreateStore(k.b.CreateSelect(take, at, now), c.position);
   }
@@ -438,7 +438,8 @@ private:
         LV best = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
         LV none = llvm::ConstantInt::get(c.positionType, INT32_MAX);
         LV is = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpOEQ(x, k.splat(best)) : k.b.CreateICmpEQ(x, k.splat(best));
-        at = k.horizontal(k.b.CreateSelect(is, at, none), [&](LV a, LV b) { return k.b.CreateSelect(k.b.CreateICmpSLT(a, b), a, b); });
+        // Not by `horizontal`: LLVM 22 makes wrong code of that tree here (test `positions`).
+        at = k.b.CreateIntMinReduce(k.b.CreateSelect(is, at, none), true);
       }
       LV none = llvm::ConstantInt::get(at->getType(), INT32_MAX);
       x = k.b.CreateSelect(k.b.CreateICmpEQ(at, none), llvm::Constant::getNullValue(at->getType()), at);

@@ -69,6 +69,23 @@ const Case cases[] = {
     {"dense", "dims B, I = 7, O = 5\nmodel M(x: [B,I]) -> [B,O] {\n param w: I -> O\n param b: [O] = 0\n return x @ w + b\n}\nloss l(y: [B,O], t: [B,O]) = mean((y - t)^2, over B, O)\n", {}, {{"B", 6}}},
     {"wide", "dims B, I = 33, O = 70\nmodel M(x: [B,I]) -> [B,O] {\n param w: I -> O\n param v: O -> (P:O)\n return rename(tanh(x @ w) @ v, P=O)\n}\nloss l(y: [B,O], t: [B,O]) = mean((y - t)^2, over B, O)\n", {}, {{"B", 45}}},
     {"softmax", "dims B, I = 19, O = 37\nmodel M(x: [B,I]) -> [B,O] {\n param w: I -> O\n return x @ w\n}\nloss l(y: [B,O], t: index<O>[B]) = mean(xent(y, t, over O), over B)\n", {}, {{"B", 9}}},
+    // Two positions of the largest in one kernel: LLVM 22 turned a tree of minima over their lanes into wrong code.
+    {"positions", R"(dims T, B, D = 4, E = 2
+model M(x: [T,B,D]) -> [B,T] {
+  param w: D -> E
+  let v = sqrt(0.5 + x^2)
+  let y = v @ w
+  layers k in 0..2 {
+    layers l in 0..2 {
+      let n = argmax(x, over D)
+      y += 0.5*tanh(1 + 0.4*x[n])
+      v += 0.5*tanh(if l >= 1 { sin(v) } else { cos(v) })
+    }
+  }
+  return 0.5*sum(y, over E)
+}
+loss l(y: [B,T], t: [B,T]) = mean((y - t)^2, over B, T)
+)", {}, {{"B", 3}, {"T", 4}}},
     {"mnist", example("01_mnist/mnist.fil"), {}, {{"N", 5}, {"B", 5}}},
     {"charlm", example("02_charlm/charlm.fil"), {{"D", 24}, {"L", 3}, {"V", 40}, {"H", 2}}, {{"B", 3}, {"T", 10}, {"S", 10}}},
 };

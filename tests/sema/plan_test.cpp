@@ -22,7 +22,7 @@ std::unique_ptr<LoadedProgram> loadExample(const std::string &folder) { return L
 std::vector<std::string> folders() {
   std::vector<std::string> all;
   for (auto &folder : std::filesystem::directory_iterator(examples))
-    if (folder.path().filename() != "07_seed_dsa") all.push_back(folder.path().filename().string()); // must be refused
+    if (folder.is_directory() && folder.path().filename() != "07_seed_dsa") all.push_back(folder.path().filename().string()); // must be refused
   return all;
 }
 
