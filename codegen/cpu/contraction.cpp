@@ -5,6 +5,7 @@
 #include "codegen/cpu/evaluator.h"
 #include "codegen/cpu/group_kernel.h"
 #include "codegen/cpu/tile.h"
+#include "ir/contraction.h"
 
 namespace fil {
 using namespace ir;
@@ -12,28 +13,6 @@ using mlir::dyn_cast, mlir::cast, mlir::isa;
 using mlir::Operation, mlir::StringAttr;
 using LV = llvm::Value *;
 using Dimlist = llvm::SmallVector<StringAttr>;
-
-ContractionDims classify(ContractOp c) {
-  auto reached = [&](mlir::Value v) { // members in place of the dim that they select from
-    Dimlist all(cast<TensorType>(v.getType()).getDims());
-    for (mlir::Value s : c.getSubsets()) {
-      auto t = cast<SubsetType>(s.getType());
-      if (!llvm::is_contained(all, t.getOf())) continue;
-      llvm::erase(all, t.getOf());
-      llvm::append_range(all, t.getPer());
-      all.push_back(t.getMembers());
-    }
-    return all;
-  };
-  Dimlist lhs = reached(c.getLhs()), rhs = reached(c.getRhs());
-  ContractionDims d;
-  for (StringAttr x : cast<TensorType>(c.getType()).getDims()) {
-    const bool l = llvm::is_contained(lhs, x), r = llvm::is_contained(rhs, x);
-    (l && r ? d.batch : l ? d.rows : d.columns).push_back(x);
-  }
-  d.summed = strings(c.getOver());
-  return d;
-}
 
 namespace {
 
@@ -68,11 +47,11 @@ public:
     if (result)
       for (StringAttr x : llvm::reverse(result->order)) { // the innermost dim that is no batch belongs to the columns
         if (llvm::is_contained(d.batch, x) || dims.value(x.getValue()) == Size(1)) continue;
-        if (llvm::is_contained(own, x)) std::swap(d.rows, d.columns), d.left = 1;
+        if (llvm::is_contained(own, x)) std::swap(d.rows, d.columns), leftOperand = 1;
         break;
       }
     d.rows = inOrder(d.rows, *result), d.columns = inOrder(d.columns, *result), d.batch = inOrder(d.batch, *result);
-    if (const Layout *l = layoutOf(c->getOperand(unsigned(d.left)))) d.summed = inOrder(d.summed, *l);
+    if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, *l);
     m = extents(dims, d.rows), n = extents(dims, d.columns), k = extents(dims, d.summed), batch = extents(dims, d.batch);
     auto known = [](const Size &s) { return s.constant() ? std::optional(s.constant()->num) : std::nullopt; };
     ContractionSizes sizes{known(m), known(n), known(k)};
@@ -90,13 +69,14 @@ public:
         else if (mc < blocks.mc) blocks.mc = mc;
         else break;
       }
-    left = plain(d.left, d.rows), right = plain(1 - d.left, d.columns);
+    left = plain(leftOperand, d.rows), right = plain(1 - leftOperand, d.columns);
   }
   const Dims &dims;
   GroupOp group;
   const GroupPlacement &at;
   ContractOp c;
   ContractionDims d;
+  int leftOperand = 0; ///< whose own dims are the rows
   Size m, n, k, batch;
   TileShape shape;
   CacheBlocks blocks;
@@ -194,7 +174,7 @@ public:
             Point r = q;
             LV mask = emitMask(k.b, k.b.CreateSub(count, k.number(offset)), k.lanes);
             laneDigits(k.b.CreateAdd(first, k.number(offset)), p.d.columns, p.n, mask, r);
-            k.b.CreateAlignedStore(clear(e.side(p.c, 1 - p.d.left, r), mask), elementAt(row, k.number(offset)), align());
+            k.b.CreateAlignedStore(clear(e.side(p.c, 1 - p.leftOperand, r), mask), elementAt(row, k.number(offset)), align());
           });
         });
       });
@@ -390,7 +370,7 @@ private:
             Point x = q;
             LV mask = emitMask(k.b, k.b.CreateSub(t.k, step), k.lanes);
             laneDigits(k.b.CreateAdd(k0, step), p.d.summed, p.k, mask, x);
-            k.b.CreateAlignedStore(clear(e.side(p.c, p.d.left, x), mask), elementAt(row, step), align());
+            k.b.CreateAlignedStore(clear(e.side(p.c, p.leftOperand, x), mask), elementAt(row, step), align());
           });
         });
       });

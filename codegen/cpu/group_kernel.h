@@ -41,12 +41,4 @@ struct FewRows {
 constexpr int64_t fewRows = 3;
 FewRows emitFewRows(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 
-/// Dims of a contraction's iteration by where they stand: in both operands and the result, in the left one (rows) or the right one (columns) and
-/// the result, in both operands alone (summed). `left` is the operand (0 or 1) whose own dims are rows.
-struct ContractionDims {
-  llvm::SmallVector<mlir::StringAttr> batch, rows, columns, summed;
-  int left = 0;
-};
-ContractionDims classify(ir::ContractOp);
-
 } // namespace fil

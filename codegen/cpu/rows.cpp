@@ -316,6 +316,9 @@ private:
         q.set(d, {at, step, nullptr});
         q.mask = k.both(q.mask, mask);
         e.scope([&] { nest(s, loops, i + 1, lane, q); });
+        if (i == s.inner.size())
+          for (Operation *op : s.ops)
+            if (isSum(op) && inTwoLevels(op, s)) flush(op);
       };
       if (d != lane) emitLoop(k.b, k.number(0), n, 1, [&](LV at) { turn(at, 0, nullptr); });
       else if (auto c = known(d)) {
@@ -331,7 +334,7 @@ private:
     }
     if (i == s.inner.size())
       for (Operation *op : s.ops)
-        if (isSum(op)) end(op, p, lane && contains(s.over, lane));
+        if (isSum(op)) end(op, p, lane && contains(s.over, lane), inTwoLevels(op, s));
   }
 
   void body(Stage &s, const Point &p) {
@@ -368,7 +371,7 @@ private:
     auto r = dyn_cast<ReduceOp>(op);
     llvm::Type *value = k.scalar(cast<TensorType>(r ? r.getX().getType() : op->getResult(0).getType()).getElement());
     auto wide = [&](llvm::Type *t) { return vector ? k.vector(t) : t; };
-    return llvm::StructType::get(*k.made.context, {wide(value), wide(k.i32)});
+    return llvm::StructType::get(*k.made.context, {wide(value), wide(k.i32), wide(value)});
   }
   static bool findsPosition(Operation *op) {
     auto r = dyn_cast<ReduceOp>(op);
@@ -379,11 +382,19 @@ private:
     if (!r || r.getFn() == ReduceFn::sum) return 0;
     return r.getFn() == ReduceFn::max || r.getFn() == ReduceFn::argmax ? 1 : -1;
   }
-  struct Cell { LV value, position; llvm::Type *type, *positionType; };
+  struct Cell { LV value, position, total; llvm::Type *type, *positionType; };
+  /// Over several dims a sum has two levels, one of each turn of the outermost loop and one of these: the error grows with their lengths, not
+  /// with the product.
+  static bool inTwoLevels(Operation *op, const Stage &s) { return s.over.size() > 1 && direction(op) == 0; }
+  void flush(Operation *op) {
+    Cell c = cell(op);
+    k.b.CreateStore(combine(op, k.b.CreateLoad(c.type, c.total), k.b.CreateLoad(c.type, c.value)), c.total);
+    k.b.CreateStore(neutral(op, c.type), c.value);
+  }
   Cell cell(Operation *op) {
     auto *slot = llvm::cast<llvm::AllocaInst>(accumulators[op]);
     auto *type = llvm::cast<llvm::StructType>(slot->getAllocatedType());
-    return {k.b.CreateStructGEP(type, slot, 0), k.b.CreateStructGEP(type, slot, 1), type->getElementType(0), type->getElementType(1)};
+    return {k.b.CreateStructGEP(type, slot, 0), k.b.CreateStructGEP(type, slot, 1), k.b.CreateStructGEP(type, slot, 2), type->getElementType(0), type->getElementType(1)};
   }
   LV neutral(Operation *op, llvm::Type *t) {
     if (t->isFPOrFPVectorTy()) return direction(op) ? llvm::ConstantFP::getInfinity(t, direction(op) > 0) : llvm::ConstantFP::get(t, 0);
@@ -393,6 +404,7 @@ private:
   void start(Operation *op) {
     Cell c = cell(op);
     k.b.CreateStore(neutral(op, c.type), c.value);
+    if (!direction(op)) k.b.CreateStore(neutral(op, c.type), c.total);
     if (findsPosition(op)) k.b.CreateStore(llvm::ConstantInt::get(c.positionType, INT32_MAX), c.position);
   }
   LV better(Operation *op, LV x, LV than) {
@@ -429,9 +441,9 @@ private:
     k.b.CreateStore(k.b.CreateSelect(take, x, before), c.value);
     k.b.CreateStore(k.b.CreateSelect(take, at, now), c.position);
   }
-  void end(Operation *op, const Point &p, bool tree) {
+  void end(Operation *op, const Point &p, bool tree, bool twoLevels) {
     Cell c = cell(op);
-    LV x = k.b.CreateLoad(c.type, c.value);
+    LV x = k.b.CreateLoad(c.type, twoLevels ? c.total : c.value);
     if (findsPosition(op)) {
       LV at = k.b.CreateLoad(c.positionType, c.position);
       if (tree) { // the best value, then the lowest of its positions

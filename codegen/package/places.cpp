@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/package/places.h"
+#include "ir/contraction.h"
 
 namespace fil {
 using namespace ir;

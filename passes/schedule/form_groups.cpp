@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ir/ir.h"
+#include "ir/contraction.h"
 #include "llvm/ADT/MapVector.h"
+#include "passes/analysis/work.h"
 #include "passes/schedule/passes.h"
 #include <set>
 
@@ -32,34 +33,16 @@ Dimset rowsOf(Operation *op) {
 
 /// A contraction that has rows, columns and a sum is worth register tiles.
 bool isTiled(ContractOp c, const Dims &dims) {
-  auto reached = [&](Value operand) { // iteration dims that an operand depends on
-    Dimset all = dimsOf(operand);
-    for (Value s : c.getSubsets()) {
-      auto t = cast<SubsetType>(s.getType());
-      if (!llvm::is_contained(all, t.getOf())) continue;
-      llvm::erase(all, t.getOf());
-      llvm::append_range(all, t.getPer());
-      all.push_back(t.getMembers());
+  ContractionDims d = classify(c);
+  auto atLeastFour = [&](ArrayRef<StringAttr> list) {
+    int64_t n = 1;
+    for (StringAttr x : list) {
+      auto v = dims.value(x.getValue()).constant();
+      n *= v ? v->num : 64;
     }
-    return all;
+    return n >= 4;
   };
-  Dimset lhs = reached(c.getLhs()), rhs = reached(c.getRhs());
-  auto result = cast<ir::TensorType>(c.getType());
-  int64_t rows = 1, columns = 1, sum = 1;
-  auto times = [&](int64_t &n, StringAttr d) {
-    auto v = dims.value(d.getValue()).constant();
-    n *= v ? v->num : 64;
-  };
-  for (StringAttr d : result.getDims()) {
-    const bool l = llvm::is_contained(lhs, d), r = llvm::is_contained(rhs, d);
-    if (l && !r) times(rows, d);
-    if (r && !l) times(columns, d);
-  }
-  for (StringAttr d : strings(c.getOver())) {
-    if (!llvm::is_contained(lhs, d) || !llvm::is_contained(rhs, d)) return false;
-    times(sum, d);
-  }
-  return rows >= 4 && columns >= 4 && sum >= 4;
+  return d.joint && atLeastFour(d.rows) && atLeastFour(d.columns) && atLeastFour(d.summed);
 }
 
 /// What stands in memory.
@@ -99,12 +82,7 @@ private:
     if (!op || GroupOp::kept(op) || isa<ReadOp, LayersOp>(op)) return 1;
     if (auto it = cost.find(v); it != cost.end()) return it->second;
     int c = 1;
-    if (auto m = dyn_cast<MapOp>(op)) switch (m.getFn()) {
-      case MapFn::exp: case MapFn::log: case MapFn::sin: case MapFn::cos: case MapFn::tanh: case MapFn::erf: c = 20; break;
-      case MapFn::pow: c = 40; break;
-      case MapFn::div: case MapFn::sqrt: case MapFn::rsqrt: case MapFn::mod: c = 6; break;
-      default: break;
-      }
+    if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
     if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp>(op)) c = 4;
     for (Value a : op->getOperands()) c = std::min(1000, c + costAtPoint(a));
     return cost[v] = c;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/layers.h"
+#include "passes/analysis/work.h"
 #include "passes/schedule/passes.h"
 
 using namespace mlir;
@@ -50,12 +51,7 @@ private:
     if (!op || isDear(op) || here.count(v)) return 1;
     if (auto it = costs.find(v); it != costs.end()) return it->second;
     int c = 1;
-    if (auto m = dyn_cast<MapOp>(op)) switch (m.getFn()) {
-      case MapFn::exp: case MapFn::log: case MapFn::sin: case MapFn::cos: case MapFn::tanh: case MapFn::erf: c = 20; break;
-      case MapFn::pow: c = 40; break;
-      case MapFn::div: case MapFn::sqrt: case MapFn::rsqrt: case MapFn::mod: c = 6; break;
-      default: break;
-      }
+    if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
     for (Value a : op->getOperands()) c = std::min(1000, c + cost(a));
     return costs[v] = c;
   }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// A contraction's iteration by roles.
+#pragma once
+#include "ir/ir.h"
+
+namespace fil::ir {
+
+/// Dims of the iteration by where they stand: in both operands and the result (batch), in the left operand (rows) or the right one (columns)
+/// and the result, in no result (summed). A subset's members and the dims that it depends on stand for the dim that it selects from.
+struct ContractionDims {
+  llvm::SmallVector<mlir::StringAttr> batch, rows, columns, summed;
+  bool joint = true; ///< every summed dim stands in both operands
+};
+ContractionDims classify(ContractOp);
+
+} // namespace fil::ir
