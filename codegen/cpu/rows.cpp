@@ -450,7 +450,7 @@ private:
         LV best = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
         LV none = llvm::ConstantInt::get(c.positionType, INT32_MAX);
         LV is = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpOEQ(x, k.splat(best)) : k.b.CreateICmpEQ(x, k.splat(best));
-        // Not by `horizontal`: LLVM 22 makes wrong code of that tree here (test `positions`).
+        // Not by `horizontal`: with AVX-512 that tree gave wrong positions (test `positions`); LLVM 22's code is suspected, not proven.
         at = k.b.CreateIntMinReduce(k.b.CreateSelect(is, at, none), true);
       }
       LV none = llvm::ConstantInt::get(at->getType(), INT32_MAX);
