@@ -30,6 +30,20 @@ Dimlist inOrder(const Dimlist &list, const Layout &like) {
   return sorted;
 }
 
+/// The stride of several dims, outermost first, where they lie in memory as one.
+std::optional<Size> joined(const Dims &dims, const Dimlist &list, llvm::function_ref<Size(StringAttr)> stride) {
+  std::optional<Size> innermost, next;
+  for (StringAttr x : llvm::reverse(list)) {
+    Size size = dims.value(x.getValue());
+    if (size == Size(1)) continue;
+    Size s = stride(x);
+    if (!innermost) innermost = s;
+    else if (!(s == *next)) return std::nullopt;
+    next = s * size;
+  }
+  return innermost ? innermost : Size(1);
+}
+
 /// An operand as memory with one stride in each direction.
 struct Plain {
   int input = -1;          ///< of the group
@@ -42,15 +56,13 @@ class Problem {
 public:
   Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at) : dims(dims), group(group), at(at), c(group.tiled()) {
     d = classify(c);
-    const Layout *result = &Placed(c.getResult());
-    Dimlist own(d.rows), other(d.columns);
-    if (result)
-      for (StringAttr x : llvm::reverse(result->order)) { // the innermost dim that is no batch belongs to the columns
-        if (llvm::is_contained(d.batch, x) || dims.value(x.getValue()) == Size(1)) continue;
-        if (llvm::is_contained(own, x)) std::swap(d.rows, d.columns), leftOperand = 1;
-        break;
-      }
-    d.rows = inOrder(d.rows, *result), d.columns = inOrder(d.columns, *result), d.batch = inOrder(d.batch, *result);
+    const Layout &result = resultLayout();
+    for (StringAttr x : llvm::reverse(result.order)) { // the innermost dim that is no batch belongs to the columns
+      if (llvm::is_contained(d.batch, x) || dims.value(x.getValue()) == Size(1)) continue;
+      if (llvm::is_contained(d.rows, x)) std::swap(d.rows, d.columns), leftOperand = 1;
+      break;
+    }
+    d.rows = inOrder(d.rows, result), d.columns = inOrder(d.columns, result), d.batch = inOrder(d.batch, result);
     if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, *l);
     m = extents(dims, d.rows), n = extents(dims, d.columns), k = extents(dims, d.summed), batch = extents(dims, d.batch);
     auto known = [](const Size &s) { return s.constant() ? std::optional(s.constant()->num) : std::nullopt; };
@@ -86,10 +98,10 @@ public:
   Size packedElements() const { return panels() * Size(shape.columns()) * k; } ///< of one batch
 
 private:
-  /// The layout of a group's result, else of the first one.
-  const Layout &Placed(mlir::Value v) {
+  /// How the contraction's result stands in memory if it does, else the group's first one.
+  const Layout &resultLayout() {
     for (auto [y, p] : llvm::zip(group.yielded(), at.results))
-      if (y == v) return p.layout;
+      if (y == c.getResult()) return p.layout;
     return at.results[0].layout;
   }
   /// Of an operand that is an input, under the names that the contraction sees; through renames.
@@ -124,19 +136,7 @@ private:
         if (outside == x) return layout.strides[size_t(llvm::find(layout.order, inside) - layout.order.begin())];
       return Size();
     };
-    auto joined = [&](const Dimlist &list) -> std::optional<Size> { // the stride, where the dims are one
-      std::optional<Size> innermost, next;
-      for (StringAttr x : llvm::reverse(list)) {
-        Size size = dims.value(x.getValue());
-        if (size == Size(1)) continue;
-        Size s = stride(x);
-        if (!innermost) innermost = s;
-        else if (!(s == *next)) return std::nullopt;
-        next = s * size;
-      }
-      return innermost ? innermost : Size(1);
-    };
-    auto o = joined(outer), s = joined(d.summed);
+    auto o = joined(dims, outer, stride), s = joined(dims, d.summed, stride);
     if (!o || !s) return std::nullopt;
     p.outer = *o, p.sum = *s;
     for (StringAttr x : d.batch) p.batch.push_back(stride(x));
@@ -327,19 +327,8 @@ private:
     auto n = p.n.constant();
     if (kept != 1 || !n || n->num % p.shape.columns()) return std::nullopt;
     const Layout &layout = p.at.results[0].layout;
-    auto joined = [&](const Dimlist &list) -> std::optional<Size> {
-      std::optional<Size> innermost, next;
-      for (StringAttr x : llvm::reverse(list)) {
-        Size size = p.dims.value(x.getValue());
-        if (size == Size(1)) continue;
-        Size s = layout.strides[size_t(llvm::find(layout.order, x) - layout.order.begin())];
-        if (!innermost) innermost = s;
-        else if (!(s == *next)) return std::nullopt;
-        next = s * size;
-      }
-      return innermost ? innermost : Size(1);
-    };
-    auto rows = joined(p.d.rows), columns = joined(p.d.columns);
+    auto stride = [&](StringAttr x) { return layout.strides[size_t(llvm::find(layout.order, x) - layout.order.begin())]; };
+    auto rows = joined(p.dims, p.d.rows, stride), columns = joined(p.dims, p.d.columns, stride);
     if (!rows || !columns || !(*columns == Size(1))) return std::nullopt;
     return std::pair(*rows, *columns);
   }
