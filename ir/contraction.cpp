@@ -5,8 +5,22 @@ using namespace mlir;
 namespace fil::ir {
 
 ContractionDims classify(ContractOp c) {
+  ContractionDims d;
+  auto result = cast<TensorType>(c.getType());
+  if (c.getRoster()) {
+    auto s = cast<SubsetType>(c.getSubsets()[0].getType());
+    d.position = s.getOf();
+    d.points.assign(s.getPer().begin(), s.getPer().end());
+    d.points.push_back(s.getMembers());
+  }
   auto reached = [&](Value v) {
     SmallVector<StringAttr> all(cast<TensorType>(v.getType()).getDims());
+    if (d.position) {
+      if (llvm::is_contained(all, d.position)) return all;
+      for (StringAttr x : d.points)
+        if (!llvm::is_contained(all, x)) all.push_back(x);
+      return all;
+    }
     for (Value s : c.getSubsets()) {
       auto t = cast<SubsetType>(s.getType());
       if (!llvm::is_contained(all, t.getOf())) continue;
@@ -17,14 +31,27 @@ ContractionDims classify(ContractOp c) {
     return all;
   };
   auto lhs = reached(c.getLhs()), rhs = reached(c.getRhs());
-  ContractionDims d;
-  for (StringAttr x : cast<TensorType>(c.getType()).getDims()) {
+  if (d.position) d.batch.push_back(d.position);
+  for (StringAttr x : result.getDims()) {
+    if (x == d.position) continue;
     const bool l = llvm::is_contained(lhs, x), r = llvm::is_contained(rhs, x);
     (l && r ? d.batch : l ? d.rows : d.columns).push_back(x);
   }
   d.summed = strings(c.getOver());
   for (StringAttr x : d.summed) d.joint &= llvm::is_contained(lhs, x) && llvm::is_contained(rhs, x);
   return d;
+}
+
+bool worthTiles(const ContractionDims &d, const Dims &dims) {
+  auto atLeastFour = [&](ArrayRef<StringAttr> list) {
+    int64_t n = 1;
+    for (StringAttr x : list) {
+      auto v = dims.value(x.getValue()).constant();
+      n *= v ? v->num : 64;
+    }
+    return n >= 4;
+  };
+  return d.joint && atLeastFour(d.rows) && atLeastFour(d.columns) && atLeastFour(d.summed);
 }
 
 } // namespace fil::ir

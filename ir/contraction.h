@@ -10,7 +10,13 @@ namespace fil::ir {
 struct ContractionDims {
   llvm::SmallVector<mlir::StringAttr> batch, rows, columns, summed;
   bool joint = true; ///< every summed dim stands in both operands
+
+  // With a roster the subset's positions are a batch dim, and the points of each are rows (or columns) or the sum.
+  mlir::StringAttr position;                 ///< null: no roster
+  llvm::SmallVector<mlir::StringAttr> points; ///< of the roster, outermost first
 };
 ContractionDims classify(ContractOp);
+/// Are rows, columns and sum long enough for register tiles?
+bool worthTiles(const ContractionDims &, const Dims &);
 
 } // namespace fil::ir

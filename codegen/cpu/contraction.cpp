@@ -2,6 +2,8 @@
 // Contractions by register tiles. A kernel packs the right side into panels; another one computes cache tiles of the result in scratch and runs
 // the epilogue over each. Operands that are memory with one stride along rows, columns and sums are read as they are or packed by copies; all
 // others (gathers, windows, several dims that do not join) are packed through the evaluator, lanes along the panel's own direction.
+// With a roster each position of the subset has rows or a sum of its own length: the points that chose it, which the roster lists. Cache tiles
+// are then counted as if each position had whole ones and one more; what is too many finds no position and ends.
 #include "codegen/cpu/evaluator.h"
 #include "codegen/cpu/group_kernel.h"
 #include "codegen/cpu/tile.h"
@@ -57,16 +59,31 @@ public:
   Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at) : dims(dims), group(group), at(at), c(group.tiled()) {
     d = classify(c);
     const Layout &result = resultLayout();
-    for (StringAttr x : llvm::reverse(result.order)) { // the innermost dim that is no batch belongs to the columns
-      if (llvm::is_contained(d.batch, x) || dims.value(x.getValue()) == Size(1)) continue;
-      if (llvm::is_contained(d.rows, x)) std::swap(d.rows, d.columns), leftOperand = 1;
-      break;
-    }
+    if (d.position) ragged = cast<TensorType>(c.getType()).has(d.position) ? Sums : Rows;
+    if (ragged == Rows) {
+      if (cast<TensorType>(c.getLhs().getType()).has(d.position)) std::swap(d.rows, d.columns), leftOperand = 1;
+    } else
+      for (StringAttr x : llvm::reverse(result.order)) { // the innermost dim that is no batch belongs to the columns
+        if (llvm::is_contained(d.batch, x) || dims.value(x.getValue()) == Size(1)) continue;
+        if (llvm::is_contained(d.rows, x)) std::swap(d.rows, d.columns), leftOperand = 1;
+        break;
+      }
     d.rows = inOrder(d.rows, result), d.columns = inOrder(d.columns, result), d.batch = inOrder(d.batch, result);
-    if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, *l);
+    if (d.position) { // outermost of the batch; rows of points have their further dims in `beside`
+      llvm::erase(d.batch, d.position);
+      others = d.batch;
+      d.batch.insert(d.batch.begin(), d.position);
+    }
+    if (ragged == Rows)
+      for (StringAttr x : d.rows)
+        if (!llvm::is_contained(d.points, x)) beside.push_back(x);
+    if (ragged == Sums) d.summed = d.points;
+    else if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, *l);
     m = extents(dims, d.rows), n = extents(dims, d.columns), k = extents(dims, d.summed), batch = extents(dims, d.batch);
     auto known = [](const Size &s) { return s.constant() ? std::optional(s.constant()->num) : std::nullopt; };
     ContractionSizes sizes{known(m), known(n), known(k)};
+    if (ragged == Rows) sizes.m.reset();
+    if (ragged == Sums) sizes.k.reset();
     shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
     blocks = chooseBlocks(target, shape, sizes);
     // Where the number of rows is not known: tiles small enough that threads end together.
@@ -81,21 +98,28 @@ public:
         else if (mc < blocks.mc) blocks.mc = mc;
         else break;
       }
-    left = plain(leftOperand, d.rows), right = plain(1 - leftOperand, d.columns);
+    if (!ragged) left = plain(leftOperand, d.rows);
+    if (ragged != Sums) right = plain(1 - leftOperand, d.columns);
   }
+  enum Ragged { None, Rows, Sums };
   const Dims &dims;
   GroupOp group;
   const GroupPlacement &at;
   ContractOp c;
   ContractionDims d;
   int leftOperand = 0; ///< whose own dims are the rows
-  Size m, n, k, batch;
+  Size m, n, k, batch; ///< m or k of all positions together
+  Ragged ragged = None;
+  Dimlist others, beside; ///< of the batch without the position; of the rows without the points
   TileShape shape;
   CacheBlocks blocks;
   std::optional<Plain> left, right;
 
   Size panels() const { return Size::ceil(n / Size(shape.columns())); }
   Size packedElements() const { return panels() * Size(shape.columns()) * k; } ///< of one batch
+  /// Points of a sum are packed in the order of the roster, those of all positions one behind the other.
+  Size packedBatches() const { return ragged == Sums ? extents(dims, others) : batch; }
+  Size positions() const { return dims.value(d.position.getValue()); }
 
 private:
   /// How the contraction's result stands in memory if it does, else the group's first one.
@@ -115,7 +139,7 @@ private:
   std::optional<Plain> plain(int operand, const Dimlist &outer) {
     mlir::Value v = c->getOperand(unsigned(operand));
     for (mlir::Value s : c.getSubsets())
-      if (cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) return std::nullopt;
+      if (!ragged && cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) return std::nullopt;
     llvm::SmallVector<std::pair<StringAttr, StringAttr>> names; // as the contraction calls a dim, as the memory does
     for (StringAttr x : cast<TensorType>(v.getType()).getDims()) names.push_back({x, x});
     auto renamed = [&](StringAttr to, StringAttr from) {
@@ -149,6 +173,7 @@ public:
   ContractionEmitter(const Target &t, Problem &p, bool f64) : k(t, p.dims, f64), p(p), e(k, p.group, inputs()) {}
 
   EmittedKernel pack() {
+    if (p.ragged == Problem::Sums) return packPoints();
     LV packed = k.buffer(number);
     // A tile is a panel of one batch.
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
@@ -169,18 +194,38 @@ public:
           Point q = batch;
           digits(step, p.d.summed, q);
           LV row = elementAt(to, k.b.CreateMul(step, k.number(p.shape.columns())));
-          for (int v = 0; v < p.shape.vectors; ++v) e.scope([&] {
-            const int offset = v * k.lanes;
-            Point r = q;
-            LV mask = emitMask(k.b, k.b.CreateSub(count, k.number(offset)), k.lanes);
-            laneDigits(k.b.CreateAdd(first, k.number(offset)), p.d.columns, p.n, mask, r);
-            k.b.CreateAlignedStore(clear(e.side(p.c, 1 - p.leftOperand, r), mask), elementAt(row, k.number(offset)), align());
-          });
+          along(1 - p.leftOperand, q, p.d.columns, p.n, first, count, p.shape.columns(), row);
         });
       });
     });
     k.finish();
     return {std::move(k.made), k.sizes, p.batch * p.panels(), k.scratchBytes, 1, "packing"};
+  }
+
+  /// Panels whose steps are the sorted points; a tile is some of one panel.
+  EmittedKernel packPoints() {
+    constexpr int64_t some = 256;
+    LV packed = k.buffer(number);
+    Size chunks = Size::ceil(p.k / Size(some));
+    emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
+      LV panel = k.b.CreateUDiv(tile, k.size(chunks));
+      LV begin = k.b.CreateMul(k.b.CreateURem(tile, k.size(chunks)), k.number(some));
+      Point batch;
+      digits(k.b.CreateUDiv(panel, k.size(p.panels())), p.others, batch);
+      LV first = k.b.CreateMul(k.b.CreateURem(panel, k.size(p.panels())), k.number(p.shape.columns()));
+      LV to = elementAt(packed, k.b.CreateMul(panel, k.b.CreateMul(k.number(p.shape.columns()), k.size(p.k))));
+      LV count = emitMin(k.b, k.number(p.shape.columns()), k.b.CreateSub(k.size(p.n), first));
+      emitLoop(k.b, begin, emitMin(k.b, k.size(p.k), k.b.CreateAdd(begin, k.number(some))), 1, [&](LV step) {
+        e.scope([&] {
+          Point q = batch;
+          point(step, q);
+          LV row = elementAt(to, k.b.CreateMul(step, k.number(p.shape.columns())));
+          along(1 - p.leftOperand, q, p.d.columns, p.n, first, count, p.shape.columns(), row);
+        });
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.packedBatches() * p.panels() * chunks, k.scratchBytes, 1, "packing in the order of members"};
   }
 
   EmittedKernel product() {
@@ -191,46 +236,79 @@ public:
     const int64_t mc = p.blocks.mc, nc = p.blocks.nc, kc = p.blocks.kc, columns = p.shape.columns();
     LV M = k.size(p.m), N = k.size(p.n), K = k.size(p.k);
     Size mTiles = Size::ceil(p.m / Size(mc)), nTiles = Size::ceil(p.n / Size(nc));
+    if (p.ragged == Problem::Rows) mTiles = mTiles + p.positions() + 1;
     auto nKnown = p.n.constant();
     const int64_t rowC = nKnown ? std::min<int64_t>(nc, (nKnown->num + columns - 1) / columns * columns) : nc;
     const int64_t bytes = p.shape.element == Element::F64 ? 8 : 4;
     std::optional<std::pair<Size, Size>> direct = inPlace(); // strides of rows and columns in the result
     LV tileC = direct ? nullptr : k.allocateScratch(Size(mc * rowC * bytes));
     const bool packsA = !p.left || !(p.left->sum == Size(1));
-    auto kKnown = p.k.constant();
-    const int64_t rowA = (kKnown ? std::min(kc, (kKnown->num + k.lanes - 1) / k.lanes * k.lanes) : kc) + 16; // rows on different cache sets
-    LV packedA = packsA ? k.allocateScratch(Size((mc + p.shape.rows) * rowA * bytes)) : nullptr;
+    auto kKnown = p.ragged == Problem::Sums ? std::nullopt : p.k.constant();
+    const bool oneBlock = kKnown && kKnown->num <= kc;
+    const int64_t rowA = p.ragged == Problem::Sums ? (mc + k.lanes - 1) / k.lanes * k.lanes + 16
+                                                   : (kKnown ? std::min(kc, (kKnown->num + k.lanes - 1) / k.lanes * k.lanes) : kc) + 16; // rows on different cache sets
+    LV packedA = packsA ? k.allocateScratch(Size((p.ragged == Problem::Sums ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
 
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       LV perBatch = k.size(mTiles * nTiles);
       LV inBatch = k.b.CreateURem(tile, perBatch), number = k.b.CreateUDiv(tile, perBatch);
-      LV m0 = k.b.CreateMul(k.b.CreateUDiv(inBatch, k.size(nTiles)), k.number(mc));
-      LV n0 = k.b.CreateMul(k.b.CreateURem(inBatch, k.size(nTiles)), k.number(nc));
-      LV rows = emitMin(k.b, k.number(mc), k.b.CreateSub(M, m0)), cols = emitMin(k.b, k.number(nc), k.b.CreateSub(N, n0));
-      Point batch;
-      digits(number, p.d.batch, batch);
-      TileOperands t;
-      t.m = rows;
-      t.panels = k.b.CreateUDiv(k.b.CreateAdd(cols, k.number(columns - 1)), k.number(columns));
-      t.bPanel = k.b.CreateMul(K, k.number(columns));
-      LV b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
-      b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(n0, k.number(columns)), t.bPanel));
-      if (direct) {
-        t.cRow = k.size(direct->first);
-        LV at = startOf(results[0], batch);
-        t.c = elementAt(elementAt(at, k.b.CreateMul(m0, t.cRow)), n0);
-      } else t.c = tileC, t.cRow = k.number(rowC);
-      emitLoop(k.b, k.number(0), K, kc, [&](LV k0) {
-        t.k = emitMin(k.b, k.number(kc), k.b.CreateSub(K, k0));
-        t.accumulate = kKnown && kKnown->num <= kc ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
-        t.b = elementAt(b0, k.b.CreateMul(k0, k.number(columns)));
-        leftSide(t, batch, m0, k0, packedA, rowA);
-        emitTile(k.b, p.shape, t);
+      LV row = k.b.CreateUDiv(inBatch, k.size(nTiles));
+      Part t;
+      t.n0 = k.b.CreateMul(k.b.CreateURem(inBatch, k.size(nTiles)), k.number(nc));
+      t.m = M, t.k = K, t.first = k.number(0);
+      auto compute = [&] {
+        LV rows = emitMin(k.b, k.number(mc), k.b.CreateSub(t.m, t.m0)), cols = emitMin(k.b, k.number(nc), k.b.CreateSub(N, t.n0));
+        TileOperands o;
+        o.m = rows;
+        o.panels = k.b.CreateUDiv(k.b.CreateAdd(cols, k.number(columns - 1)), k.number(columns));
+        o.bPanel = k.b.CreateMul(K, k.number(columns));
+        LV b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
+        b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
+        if (p.ragged == Problem::Sums) b0 = elementAt(b0, k.b.CreateMul(t.first, k.number(columns)));
+        if (direct) {
+          o.cRow = k.size(direct->first);
+          LV at = startOf(results[0], t.batch);
+          o.c = elementAt(elementAt(at, k.b.CreateMul(t.m0, o.cRow)), t.n0);
+        } else o.c = tileC, o.cRow = k.number(rowC);
+        // A sum of no points is 0 and has a block too.
+        emitLoop(k.b, k.number(0), p.ragged ? emitMax(k.b, t.k, k.number(1)) : K, kc, [&](LV k0) {
+          o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
+          o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
+          o.b = elementAt(b0, k.b.CreateMul(k0, k.number(columns)));
+          leftSide(o, t, k0, packedA, rowA);
+          emitTile(k.b, p.shape, o);
+        });
+        if (!direct) epilogue(t, rows, cols, tileC, rowC, results);
+      };
+      if (p.ragged == Problem::Rows) {
+        digits(number, p.others, t.batch);
+        LV position = findPosition(row, mc, t);
+        emitIf(k.b, k.b.CreateICmpSGE(position, k.number(0)), [&] {
+          e.scope([&] {
+            t.batch.set(p.d.position, {position, 0, nullptr});
+            LV none = k.b.CreateICmpEQ(position, k.size(p.positions()));
+            t.k = k.b.CreateSelect(none, k.number(0), K); // of points without a member
+            number = k.b.CreateAdd(k.b.CreateMul(k.b.CreateSelect(none, k.number(0), position), k.size(extents(p.dims, p.others))), number);
+            compute();
+          });
+        });
+        return;
+      }
+      digits(number, p.d.batch, t.batch);
+      t.m0 = k.b.CreateMul(row, k.number(mc));
+      e.scope([&] {
+        if (p.ragged == Problem::Sums) {
+          LV position = t.batch(p.d.position).base;
+          t.first = roster(position), t.k = k.b.CreateSub(roster(k.b.CreateAdd(position, k.number(1))), t.first);
+          number = k.b.CreateURem(number, k.size(p.packedBatches()));
+        }
+        compute();
       });
-      if (!direct) epilogue(batch, m0, n0, rows, cols, tileC, rowC, results);
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.batch * mTiles * nTiles, k.scratchBytes, 1, p.shape.str() + ", " + p.blocks.str() + (direct ? ", in place" : "")};
+    Size batches = p.ragged == Problem::Rows ? extents(p.dims, p.others) : p.batch;
+    return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, 1,
+            p.shape.str() + ", " + p.blocks.str() + (direct ? ", in place" : "") + (p.ragged ? ", by member" : "")};
   }
 
   /// Row by row, columns in vectors, the right side in place (its columns are neighbours in memory).
@@ -254,7 +332,9 @@ public:
         s.b = right, s.bK = k.size(p.right->sum);
         s.c = tileC, s.cRow = k.number(nc), s.accumulate = k.b.getFalse();
         emitSkinny(k.b, p.shape.element, k.lanes, k.target.registers, s);
-        epilogue(batch, i, n0, k.number(1), cols, tileC, nc, results);
+        Part t;
+        t.batch = batch, t.m0 = i, t.n0 = n0;
+        epilogue(t, k.number(1), cols, tileC, nc, results);
       });
     });
     k.finish();
@@ -266,6 +346,12 @@ private:
   Problem &p;
   int number = 0; ///< of the first buffer behind the inputs
   Evaluator e;
+
+  /// Where a cache tile stands: its batch, and how many rows and steps this has; of a roster the first of the position's points.
+  struct Part {
+    Point batch;
+    LV m0 = nullptr, n0 = nullptr, m = nullptr, k = nullptr, first = nullptr;
+  };
 
   std::vector<Memory> inputs() {
     std::vector<Memory> all;
@@ -303,6 +389,51 @@ private:
       if (i) rest = k.b.CreateUDiv(rest, n);
     }
   }
+  /// One element of the roster.
+  LV roster(LV i) {
+    Point at;
+    at.set(cast<TensorType>(p.c.getRoster().getType()).getDims()[0], {i, 0, nullptr});
+    return k.b.CreateSExt(e.value(p.c.getRoster(), at), k.i64);
+  }
+  /// The coordinates of the i-th sorted point.
+  void point(LV i, Point &to) { digits(roster(k.b.CreateAdd(i, k.size(p.positions() + 2))), p.d.points, to); }
+  void rowOf(const Part &t, LV i, Point &to) {
+    LV row = k.b.CreateAdd(t.m0, i);
+    if (p.ragged != Problem::Rows) return digits(row, p.d.rows, to);
+    if (!p.beside.empty()) {
+      LV n = k.size(extents(p.dims, p.beside));
+      digits(k.b.CreateURem(row, n), p.beside, to);
+      row = k.b.CreateUDiv(row, n);
+    }
+    point(k.b.CreateAdd(t.first, row), to);
+  }
+  /// Whose rows the tile has, or -1: positions take their tiles one after the other, last come the points without a member.
+  LV findPosition(LV tile, int64_t mc, Part &t) {
+    LV minus = k.number(-1), zero = k.number(0), beside = k.size(extents(p.dims, p.beside));
+    Values found = emitLoop(k.b, zero, k.size(p.positions() + 1), 1, {tile, minus, zero, zero, zero}, [&](LV position, llvm::ArrayRef<LV> now) {
+      Values next;
+      e.scope([&] {
+        LV first = roster(position), rows = k.b.CreateMul(k.b.CreateSub(roster(k.b.CreateAdd(position, k.number(1))), first), beside);
+        LV tiles = k.b.CreateUDiv(k.b.CreateAdd(rows, k.number(mc - 1)), k.number(mc));
+        LV here = k.b.CreateAnd(k.b.CreateICmpSGE(now[0], zero), k.b.CreateICmpSLT(now[0], tiles));
+        auto choose = [&](LV x, LV y) { return k.b.CreateSelect(here, x, y); };
+        next = {k.b.CreateSub(now[0], tiles), choose(position, now[1]), choose(k.b.CreateMul(now[0], k.number(mc)), now[2]), choose(rows, now[3]), choose(first, now[4])};
+      });
+      return next;
+    });
+    t.m0 = found[2], t.m = found[3], t.first = found[4];
+    return found[1];
+  }
+  LV operand(int which, const Point &q) { return p.ragged ? e.value(p.c->getOperand(unsigned(which)), q) : e.side(p.c, which, q); }
+  /// An operand along `list` from `first` on, `count` elements and zeros up to `width`.
+  void along(int which, const Point &q, const Dimlist &list, const Size &total, LV first, LV count, int64_t width, LV to) {
+    for (int64_t offset = 0; offset < width; offset += k.lanes) e.scope([&] {
+      Point r = q;
+      LV mask = emitMask(k.b, k.b.CreateSub(count, k.number(offset)), k.lanes);
+      laneDigits(k.b.CreateAdd(first, k.number(offset)), list, total, mask, r);
+      k.b.CreateAlignedStore(clear(operand(which, r), mask), elementAt(to, k.number(offset)), align());
+    });
+  }
   LV start(const Plain &x, const Point &batch) {
     LV at = memory(x.input);
     for (auto [d, s] : llvm::zip(p.d.batch, x.batch)) at = elementAt(at, k.b.CreateMul(batch(d).base, k.size(s)));
@@ -325,7 +456,7 @@ private:
     int kept = 0;
     for (Operation &op : p.group.block()) kept += GroupOp::kept(&op);
     auto n = p.n.constant();
-    if (kept != 1 || !n || n->num % p.shape.columns()) return std::nullopt;
+    if (p.ragged == Problem::Rows || kept != 1 || !n || n->num % p.shape.columns()) return std::nullopt;
     const Layout &layout = p.at.results[0].layout;
     auto stride = [&](StringAttr x) { return layout.strides[size_t(llvm::find(layout.order, x) - layout.order.begin())]; };
     auto rows = joined(p.dims, p.d.rows, stride), columns = joined(p.dims, p.d.columns, stride);
@@ -333,11 +464,12 @@ private:
     return std::pair(*rows, *columns);
   }
 
-  void leftSide(TileOperands &t, const Point &batch, LV m0, LV k0, LV packed, int64_t rowA) {
+  void leftSide(TileOperands &t, const Part &part, LV k0, LV packed, int64_t rowA) {
+    const Point &batch = part.batch;
     const int64_t r = p.shape.rows;
     if (p.left) {
       LV outer = k.size(p.left->outer), sum = k.size(p.left->sum);
-      LV from = elementAt(start(*p.left, batch), k.b.CreateAdd(k.b.CreateMul(m0, outer), k.b.CreateMul(k0, sum)));
+      LV from = elementAt(start(*p.left, batch), k.b.CreateAdd(k.b.CreateMul(part.m0, outer), k.b.CreateMul(k0, sum)));
       if (!packed) {
         t.a = from, t.aRow = outer, t.aK = k.number(1), t.aBlock = k.b.CreateMul(outer, k.number(r));
         return;
@@ -349,17 +481,31 @@ private:
       t.a = packed, t.aRow = k.number(1), t.aK = k.number(r), t.aBlock = o.panel;
       return;
     }
+    if (p.ragged == Problem::Sums) { // point by point, lanes along the rows
+      emitLoop(k.b, k.number(0), t.k, 1, [&](LV step) {
+        e.scope([&] {
+          Point q = batch;
+          point(k.b.CreateAdd(part.first, k.b.CreateAdd(k0, step)), q);
+          LV to = elementAt(packed, k.b.CreateMul(step, k.number(rowA)));
+          emitLoop(k.b, k.number(0), t.m, k.lanes, [&](LV i) {
+            along(p.leftOperand, q, p.d.rows, p.m, k.b.CreateAdd(part.m0, i), k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));
+          });
+        });
+      });
+      t.a = packed, t.aRow = k.number(1), t.aK = k.number(rowA), t.aBlock = k.number(r);
+      return;
+    }
     e.scope([&] { // row by row, lanes along the summed dims
       emitLoop(k.b, k.number(0), t.m, 1, [&](LV i) {
         Point q = batch;
-        digits(k.b.CreateAdd(m0, i), p.d.rows, q);
+        rowOf(part, i, q);
         LV row = elementAt(packed, k.b.CreateMul(i, k.number(rowA)));
         emitLoop(k.b, k.number(0), t.k, k.lanes, [&](LV step) {
           e.scope([&] {
             Point x = q;
             LV mask = emitMask(k.b, k.b.CreateSub(t.k, step), k.lanes);
             laneDigits(k.b.CreateAdd(k0, step), p.d.summed, p.k, mask, x);
-            k.b.CreateAlignedStore(clear(e.side(p.c, p.leftOperand, x), mask), elementAt(row, step), align());
+            k.b.CreateAlignedStore(clear(operand(p.leftOperand, x), mask), elementAt(row, step), align());
           });
         });
       });
@@ -367,16 +513,16 @@ private:
     t.a = packed, t.aRow = k.number(rowA), t.aK = k.number(1), t.aBlock = k.number(rowA * r);
   }
 
-  void epilogue(const Point &batch, LV m0, LV n0, LV rows, LV cols, LV tile, int64_t rowC, llvm::ArrayRef<Memory> results) {
+  void epilogue(const Part &t, LV rows, LV cols, LV tile, int64_t rowC, llvm::ArrayRef<Memory> results) {
     e.scope([&] {
       emitLoop(k.b, k.number(0), rows, 1, [&](LV i) {
-        Point row = batch;
-        digits(k.b.CreateAdd(m0, i), p.d.rows, row);
+        Point row = t.batch;
+        rowOf(t, i, row);
         LV from = elementAt(tile, k.b.CreateMul(i, k.number(rowC)));
         auto vectors = [&](LV j, LV mask) {
           e.scope([&] {
             Point q = row;
-            laneDigits(k.b.CreateAdd(n0, j), p.d.columns, p.n, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
+            laneDigits(k.b.CreateAdd(t.n0, j), p.d.columns, p.n, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
             q.mask = mask;
             LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(from, j), align());
             e.remember(p.c.getResult(), q, x);
@@ -403,7 +549,7 @@ private:
 EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement) {
   Problem p(target, dims, f64, group, placement);
   EmittedContraction out{ContractionEmitter(target, p, f64).pack(), ContractionEmitter(target, p, f64).product(), {}};
-  out.packedBytes = p.batch * p.packedElements() * Size(f64 ? 8 : 4);
+  out.packedBytes = p.packedBatches() * p.packedElements() * Size(f64 ? 8 : 4);
   return out;
 }
 

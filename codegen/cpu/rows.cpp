@@ -53,6 +53,7 @@ public:
     chooseLanes();
     if (auto s = dyn_cast<ScatterOp>(kept[0])) rowLoop([&](Point p) { scatter(s, p); });
     else if (auto t = dyn_cast<TopKOp>(kept[0])) rowLoop([&](Point p) { topk(t, p); });
+    else if (auto r = dyn_cast<RosterOp>(kept[0])) rowLoop([&](Point) { roster(r); });
     else {
       for (Stage &s : stages)
         for (Operation *op : s.ops) makeRoom(op, s);
@@ -116,7 +117,7 @@ private:
         if (!contains(rows, d)) inner.push_back(d);
       return inner;
     }
-    if (isa<TopKOp, ScatterOp>(op)) return inner;
+    if (isa<TopKOp, RosterOp, ScatterOp>(op)) return inner;
     for (StringAttr d : dimsOf(op->getResult(0)))
       if (!contains(rows, d)) inner.push_back(d);
     return inOrder(inner);
@@ -492,6 +493,50 @@ private:
       else addIn(k.both(p.mask, exists));
     };
     nest(0, row);
+  }
+
+  // ---- roster: how many points each position has, where they begin, and then the points in order ----
+
+  void roster(RosterOp r) {
+    auto &b = k.b;
+    auto type = cast<SubsetType>(r.getSubset().getType());
+    Dimlist loops(type.getPer());
+    loops.push_back(type.getMembers());
+    LV positions = k.extent(type.getOf()), out = results[r.getResult()].pointer;
+    LV next = k.allocateScratch((k.dims.value(type.getOf().getValue()) + 1) * Size(4));
+    auto at = [&](LV array, LV i) { return emitAt(b, k.i32, array, i); };
+    auto read = [&](LV array, LV i) { return b.CreateLoad(k.i32, at(array, i)); };
+    auto each = [&](llvm::function_ref<void(LV slot, LV point)> body) { // points in order
+      std::function<void(size_t, const Point &, LV)> nest = [&](size_t i, const Point &p, LV number) {
+        if (i < loops.size()) {
+          LV n = k.extent(loops[i]);
+          emitLoop(b, k.number(0), n, 1, [&](LV x) {
+            Point q = p;
+            q.set(loops[i], {x, 0, nullptr});
+            e.scope([&] { nest(i + 1, q, b.CreateAdd(b.CreateMul(number, n), x)); });
+          });
+          return;
+        }
+        auto [member, exists] = e.position(r.getSubset(), p);
+        body(b.CreateSelect(exists, member.base, positions), number);
+      };
+      nest(0, Point(), k.number(0));
+    };
+    LV slots = b.CreateAdd(positions, k.number(1));
+    emitLoop(b, k.number(0), slots, 1, [&](LV i) { b.CreateStore(b.getInt32(0), at(next, i)); });
+    each([&](LV slot, LV) { b.CreateStore(b.CreateAdd(read(next, slot), b.getInt32(1)), at(next, slot)); });
+    LV total = emitLoop(b, k.number(0), slots, 1, {b.getInt32(0)}, [&](LV i, llvm::ArrayRef<LV> sum) -> Values {
+      LV n = read(next, i);
+      b.CreateStore(sum[0], at(next, i)), b.CreateStore(sum[0], at(out, i));
+      return {b.CreateAdd(sum[0], n)};
+    })[0];
+    b.CreateStore(total, at(out, slots));
+    LV points = emitAt(b, k.i32, out, b.CreateAdd(slots, k.number(1)));
+    each([&](LV slot, LV point) {
+      LV place = read(next, slot);
+      b.CreateStore(b.CreateTrunc(point, k.i32), at(points, b.CreateSExt(place, k.i64)));
+      b.CreateStore(b.CreateAdd(place, b.getInt32(1)), at(next, slot));
+    });
   }
 
   // ---- top-k: keys that order like the scores, the k-th largest by bisection over its bits, then one pass in rising order ----

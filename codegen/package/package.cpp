@@ -48,7 +48,7 @@ private:
 
 class Packager {
 public:
-  Packager(mlir::ModuleOp m, const Target &t, PackageText *text) : module(m), target(t), dims(m), layouts(m, dims), text(text) {
+  Packager(mlir::ModuleOp m, const Target &t, PackageText *text) : module(m), target(t), dims(m), layouts(m), text(text) {
     for (auto d : m.getOps<DimsOp>())
       for (auto b : d.getBounds()) out.bounds[b.getName().str()] = Size::parse(cast<StringAttr>(b.getValue()).getValue())->constant()->num;
     m.walk([&](Operation *op) {
@@ -415,7 +415,7 @@ private:
     else {
       // Training has many rows; who decodes has one most of the time.
       std::optional<FewRows> few;
-      if (program->entry.name == "decode" || program->entry.name == "run") few = emitFewRows(target, dims, f64, g, at);
+      if (!g.tiled().getRoster() && (program->entry.name == "decode" || program->entry.name == "run")) few = emitFewRows(target, dims, f64, g, at);
       auto always = few ? few->rows.constant() : std::nullopt;
       if (always && always->num > fewRows) few.reset();
       if (few && always) {

@@ -44,7 +44,7 @@ void Buffers::endLoop() {
   loops.pop_back();
 }
 
-Layouts::Layouts(mlir::ModuleOp module, const Dims &d) : dims(d) {
+Layouts::Layouts(mlir::ModuleOp module) {
   module.walk([&](LayersOp l) { loopDims.insert(const_cast<void *>(l.getDimAttr().getAsOpaquePointer())); });
   for (auto v : module.getOps<VariableOp>())
     for (StringAttr x : strings(v.getLoops())) loopDims.insert(const_cast<void *>(x.getAsOpaquePointer()));
@@ -70,6 +70,11 @@ llvm::SmallVector<StringAttr> Layouts::natural(GroupOp g, unsigned result, llvm:
   for (auto c : g.block().getOps<ContractOp>()) {
     if (!same(cast<TensorType>(c.getType()).getDims()) || order.empty()) continue;
     ContractionDims d = classify(c);
+    if (d.position && !llvm::is_contained(cast<TensorType>(c.getType()).getDims(), d.position)) { // rows of points: columns are neighbours
+      const bool left = cast<TensorType>(c.getLhs().getType()).has(d.position);
+      std::stable_partition(order.begin(), order.end(), [&](StringAttr x) { return !llvm::is_contained(left ? d.rows : d.columns, x); });
+      return order;
+    }
     if (!llvm::is_contained(d.batch, order.back())) continue;
     std::stable_partition(order.begin(), order.end(), [&](StringAttr x) { return llvm::is_contained(d.batch, x); });
     return order;

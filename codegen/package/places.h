@@ -43,7 +43,7 @@ private:
 /// Rules of order: which dims stand innermost.
 class Layouts {
 public:
-  explicit Layouts(mlir::ModuleOp module, const ir::Dims &dims);
+  explicit Layouts(mlir::ModuleOp module);
   /// Loop dims first, then the canonical order.
   llvm::SmallVector<mlir::StringAttr> standard(llvm::ArrayRef<mlir::StringAttr> canonical) const;
   /// The order in which a group writes a result if nobody asks for one: dims that a contraction has in both operands stand outside; what
@@ -51,7 +51,6 @@ public:
   llvm::SmallVector<mlir::StringAttr> natural(ir::GroupOp, unsigned result, llvm::ArrayRef<Place> inputs) const;
 
 private:
-  const ir::Dims &dims;
   llvm::SmallPtrSet<void *, 8> loopDims;
 };
 

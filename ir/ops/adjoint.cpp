@@ -20,6 +20,7 @@ LogicalResult RandomOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult TopKOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult PresentOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult MemberOp::adjoint(GradBuilder &, ValueRange) { return success(); }
+LogicalResult RosterOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult StopGradOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 
 /// Of functions of one operand: the factor on the seed.

@@ -55,7 +55,7 @@ def Fil_ReduceOp : Fil_BodyOp<"reduce"> {
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = "$fn $x `over` $over attr-dict `:` functional-type($x, $result)";
 }
-def Fil_ContractOp : Fil_BodyOp<"contract"> {
+def Fil_ContractOp : Fil_BodyOp<"contract", [AttrSizedOperandSegments]> {
   let summary = "sum over dims of the product of two tensors";
   let description = [{
     The iteration space is the union of the dims of lhs, rhs and result, but where a subset `s#7` of `S` among `subsets`
@@ -63,11 +63,14 @@ def Fil_ContractOp : Fil_BodyOp<"contract"> {
     at the members, positions idx[per.., s#7] of `S`, and the subset's `per` dims belong to the iteration. A result dim that no
     operand has is not allowed. Dims of the iteration that the result lacks are summed: `over` lists them. Members that do not exist
     (beyond the count) contribute nothing. This form is closed under differentiation.
+    A `roster` of the one subset changes no meaning: it lets the points be visited member by member, so that those of one member share what is
+    read there.
   }];
-  let arguments = FilArgs<(ins Fil_Tensor:$lhs, Fil_Tensor:$rhs, Variadic<Fil_Subset>:$subsets, StrArrayAttr:$over, OptionalAttr<TypeAttr>:$accum)>.all;
+  let arguments = FilArgs<(ins Fil_Tensor:$lhs, Fil_Tensor:$rhs, Variadic<Fil_Subset>:$subsets, Optional<Fil_Tensor>:$roster, StrArrayAttr:$over,
+                           OptionalAttr<TypeAttr>:$accum)>.all;
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = [{
-    $lhs `,` $rhs (`through` $subsets^)? `over` $over attr-dict `:` functional-type(operands, $result)
+    $lhs `,` $rhs (`through` $subsets^)? (`sorted` $roster^)? `over` $over attr-dict `:` functional-type(operands, $result)
   }];
 }
 
@@ -106,6 +109,16 @@ def Fil_PresentOp : Fil_BodyOp<"present"> {
 }
 def Fil_MemberOp : Fil_BodyOp<"member"> {
   let summary = "index<of> [per.., members]: the members' positions";
+  let arguments = FilArgs<(ins Fil_Subset:$subset)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$subset attr-dict `:` functional-type($subset, $result)";
+}
+def Fil_RosterOp : Fil_BodyOp<"roster"> {
+  let summary = "the points (per.., members) of a subset in the order of the positions that stand there: int[|of| + 2 + points]";
+  let description = [{
+    Points are flat numbers, row-major in (per.., members). Element i <= |of| is the place, among the sorted points, where those of
+    position i begin (|of|: those whose member does not exist), element |of| + 1 the number of points; then come the points, ascending within a position.
+  }];
   let arguments = FilArgs<(ins Fil_Subset:$subset)>.all;
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = "$subset attr-dict `:` functional-type($subset, $result)";

@@ -48,6 +48,7 @@ Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements
 Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost PresentOp::cost(const Dims &) { return {}; }
 Cost MemberOp::cost(const Dims &) { return {}; }
+Cost RosterOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost WindowOp::cost(const Dims &) { return {}; }
 Cost UnwindowOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }
 Cost ConcatOp::cost(const Dims &dims) { return copied(*this, dims); }

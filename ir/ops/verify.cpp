@@ -149,6 +149,7 @@ LogicalResult ContractOp::verify() {
   }
   for (StringAttr d : over)
     if (!iteration.contains(d)) return emitOpError("sums over `") << d.getValue() << "`, which no operand has";
+  if (getRoster() && getSubsets().size() != 1) return emitOpError("is sorted by one subset, not by ") << getSubsets().size();
   if (!lhs.isReal() || lhs.getElement() != rhs.getElement()) return emitOpError("multiplies ") << lhs.getElement() << " by " << rhs.getElement();
   return success(result.isReal());
 }
@@ -198,6 +199,14 @@ static LogicalResult ofSubset(Operation *op, Value subset, TensorType r, Type el
   return failure(failed(hasElement(op, r, element)) || failed(hasDims(op, r, want)));
 }
 LogicalResult PresentOp::verify() { return ofSubset(*this, getSubset(), tensorOf(getResult()), BoolType::get(getContext())); }
+LogicalResult RosterOp::verify() {
+  auto r = tensorOf(getResult());
+  if (r.getDims().size() != 1) return emitOpError("has ") << r.getDims().size() << " dims";
+  auto s = cast<SubsetType>(getSubset().getType());
+  Dims dims(*this);
+  if (!(dims.value(r.getDims()[0].getValue()) == dims.value(s.getOf().getValue()) + 2 + dims.elements(s))) return emitOpError("has not a place for each position and point");
+  return hasElement(*this, r, IntType::get(getContext()));
+}
 LogicalResult MemberOp::verify() {
   return ofSubset(*this, getSubset(), tensorOf(getResult()), IndexType::get(getContext(), cast<SubsetType>(getSubset().getType()).getOf()));
 }

@@ -34,7 +34,8 @@ void precision(mlir::OpPassManager &pm, const PipelineOptions &o) { pm.addPass(c
 void schedule(mlir::OpPassManager &pm) {
   pm.addPass(createRecomputeSavedPass()); // on whole expressions, before they are cut into groups
   clean(pm);
-  pm.addPass(createWidenSubsetsPass());    // before what is left of them is cut into point by point sums
+  pm.addPass(createSortByMemberPass());
+  pm.addPass(createWidenSubsetsPass());  // of the rest, before what is left of them is cut into point by point sums
   pm.addPass(mlir::createCSEPass());
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
   pm.addPass(createFormGroupsPass());
@@ -45,7 +46,7 @@ void registerAllPasses() {
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
-  registerRecomputeSavedPass(), registerWidenSubsetsPass(), registerExposeResultsPass(), registerFormGroupsPass();
+  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerExposeResultsPass(), registerFormGroupsPass();
 }
 
 } // namespace fil::passes

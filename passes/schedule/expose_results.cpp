@@ -27,6 +27,7 @@ struct ExposeResultsPass : impl::ExposeResultsPassBase<ExposeResultsPass> {
 
   /// The result has S where the iteration has members s#: contract over the members, then scatter.
   void splitScatter(ContractOp c, const Dims &dims) {
+    if (c.getRoster()) return;
     auto result = cast<ir::TensorType>(c.getType());
     Value into;
     for (Value s : c.getSubsets())

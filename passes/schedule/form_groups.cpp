@@ -21,28 +21,15 @@ Dimset dimsOf(Value v) {
 bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGradOp>(op) || (isa<CacheOp>(op) && !cast<CacheOp>(op).getPast()); }
 /// Computed once for each element, never again where it is used.
 bool isStage(Operation *op) {
-  return isa<ReduceOp, ContractOp, TopKOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
+  return isa<ReduceOp, ContractOp, TopKOp, RosterOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
 }
 /// The dims whose points an op computes on their own.
 Dimset rowsOf(Operation *op) {
+  if (isa<RosterOp>(op)) return {};
   Dimset rows = dimsOf(op->getResult(0));
   if (auto s = dyn_cast<ScatterOp>(op)) llvm::erase(rows, s.getDimAttr());
   if (auto c = dyn_cast<CacheOp>(op)) llvm::erase(rows, c.getToAttr());
   return rows;
-}
-
-/// A contraction that has rows, columns and a sum is worth register tiles.
-bool isTiled(ContractOp c, const Dims &dims) {
-  ContractionDims d = classify(c);
-  auto atLeastFour = [&](ArrayRef<StringAttr> list) {
-    int64_t n = 1;
-    for (StringAttr x : list) {
-      auto v = dims.value(x.getValue()).constant();
-      n *= v ? v->num : 64;
-    }
-    return n >= 4;
-  };
-  return d.joint && atLeastFour(d.rows) && atLeastFour(d.columns) && atLeastFour(d.summed);
 }
 
 /// What stands in memory.
@@ -180,9 +167,9 @@ private:
     else {
       fresh.rows = rowsOf(op);
       auto contract = dyn_cast<ContractOp>(op);
-      fresh.tiled = contract && isTiled(contract, dims);
+      fresh.tiled = contract && worthTiles(classify(contract), dims);
       if (fresh.tiled) op->setAttr("fil.tiled", UnitAttr::get(op->getContext()));
-      if (isa<TopKOp, ScatterOp, CacheOp>(op)) fresh.open = false;
+      if (isa<TopKOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
       if (!fresh.tiled && fresh.open) {
         if (earliest >= 0 && join(clusters[earliest], op, leaves, earliest, clusterOf, false)) return add(clusters[earliest], op, leaves), earliest;
         for (int c = int(clusters.size()) - 1; c > earliest; --c)

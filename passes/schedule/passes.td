@@ -15,14 +15,25 @@ def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"
   }];
 }
 
+def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {
+  let summary = "contractions over chosen members visit the points of one member together";
+  let description = [{
+    What: where a contraction reads one operand, or adds its result, at the members of a subset, and that operand (that result) has none of
+    the subset's own dims, it gets a roster: the points sorted by what they chose. If the members are summed too, they are summed behind it. Not in
+    `decode`, which has few points and would pack weights that nobody chose.
+    Why: all points of one expert share its weights, so they fill register tiles, and no operation is done in vain.
+    IR: `fil.contract %h, %w through %e over ["D"]` becomes `fil.contract %h, %w through %e sorted %r over ["D"]` with `%r = fil.roster %e`.
+  }];
+}
+
 def WidenSubsetsPass : Pass<"fil-schedule-widen-subsets", "::mlir::ModuleOp"> {
   let summary = "contractions over chosen members become whole ones where that is faster";
   let description = [{
     What: a contraction that reads or adds at the members of a subset, of which there are at least 1/32 of the dim (both sizes known), is done
     over the whole dim: an operand with members is scattered to their places first, a result with members gathered afterwards. Not in `decode`,
-    which has one position at a time and is bound by the weights that it reads.
+    which has one position at a time and is bound by the weights that it reads. What is sorted by member stays as it is.
     Why: members that differ from point to point leave nothing for register tiles to share, and following them runs at about 1/100 of the
-    speed of tiles. Contractions grouped by member would do without the operations in vain; where they exist, this pass goes.
+    speed of tiles. Attention over chosen positions is of this kind: each query has keys of its own.
     IR: `fil.contract %h, %w through %e` with %w over E and a result over e# becomes `fil.contract %h, %w` and `fil.gather .. at %e in "E"`.
   }];
 }

@@ -24,7 +24,7 @@ struct WidenSubsetsPass : impl::WidenSubsetsPassBase<WidenSubsetsPass> {
   }
 
   void widen(ContractOp c, const Dims &dims) {
-    if (c.getSubsets().size() != 1) return;
+    if (c.getSubsets().size() != 1 || c.getRoster()) return;
     Value s = c.getSubsets()[0];
     auto subset = cast<SubsetType>(s.getType());
     StringAttr of = subset.getOf(), members = subset.getMembers();

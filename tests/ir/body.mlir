@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s | FileCheck %s
 // How each op of a body is written.
 
-fil.dims {B, T, D = "4", F = "2*D", V = "7", S, Y = "6", ky = "3", "Y/2" = "3", lo = "1", hi = "3", "D+F" = "12", "s#0" = "2"}
+fil.dims {B, T, D = "4", F = "2*D", V = "7", S, Y = "6", ky = "3", "Y/2" = "3", lo = "1", hi = "3", "D+F" = "12", "s#0" = "2", points = "9 + 2*B"}
 
 // CHECK-LABEL: fil.func @sources
 // CHECK: fil.constant 2.500000e+00 : <[], real>
@@ -54,6 +54,15 @@ fil.func @choices(%w: !fil.tensor<[D,V], real>, %i: !fil.tensor<[B,T], index<V>>
   %4 = fil.scatter %1 at %s in "V" : (!fil.tensor<[B,D,"s#0"], real>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[B,D,V], real>
   %5 = fil.contract %x, %w through %s over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[D,V], real>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[B,"s#0"], real>
   fil.return %0, %2, %3, %4, %5 : !fil.tensor<[B,T,D], real>, !fil.tensor<[B,"s#0"], bool>, !fil.tensor<[B,"s#0"], index<V>>, !fil.tensor<[B,D,V], real>, !fil.tensor<[B,"s#0"], real>
+}
+
+// CHECK-LABEL: fil.func @sorted
+// CHECK: %[[R:.*]] = fil.roster %{{.*}} : (!fil.subset<V per [B], "s#0">) -> !fil.tensor<[points], int>
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %{{.*}} sorted %[[R]] over ["D"]
+fil.func @sorted(%x: !fil.tensor<[B,D], real>, %w: !fil.tensor<[D,F,V], real>, %s: !fil.subset<V per [B], "s#0">) -> !fil.tensor<[B,F,"s#0"], real> {
+  %r = fil.roster %s : (!fil.subset<V per [B], "s#0">) -> !fil.tensor<[points], int>
+  %0 = fil.contract %x, %w through %s sorted %r over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[D,F,V], real>, !fil.subset<V per [B], "s#0">, !fil.tensor<[points], int>) -> !fil.tensor<[B,F,"s#0"], real>
+  fil.return %0 : !fil.tensor<[B,F,"s#0"], real>
 }
 
 // CHECK-LABEL: fil.func @views

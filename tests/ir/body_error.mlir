@@ -177,6 +177,23 @@ fil.func @f(%v: !fil.tensor<[D,V], real>, %x: !fil.tensor<[B,D], real>, %d: !fil
 }
 
 // -----
+fil.dims {B, V = "7", "s#0" = "2", points = "2*B + 8"}
+fil.func @f(%s: !fil.subset<V per [B], "s#0">) {
+  // expected-error @+1 {{has not a place for each position and point}}
+  %0 = fil.roster %s : (!fil.subset<V per [B], "s#0">) -> !fil.tensor<[points], int>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "4", V = "7", "s#0" = "2", points = "2*B + 9"}
+fil.func @f(%x: !fil.tensor<[B,D], real>, %w: !fil.tensor<[D], real>, %s: !fil.subset<V per [B], "s#0">) {
+  %0 = fil.roster %s : (!fil.subset<V per [B], "s#0">) -> !fil.tensor<[points], int>
+  // expected-error @+1 {{is sorted by one subset, not by 0}}
+  %1 = fil.contract %x, %w sorted %0 over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[D], real>, !fil.tensor<[points], int>) -> !fil.tensor<[B], real>
+  fil.return
+}
+
+// -----
 fil.dims {B, T, D = "4", F = "3", V = "7", ky = "3", lo = "1", hi = "3", "s#0" = "2", "r#0" = "2", "l#0" = "3"}
 fil.func @f(%x: !fil.tensor<[B,D], real>, %i: !fil.tensor<[B], index<V>>) {
   // expected-error @+1 {{operand has no dim `V`}}

@@ -50,6 +50,12 @@ class TenOnTheCpu : public testing::TestWithParam<Ten> {};
 INSTANTIATE_TEST_SUITE_P(Small, TenOnTheCpu, testing::ValuesIn(ten), [](auto &i) { return i.param.name; });
 TEST_P(TenOnTheCpu, AgreeWithTheReference) { EXPECT_EQ(apart(textOf(GetParam()), GetParam().sizes, GetParam().dims), ""); }
 
+TEST(MixtureOnTheCpu, AgreesWithTheReference) {
+  std::ifstream in(FIL_SOURCE_DIR "/tests/programs/uneven_mixture.fil");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  for (Binding sizes : {Binding{{"B", 1}, {"T", 1}}, Binding{{"B", 3}, {"T", 4}}, Binding{{"B", 16}, {"T", 20}}}) EXPECT_EQ(apart(text, sizes, {}), "");
+}
+
 class RandomOnTheCpu : public testing::TestWithParam<uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, 10));
 TEST_P(RandomOnTheCpu, AgreeWithTheReference) {

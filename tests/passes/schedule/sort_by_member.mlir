@@ -1,0 +1,51 @@
+// RUN: %fil-opt %s --fil-schedule-sort-by-member | FileCheck %s
+// RUN: %fil-opt %s --fil-schedule-sort-by-member | %fil-opt | FileCheck %s
+
+// CHECK: fil.dims {{.*}}roster = "2*B+10"
+fil.dims {B, D = "4", E = "8", F = "6", H = "2", "e#0" = "2"}
+
+// CHECK-LABEL: fil.func @forward
+// CHECK: %[[R:.*]] = fil.roster %[[E:.*]] : (!fil.subset<E per [B], "e#0">) -> !fil.tensor<[roster], int>
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %[[E]] sorted %[[R]] over ["D"]
+fil.func @forward(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,F], f32>, %e: !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,F,"e#0"], f32> {
+  %0 = fil.contract %h, %w through %e over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,F,"e#0"], f32>
+  fil.return %0 : !fil.tensor<[B,F,"e#0"], f32>
+}
+
+// Members that are summed are a sum behind it.
+// CHECK-LABEL: fil.func @input
+// CHECK: %[[Y:.*]] = fil.contract %{{.*}} sorted %{{.*}} over ["F"] : {{.*}} -> !fil.tensor<[B,D,"e#0"], f32>
+// CHECK: fil.reduce sum %[[Y]] over ["e#0"] : {{.*}} -> !fil.tensor<[B,D], f32>
+fil.func @input(%g: !fil.tensor<[B,F,"e#0"], f32>, %w: !fil.tensor<[D,E,F], f32>, %e: !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,D], f32> {
+  %0 = fil.contract %g, %w through %e over ["F", "e#0"] : (!fil.tensor<[B,F,"e#0"], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,D], f32>
+  fil.return %0 : !fil.tensor<[B,D], f32>
+}
+
+// One roster for all that choose by the same subset.
+// CHECK-LABEL: fil.func @weights
+// CHECK: %[[R:.*]] = fil.roster
+// CHECK-NOT: fil.roster
+// CHECK: fil.contract %{{.*}} sorted %[[R]] over ["B", "e#0"] : {{.*}} -> !fil.tensor<[D,E,F], f32>
+// CHECK: fil.contract %{{.*}} sorted %[[R]] over ["B", "e#0"] : {{.*}} -> !fil.tensor<[D,E,F], f32>
+fil.func @weights(%g: !fil.tensor<[B,F,"e#0"], f32>, %h: !fil.tensor<[B,D], f32>, %x: !fil.tensor<[B,D,"e#0"], f32>, %e: !fil.subset<E per [B], "e#0">) -> (!fil.tensor<[D,E,F], f32>, !fil.tensor<[D,E,F], f32>) {
+  %0 = fil.contract %g, %h through %e over ["B", "e#0"] : (!fil.tensor<[B,F,"e#0"], f32>, !fil.tensor<[B,D], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[D,E,F], f32>
+  %1 = fil.contract %g, %x through %e over ["B", "e#0"] : (!fil.tensor<[B,F,"e#0"], f32>, !fil.tensor<[B,D,"e#0"], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[D,E,F], f32>
+  fil.return %0, %1 : !fil.tensor<[D,E,F], f32>, !fil.tensor<[D,E,F], f32>
+}
+
+// Each point reads a table of its own: nothing to share.
+// CHECK-LABEL: fil.func @own
+// CHECK-NOT: fil.roster
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %{{.*}} over ["D"]
+fil.func @own(%q: !fil.tensor<[B,D,F], f32>, %k: !fil.tensor<[B,D,E], f32>, %e: !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,F,"e#0"], f32> {
+  %0 = fil.contract %q, %k through %e over ["D"] : (!fil.tensor<[B,D,F], f32>, !fil.tensor<[B,D,E], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,F,"e#0"], f32>
+  fil.return %0 : !fil.tensor<[B,F,"e#0"], f32>
+}
+
+// Too small for register tiles.
+// CHECK-LABEL: fil.func @narrow
+// CHECK-NOT: fil.roster
+fil.func @narrow(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,H], f32>, %e: !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,H,"e#0"], f32> {
+  %0 = fil.contract %h, %w through %e over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,H], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,H,"e#0"], f32>
+  fil.return %0 : !fil.tensor<[B,H,"e#0"], f32>
+}
