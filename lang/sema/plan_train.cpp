@@ -94,11 +94,13 @@ void checkSources(PlanContext &c, const std::vector<DataSource> &all, Span at, c
     fed.push_back(d.input);
   }
   if (text) fed = {"tok", "pos", "t"};
+  for (const Node *in : c.graph->inputs) // `pos: int[T]` counts by itself
+    if (in->name == "pos" && in->type.elem == Elem::Int && in->type.dims.size() == 1 && in->type.dims[0]->name != batch) fed.push_back(in->name);
   for (const Node *in : c.graph->inputs)
     if (auto d = std::find_if(all.begin(), all.end(), [&](const DataSource &x) { return x.input == in->name; }); d != all.end())
       if (std::none_of(in->type.dims.begin(), in->type.dims.end(), [&](const sema::Dim *x) { return x->name == batch; }))
         c.diags.report(Msg::P0417, d->span, fmt::format("`{}` is {} and has no dim `{}`, along which arrays count samples", in->name, in->type.str(), batch))
-            .help("`batch N=32` names another dim; what all samples share comes from a text (`pos`) or is no input");
+            .help("`batch N=32` names another dim; what all samples share is no input, but `pos: int[T]` counts by itself");
   for (const std::string &i : inputs)
     if (std::find(fed.begin(), fed.end(), i) == fed.end()) c.diags.report(Msg::P0416, at, i, model);
 }

@@ -17,8 +17,11 @@ class Small(ExampleTest):
         super().setUp()
         r = random.Random(1)
         text = "to be or not to be, that is the question. " * 60
-        self.write("corpus.txt", text)
         self.write("tinyshakespeare.txt", text)
+        # The same as windows of 48 tokens, and the token after each.
+        windows = [text[at : at + 49].encode() for at in range(0, len(text) - 49, 31)]
+        write_npy(self.path("tok.npy"), "<i4", (len(windows), 48), [c for w in windows for c in w[:-1]])
+        write_npy(self.path("next.npy"), "<i4", (len(windows), 48), [c for w in windows for c in w[1:]])
         # Nine noisy images of three colours: eight are one batch, the ninth is held out. Then a hundred payments.
         labels = [i % 3 for i in range(9)]
         self.images = lambda side: write_npy(self.path("images.npy"), "|u1", (9, 3, side, side), [

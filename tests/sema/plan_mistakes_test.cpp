@@ -160,6 +160,15 @@ TEST(PlanMistakes, DataThatDoNotFit) {
   EXPECT_EQ(firstLine("train { batch T=4; data " + all + ", t=npy(\"t\") }"), "error[P0417]: `x` is [B,F] and has no dim `T`, along which arrays count samples");
   EXPECT_EQ(firstLine("train { window T=4; data " + all + ", t=npy(\"t\") }"), "error[P0421]: `window` binds `T`, but `p` reads no text");
 }
+TEST(PlanMistakes, PositionsCountByThemselves) {
+  auto of = [](const std::string &type) {
+    return loadPlan("plan p for Row { train { data x=npy(\"x\"), y=npy(\"y\") } }\nmodel Row(x: [B,T], pos: " + type + ") -> [B,T] { param w: [] = 1; return x * w * pos }\n"
+                    "loss far(z: [B,T], y: [B,T]) = mean((z - y)^2, over B, T)\n")->diags.render();
+  };
+  EXPECT_EQ(of("int[T]"), "");
+  EXPECT_NE(of("int[B]").find("error[P0416]: nothing feeds the input `pos` of `Row`"), std::string::npos);
+  EXPECT_NE(of("[T]").find("error[P0416]: nothing feeds the input `pos` of `Row`"), std::string::npos);
+}
 TEST(PlanMistakes, MetricsWithoutTheirLabel) {
   EXPECT_EQ(firstLine("train { validate recall }"), "error[P0425]: `recall` needs a label: the loss `nll` has no parameter `bool[..]`");
   EXPECT_EQ(firstLine("require { fpr <= 0.1 }").substr(0, 12), "error[P0425]");
