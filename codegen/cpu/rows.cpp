@@ -451,8 +451,7 @@ private:
         LV best = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
         LV none = llvm::ConstantInt::get(c.positionType, INT32_MAX);
         LV is = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpOEQ(x, k.splat(best)) : k.b.CreateICmpEQ(x, k.splat(best));
-        // Not by `horizontal`: with AVX-512 that tree gave wrong positions (test `positions`); LLVM 22's code is suspected, not proven.
-        at = k.b.CreateIntMinReduce(k.b.CreateSelect(is, at, none), true);
+        at = k.horizontal(k.b.CreateSelect(is, at, none), [&](LV a, LV b) { return k.b.CreateSelect(k.b.CreateICmpSLT(b, a), b, a); });
       }
       LV none = llvm::ConstantInt::get(at->getType(), INT32_MAX);
       x = k.b.CreateSelect(k.b.CreateICmpEQ(at, none), llvm::Constant::getNullValue(at->getType()), at);

@@ -69,7 +69,7 @@ const Case cases[] = {
     {"dense", "dims B, I = 7, O = 5\nmodel M(x: [B,I]) -> [B,O] {\n param w: I -> O\n param b: [O] = 0\n return x @ w + b\n}\nloss l(y: [B,O], t: [B,O]) = mean((y - t)^2, over B, O)\n", {}, {{"B", 6}}},
     {"wide", "dims B, I = 33, O = 70\nmodel M(x: [B,I]) -> [B,O] {\n param w: I -> O\n param v: O -> (P:O)\n return rename(tanh(x @ w) @ v, P=O)\n}\nloss l(y: [B,O], t: [B,O]) = mean((y - t)^2, over B, O)\n", {}, {{"B", 45}}},
     {"softmax", "dims B, I = 19, O = 37\nmodel M(x: [B,I]) -> [B,O] {\n param w: I -> O\n return x @ w\n}\nloss l(y: [B,O], t: index<O>[B]) = mean(xent(y, t, over O), over B)\n", {}, {{"B", 9}}},
-    // Two positions of the largest in one kernel: a tree of minima over their lanes came out wrong with AVX-512.
+    // Two positions of the largest in one kernel: two trees over lanes of whole numbers.
     {"positions", R"(dims T, B, D = 4, E = 2
 model M(x: [T,B,D]) -> [B,T] {
   param w: D -> E
