@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/target.h"
+#include "codegen/cpu/machine.h"
 #include "runtime/base/status.h"
 #include <algorithm>
-#include <fstream>
 #include <llvm/ADT/StringMap.h>
 #include <llvm/TargetParser/Host.h>
 #include <vector>
@@ -15,36 +15,6 @@ constexpr const char *v4Features[] = {"avx512f", "avx512bw", "avx512cd", "avx512
 
 template <class List> bool hasAll(const llvm::StringMap<bool> &features, const List &names) {
   return std::ranges::all_of(names, [&](const char *n) { return features.lookup(n); });
-}
-
-/// `48K`, `2M`, `32768`; 0 if unreadable.
-int64_t parseBytes(const std::string &text) {
-  int64_t value = 0;
-  size_t i = 0;
-  for (; i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i) value = value * 10 + (text[i] - '0');
-  char unit = i < text.size() ? text[i] : ' ';
-  return unit == 'K' ? value << 10 : unit == 'M' ? value << 20 : unit == 'G' ? value << 30 : value;
-}
-
-std::string firstWord(const std::string &path) {
-  std::string word;
-  std::ifstream(path) >> word;
-  return word;
-}
-
-/// Caches as the system describes them; what it does not tell gets the size of a small machine of the last ten years.
-void findCaches(Target &target) {
-  for (int i = 0; i < 8; ++i) {
-    std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
-    std::string level = firstWord(folder + "level"), type = firstWord(folder + "type");
-    if (level.empty()) break;
-    if (type == "Instruction") continue;
-    int64_t bytes = parseBytes(firstWord(folder + "size"));
-    (level == "1" ? target.l1 : level == "2" ? target.l2 : target.l3) = bytes;
-  }
-  if (target.l1 <= 0) target.l1 = 32 << 10;
-  if (target.l2 <= 0) target.l2 = 512 << 10;
-  if (target.l3 <= 0) target.l3 = std::max<int64_t>(8 << 20, target.l2);
 }
 
 } // namespace
@@ -78,7 +48,8 @@ Target findTarget(std::string_view wanted) {
   if (!native) target.cpu = target.isa;
   target.lanesF32 = v4 ? 16 : 8;
   target.registers = v4 ? 32 : 16;
-  findCaches(target);
+  const Caches caches = findCaches();
+  target.l1 = caches.l1, target.l2 = caches.l2, target.l3 = caches.l3;
   return target;
 }
 

@@ -62,6 +62,7 @@ public:
     for (auto v : module->getOps<VariableOp>()) variable(v);
   }
 
+  std::string target() const override { return "reference"; }
   using Executable::run;
   std::vector<Array> run(const Entry &e, const std::vector<Array> &inputs) override {
     FuncOp f = functions.at(e.name);

@@ -48,6 +48,13 @@ std::string settingsCacheKey() {
   return key;
 }
 
+std::string cacheFolder() {
+  if (std::string own = setting("FIL_CACHE_DIR"); !own.empty()) return own;
+  for (auto [variable, below] : {std::pair{"XDG_CACHE_HOME", "/filigree"}, {"HOME", "/.cache/filigree"}})
+    if (const char *folder = std::getenv(variable); folder && *folder == '/') return std::string(folder) + below;
+  return {};
+}
+
 std::vector<std::string> unknownSettings() {
   std::vector<std::string> names;
   for (char **e = environ; *e; ++e) {

@@ -39,6 +39,8 @@ int64_t settingInt(SettingName, int64_t lo, int64_t hi, int64_t none = 0);
 std::string settingByName(std::string_view name);
 /// `NAME=VALUE` lines of the settings that can change generated code.
 std::string settingsCacheKey();
+/// The folder of the cache: FIL_CACHE_DIR, else $XDG_CACHE_HOME/filigree, else ~/.cache/filigree; empty where there is none of them.
+std::string cacheFolder();
 /// FIL_* variables of the environment that no row names: likely typing errors, to be warned of.
 std::vector<std::string> unknownSettings();
 

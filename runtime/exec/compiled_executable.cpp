@@ -38,6 +38,7 @@ class Loaded final : public CompiledExecutable {
 public:
   Loaded(Manifest m, std::span<const fil_kernel> given)
       : bounds_(m.bounds), code_(m.code), kernels_(kernelsOf(m, given)), storages_(std::move(m.storages), m.variables, m.bounds) {
+    target_ = m.target;
     for (const VariableRow &v : m.variables) variables_.push_back(v.info);
     for (const Program &p : m.programs) {
       entries_.push_back(p.entry);
@@ -45,6 +46,7 @@ public:
     }
   }
 
+  std::string target() const override { return target_; }
   std::vector<Array> run(const Entry &e, const std::vector<Array> &inputs) override {
     std::vector<Array> outputs;
     run(e, inputs, outputs);
@@ -96,6 +98,7 @@ public:
   int64_t arenaBytes() const override { return int64_t(arena_.bytes()); }
 
 private:
+  std::string target_;
   Binding bounds_;
   CodeImage code_;
   std::vector<fil_kernel> kernels_;

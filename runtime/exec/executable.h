@@ -56,6 +56,9 @@ public:
   /// `value` has the variable's shape and dtype.
   virtual void set(size_t variable, const Array &value) = 0;
 
+  /// What its code is for: `x86-64-v3`, `x86-64-v4`, `reference`.
+  virtual std::string target() const = 0;
+
   /// Longest sequence that the caches of prefill and decode hold; forgets what they held.
   virtual void resetCaches(int64_t batch, int64_t capacity) = 0;
 

@@ -191,22 +191,17 @@ struct Reader {
 
 } // namespace
 
-void saveManifest(Files &files, const std::string &path, const Manifest &m) {
+std::string fileOf(const Manifest &m) {
   const std::string text = Writer().manifest(m).dump();
   const std::string_view code(reinterpret_cast<const char *>(m.code.data()), m.code.size());
   Head head{{}, version, FIL_ABI_VERSION, text.size(), code.size(), 0};
   std::memcpy(head.magic, magic, sizeof magic);
   head.hash = hashOf(head, text, code);
-  auto sink = files.replace(path);
-  sink->write(&head, sizeof head);
-  sink->write(text.data(), text.size());
-  sink->write(code.data(), code.size());
-  sink->commit();
+  return std::string(reinterpret_cast<const char *>(&head), sizeof head) + text + std::string(code);
 }
+void saveManifest(Files &files, const std::string &path, const Manifest &m) { writeFile(files, path, fileOf(m)); }
 
-Manifest loadManifest(Files &files, const std::string &path) {
-  const Blob file = files.read(path);
-  const std::string_view bytes = file.text();
+Manifest manifestOf(std::string_view bytes, const std::string &path) {
   Head head;
   if (bytes.size() < sizeof head || std::memcmp(bytes.data(), magic, sizeof magic) != 0)
     throw Error(Exit::Input, "E0519", fmt::format("`{}` is no compiled program", path));
@@ -229,5 +224,6 @@ Manifest loadManifest(Files &files, const std::string &path) {
     throw damaged(e.what());
   }
 }
+Manifest loadManifest(Files &files, const std::string &path) { return manifestOf(files.read(path).text(), path); }
 
 } // namespace fil

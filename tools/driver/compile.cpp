@@ -16,23 +16,6 @@
 
 namespace fil {
 
-const char *name(Stage s) {
-  static const char *names[] = {
-#define FIL_STAGE(NAME, WHAT) #NAME,
-#include "tools/driver/stages.def"
-#undef FIL_STAGE
-  };
-  return names[int(s)];
-}
-Stage stageOf(const std::string &wanted) {
-  std::string all;
-  for (int i = 0; i < stageCount; ++i) {
-    if (wanted == name(Stage(i))) return Stage(i);
-    all += (i ? " " : "") + std::string(name(Stage(i)));
-  }
-  throw Error(Exit::Usage, "E0108", fmt::format("there is no stage `{}`", wanted), "stages: " + all);
-}
-
 static bool mlirFlagsTaken = false; // MLIR refuses to apply flags that were never registered
 
 std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments) {
@@ -115,8 +98,10 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
     const bool error = d.getSeverity() == mlir::DiagnosticSeverity::Error;
     std::string where;
     if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation())) where = fmt::format("\n --> {}:{}:{}", at.getFilename().str(), at.getLine(), at.getColumn());
-    if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error)
+    if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error) {
       fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : "warning[W0312]", d.str(), where);
+      result.said = true;
+    }
     return mlir::success();
   });
   mlir::OwningOpRef<mlir::ModuleOp> copy = mlir::cast<mlir::ModuleOp>(module->clone());
@@ -206,6 +191,7 @@ void Compiler::generate(mlir::ModuleOp m) {
   if (done(Stage::llvm_, 0, [&] { return text.llvm; })) return;
   if (done(Stage::asm_, times.compile / 1e3, [&] { return text.assembly; })) return;
   if (!options.saveTo.empty()) saveManifest(systemFiles(), options.saveTo, made);
+  if (options.keepFile) result.file = fileOf(made);
   result.executable = loadExecutable(std::move(made));
 }
 

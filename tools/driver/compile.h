@@ -6,38 +6,14 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "runtime/exec/compiled_executable.h"
+#include "tools/driver/options.h"
 #include "tools/driver/program.h"
 
 namespace fil {
 
-enum class Stage {
-#define FIL_STAGE(NAME, WHAT) NAME##_,
-#include "tools/driver/stages.def"
-#undef FIL_STAGE
-};
-constexpr int stageCount = 0
-#define FIL_STAGE(NAME, WHAT) +1
-#include "tools/driver/stages.def"
-#undef FIL_STAGE
-    ;
-const char *name(Stage);
-/// Error (usage) naming all stages for an unknown name.
-Stage stageOf(const std::string &name);
-
-struct CompileOptions {
-  std::optional<Stage> emit, stopAfter;
-  std::string dumpDir;           ///< numbered files, one a stage; empty: none
-  bool mlirFlags = false;        ///< apply MLIR's own --mlir-* flags
-  std::string backend = "cpu";   ///< cpu or reference
-  std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
-  std::string saveTo;            ///< file for the compiled program; empty: none
-  bool keepGroups = false;       ///< fill Compiled::scheduled and its launches
-};
-
 /// Takes `--mlir-*` out of a command's arguments and gives them to MLIR. Error (usage) for one that it does not know.
 std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments);
 
-struct StageTime { std::string stage; double seconds; };
 /// A launch as a back end that generates code has recorded it.
 struct LaunchNote {
   std::string kernel, what; ///< what: rows and kept operations of its group, perhaps its part of the work and its tiles in brackets
@@ -45,6 +21,8 @@ struct LaunchNote {
 struct Compiled {
   std::unique_ptr<Executable> executable; ///< null where a stage ended it
   std::string emitted;                    ///< text of the stage asked for
+  bool said = false;                      ///< passes had something to say, on stderr
+  std::string file;                       ///< the compiled program as a file has it
   std::vector<StageTime> times;
   mlir::OwningOpRef<mlir::ModuleOp> scheduled; ///< in the compiler's context
   std::vector<std::vector<LaunchNote>> launches; ///< for each group of `scheduled`, in the order of its text; empty for the reference

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options of all subcommands, and what they share.
 #include "tools/fil/commands.h"
+#include "tools/fil/compiler_library.h"
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 namespace fil {
 
@@ -48,12 +48,12 @@ const char *anyPlan = "a plan of the program; without it every default holds";
 Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   Options &o = *options;
   app.require_subcommand(1);
-  CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return check(o.common, o.json); });
+  CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return compilerLibrary().check(o.common, o.json); });
   addFiles(sub, o.common);
   sub->add_option("--plan", o.common.plan, "the plan to take; else a model's only one, else the defaults");
   sub->add_flag("--json", o.json, "one JSON object on stdout");
 
-  sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compile(o.common, o.compile); });
+  sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compilerLibrary().compile(o.common, o.compile); });
   addCommon(sub, o.common, anyPlan);
   sub->add_option("-o", o.compile.out, "the Executable, or with --emit the stage's text")->type_name("OUT");
   sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
@@ -92,7 +92,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
     o.site = o.common.files.back();
     o.common.files.pop_back();
     if (o.common.files.empty()) throw Error(Exit::Usage, "E0108", "`fil explain` takes files and a SITE as its last argument", "`fil explain model.fil 'l[*].Attention.q'`");
-    return explain(o.common, o.site);
+    return compilerLibrary().explain(o.common, o.site);
   });
   addCommon(sub, o.common, anyPlan);
   sub->get_option("FILE")->description("the program's .fil files, then the SITE")->type_name("FILE.. SITE");
@@ -126,24 +126,6 @@ std::vector<std::string> spreadLists(int argc, char **argv) {
     while (i + 1 < argc && isPair(argv[i + 1])) spread.push_back(option), spread.push_back(argv[++i]);
   }
   return spread;
-}
-
-Exit report(LoadedProgram &p) {
-  fmt::print(stderr, "{}", p.takeMessages());
-  return p.diags.errors() ? Exit::Input : Exit::Ok;
-}
-
-std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &given) {
-  std::map<std::string, int64_t> dims;
-  for (const std::string &d : given) {
-    size_t eq = d.find('=');
-    int64_t size = 0;
-    const char *end = d.data() + d.size();
-    if (eq == std::string::npos || eq == 0 || std::from_chars(d.data() + eq + 1, end, size).ptr != end || size < 1)
-      throw Error(Exit::Usage, "E0105", fmt::format("`--dim {}` is not NAME=SIZE", d), "write `--dim D=64`");
-    dims[d.substr(0, eq)] = size;
-  }
-  return dims;
 }
 
 Exit help(const std::string &topic) {

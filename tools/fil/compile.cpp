@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fil compile`: an Executable, or any stage on the way to it.
+#include "tools/driver/compile.h"
 #include "tools/fil/session.h"
 
 namespace fil {

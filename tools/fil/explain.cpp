@@ -2,6 +2,7 @@
 // `fil explain`: what the passes recorded about a site: its variable, its sizes, the operations at it with their costs, the kernels.
 #include "ir/ir.h"
 #include "lang/sema/plan_sites.h"
+#include "tools/driver/compile.h"
 #include "tools/fil/session.h"
 #include "tools/fil/site_ops.h"
 #include "llvm/ADT/MapVector.h"

@@ -2,8 +2,7 @@
 // The command `fil`: arguments to a call of the command's function, failures to exit codes.
 #include "runtime/base/log.h"
 #include "runtime/base/settings.h"
-#include "tools/driver/compile.h"
-#include "tools/fil/commands.h"
+#include "tools/fil/compiler_library.h"
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -11,7 +10,9 @@ int main(int argc, char **argv) {
   CLI::App app("Filigree: compiles, trains and runs models written in .fil", "fil");
   try {
     fil::Commands commands(app);
-    auto arguments = fil::takeMlirFlags(fil::spreadLists(argc, argv));
+    auto arguments = fil::spreadLists(argc, argv);
+    fil::mlirFlagsGiven = std::ranges::any_of(arguments, [](const std::string &a) { return a.starts_with("--mlir-"); });
+    if (fil::mlirFlagsGiven) arguments = fil::compilerLibrary().takeMlirFlags(std::move(arguments));
     std::reverse(arguments.begin(), arguments.end()); // the order that CLI11 wants
     app.parse(std::move(arguments));
     for (const std::string &name : fil::unknownSettings()) fmt::print(stderr, "warning: nothing reads the environment variable {}\n", name);

@@ -3,7 +3,7 @@
 #include "runtime/data/fill.h"
 #include "runtime/data/readers.h"
 #include "runtime/train/feed.h"
-#include "tools/fil/session.h"
+#include "tools/fil/cached_program.h"
 
 namespace fil {
 namespace {
@@ -81,7 +81,7 @@ Exit run(const CommonOptions &o, const RunArguments &a) {
   auto session = Session::open(o, "run", readCheckpoint(systemFiles(), a.weights), !o.plan.empty());
   if (!session) return Exit::Input;
   session->plan.train.loss = nullptr; // the model alone
-  auto program = session->compile(o);
+  auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);
   const Entry &entry = *program->find("run");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fil sample`: text from a trained model, byte by byte as it is drawn.
 #include "runtime/train/generate.h"
-#include "tools/fil/session.h"
+#include "tools/fil/cached_program.h"
 #include <unistd.h>
 
 namespace fil {
@@ -11,7 +11,7 @@ Exit sample(const CommonOptions &o, const SampleArguments &a) {
   auto session = Session::open(o, "run", readCheckpoint(systemFiles(), a.weights), !o.plan.empty());
   if (!session) return Exit::Input;
   session->plan.train.loss = nullptr; // the model alone
-  auto program = session->compile(o);
+  auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);
   Decoder decoder(*program);

@@ -2,6 +2,8 @@
 #include "tools/fil/session.h"
 #include "runtime/base/log.h"
 #include "runtime/base/thread_pool.h"
+#include <algorithm>
+#include <charconv>
 
 namespace fil {
 namespace {
@@ -61,13 +63,6 @@ CompileOptions Session::compileOptions(const CommonOptions &o) const {
   return c;
 }
 
-std::unique_ptr<Executable> Session::compile(const CommonOptions &o, std::vector<StageTime> *times) {
-  Compiled c = Compiler(*program, plan, compileOptions(o)).run();
-  report(*program);
-  if (times) *times = std::move(c.times);
-  return std::move(c.executable);
-}
-
 void printTimes(const std::vector<StageTime> &times) {
   double sum = 0;
   for (const StageTime &t : times) fmt::print(stderr, "{:<12} {:8.3f} s\n", t.stage, t.seconds), sum += t.seconds;
@@ -87,6 +82,24 @@ void printProfile(const Executable &e) {
   fmt::print(stderr, "{:>9} {:>6} {:>9}  launch\n", "seconds", "share", "calls");
   for (const LaunchTime &t : times) fmt::print(stderr, "{:9.4f} {:5.1f}% {:9}  {} {}: {}\n", t.seconds, 100 * t.seconds / sum, t.calls, t.entry, t.site, t.what);
   fmt::print(stderr, "{:9.4f}\n", sum);
+}
+
+Exit report(LoadedProgram &p) {
+  fmt::print(stderr, "{}", p.takeMessages());
+  return p.diags.errors() ? Exit::Input : Exit::Ok;
+}
+
+std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &given) {
+  std::map<std::string, int64_t> dims;
+  for (const std::string &d : given) {
+    size_t eq = d.find('=');
+    int64_t size = 0;
+    const char *end = d.data() + d.size();
+    if (eq == std::string::npos || eq == 0 || std::from_chars(d.data() + eq + 1, end, size).ptr != end || size < 1)
+      throw Error(Exit::Usage, "E0105", fmt::format("`--dim {}` is not NAME=SIZE", d), "write `--dim D=64`");
+    dims[d.substr(0, eq)] = size;
+  }
+  return dims;
 }
 
 } // namespace fil

@@ -3,7 +3,9 @@
 // `--set` over it, and the refusal of clauses that nothing acts on.
 #pragma once
 #include "runtime/train/checkpoint.h"
-#include "tools/driver/compile.h"
+#include "runtime/exec/compiled_executable.h"
+#include "tools/driver/options.h"
+#include "tools/driver/program.h"
 #include "tools/fil/commands.h"
 
 namespace fil {
@@ -19,8 +21,6 @@ struct Session {
   static std::optional<Session> open(const CommonOptions &, const char *command, std::optional<Checkpoint>, bool planFromFiles);
 
   CompileOptions compileOptions(const CommonOptions &) const;
-  /// Null where lowering found mistakes, which are then on stderr.
-  std::unique_ptr<Executable> compile(const CommonOptions &, std::vector<StageTime> *times = nullptr);
 };
 
 /// A table of stages and seconds, on stderr.

@@ -4,7 +4,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/settings.h"
 #include "tools/driver/data.h"
-#include "tools/fil/session.h"
+#include "tools/fil/cached_program.h"
 #include <csignal>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ std::optional<Checkpoint> startingPoint(const TrainArguments &a) {
   return {};
 }
 
-TrainOptions optionsOf(const Session &s, const TrainArguments &a, const CommonOptions &o, Dataset &data, Binding sizes) {
+TrainOptions optionsOf(const Session &s, const TrainArguments &a, const std::string &target, Dataset &data, Binding sizes) {
   const sema::TrainSettings &t = s.plan.train;
   TrainOptions r;
   r.folder = a.out;
@@ -41,7 +41,7 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const CommonOp
   r.checkpointEvery = t.checkpointEvery.value_or(0);
   for (const sema::MetricUse &m : t.metrics) r.metrics.push_back(m.name);
   for (const sema::Contract &c : s.plan.contracts) r.contracts.push_back({c.metric, c.comparison, c.value});
-  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, o.backend == "reference" ? "reference" : findTarget(o.targetCpu).isa, 0, 0};
+  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, target, 0, 0};
   r.interrupted = &interrupted;
   return r;
 }
@@ -74,12 +74,12 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   openLog(a.out + "/train.log");
 
   std::vector<StageTime> times;
-  auto program = session->compile(o, &times);
+  auto program = compileProgram(*session, o, &times);
   if (!program) return Exit::Input;
   if (a.timing) printTimes(times);
   if (!program->find("step")) throw Error(Exit::Input, "P0418", fmt::format("no loss of the program fits `{}`", session->plan.model), "declare one: `loss nll(y: .., t: ..) = ..`, whose first parameter is what the model returns");
   BoundData data = bindData(std::move(files), *program, settings);
-  TrainOptions options = optionsOf(*session, a, o, *data.set, std::move(data.sizes));
+  TrainOptions options = optionsOf(*session, a, program->target(), *data.set, std::move(data.sizes));
 
   const bool terminal = isatty(STDERR_FILENO);
   const int64_t end = std::min(options.schedule.steps, options.stopAt.value_or(options.schedule.steps));

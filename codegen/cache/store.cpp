@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/cache/store.h"
+#include "runtime/base/philox.h"
+#include "runtime/base/settings.h"
+#include "runtime/base/status.h"
+#include <algorithm>
+#include <atomic>
+#include <fcntl.h>
+#include <fstream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace fil {
+namespace fs = std::filesystem;
+namespace {
+
+// The file `key` begins with a line about `content`; the rest is the key.
+std::string headOf(std::string_view content) { return fmt::format("filigree 1, content {} bytes, fnv1a64 {:016x}\n", content.size(), fnv1a64(content)); }
+
+std::optional<Blob> readIfThere(const fs::path &path) {
+  try {
+    return systemFiles().read(path.string());
+  } catch (const Error &) {
+    return {};
+  }
+}
+bool writeNew(const fs::path &path, std::string_view first, std::string_view second = {}) {
+  std::ofstream out(path, std::ios::binary);
+  out << first << second;
+  out.close();
+  return bool(out);
+}
+bool whole(const Blob &key, const Blob &content) { return key.text().starts_with(headOf(content.text())); }
+
+} // namespace
+
+std::optional<Store> Store::ofUser() {
+  const int64_t bytes = settingInt("FIL_CACHE_BYTES", 0, INT64_MAX);
+  const std::string folder = cacheFolder();
+  if (bytes == 0 || folder.empty()) return {};
+  return Store(folder, bytes);
+}
+
+fs::path Store::placeOf(const std::string &kind, std::string_view key) const {
+  return folder / kind / fmt::format("{:016x}{:016x}", fnv1a64(key), fnv1a64(fmt::format("{}\n{}", key.size(), key)));
+}
+
+std::optional<Blob> Store::find(const std::string &kind, std::string_view key) {
+  const fs::path entry = placeOf(kind, key);
+  auto known = readIfThere(entry / "key");
+  if (!known) return {};
+  auto content = readIfThere(entry / "content");
+  if (!content || !whole(*known, *content)) {
+    remove(entry);
+    return {};
+  }
+  if (known->text() != headOf(content->text()) + std::string(key)) return {}; // another key of the same hash keeps its place
+  utimensat(AT_FDCWD, entry.c_str(), nullptr, 0);
+  return content;
+}
+
+void Store::put(const std::string &kind, std::string_view key, std::string_view content) {
+  static std::atomic<int> number{0};
+  const fs::path entry = placeOf(kind, key), aside = folder / fmt::format(".new-{}-{}", getpid(), number++);
+  std::error_code e;
+  fs::create_directories(entry.parent_path(), e);
+  if (e || !fs::create_directory(aside, e)) return;
+  if (!writeNew(aside / "content", content) || !writeNew(aside / "key", headOf(content), key) || (fs::rename(aside, entry, e), e)) fs::remove_all(aside, e);
+}
+
+void Store::remove(const fs::path &entry) { // at once: a reader finds it or does not
+  static std::atomic<int> number{0};
+  const fs::path aside = folder / fmt::format(".old-{}-{}", getpid(), number++);
+  std::error_code e;
+  fs::rename(entry, aside, e);
+  if (!e) fs::remove_all(aside, e);
+}
+void Store::drop(const std::string &kind, std::string_view key) { remove(placeOf(kind, key)); }
+
+std::vector<Store::Entry> Store::list() const {
+  std::vector<Entry> all;
+  std::error_code e;
+  for (const fs::directory_entry &kind : fs::directory_iterator(folder, e)) {
+    if (kind.path().filename().string().starts_with(".")) continue;
+    for (const fs::directory_entry &d : fs::directory_iterator(kind, e)) {
+      Entry x{kind.path().filename(), d.path().filename(), 0, d.last_write_time(e), {}};
+      for (const char *part : {"key", "content"}) {
+        const auto bytes = fs::file_size(d.path() / part, e);
+        if (!e) x.bytes += int64_t(bytes);
+      }
+      std::ifstream key(d.path() / "key");
+      std::string head;
+      std::getline(key, head), std::getline(key, x.title);
+      all.push_back(std::move(x));
+    }
+  }
+  std::ranges::sort(all, [](const Entry &a, const Entry &b) { return a.used > b.used; });
+  return all;
+}
+
+std::vector<Store::Entry> Store::verify() {
+  std::vector<Entry> damaged;
+  for (Entry &x : list()) {
+    const fs::path entry = folder / x.kind / x.name;
+    auto key = readIfThere(entry / "key"), content = readIfThere(entry / "content");
+    if (key && content && whole(*key, *content)) continue;
+    remove(entry);
+    damaged.push_back(std::move(x));
+  }
+  return damaged;
+}
+
+void Store::clear() {
+  std::error_code e;
+  for (const fs::directory_entry &d : fs::directory_iterator(folder, e)) remove(d.path());
+}
+
+void Store::trim() {
+  auto all = list();
+  int64_t bytes = 0;
+  for (const Entry &x : all)
+    if (bytes += x.bytes; bytes > mostBytes) remove(folder / x.kind / x.name);
+  // What processes that ended early left behind.
+  std::error_code e;
+  for (const fs::directory_entry &d : fs::directory_iterator(folder, e))
+    if (d.path().filename().string().starts_with(".") && fs::file_time_type::clock::now() - d.last_write_time(e) > std::chrono::hours(1)) fs::remove_all(d.path(), e);
+}
+
+} // namespace fil

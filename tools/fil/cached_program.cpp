@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/fil/cached_program.h"
+#include "codegen/cache/store.h"
+#include "codegen/cpu/machine.h"
+#include "runtime/base/log.h"
+#include "runtime/base/settings.h"
+#include "runtime/exec/file.h"
+#include "tools/fil/compiler_library.h"
+#include <chrono>
+
+namespace fil {
+
+/// All that decides what a program is compiled to.
+static std::string keyOf(const Session &s, const CompileOptions &o) {
+  std::string key = fmt::format("model {}, plan {}, for {}\ncompiler {}\n{}{}", s.plan.model, s.plan.name.empty() ? "default" : s.plan.name, o.targetCpu, compilerId, settingsCacheKey(), machineText());
+  for (auto &[dim, size] : s.program->dimSizes()) key += fmt::format("{}={}\n", dim, size);
+  key += fmt::format("loss {}\n{}\n", s.plan.train.loss ? s.plan.train.loss->name.name : "none", s.plan.text);
+  for (const ast::File &f : s.program->files) key += fmt::format("---- {} bytes\n{}", s.program->sources.text(f.file).size(), s.program->sources.text(f.file));
+  return key;
+}
+
+std::unique_ptr<Executable> compileProgram(Session &s, const CommonOptions &o, std::vector<StageTime> *times) {
+  const CompileOptions options = s.compileOptions(o);
+  auto store = o.backend == "cpu" && !mlirFlagsGiven ? Store::ofUser() : std::nullopt;
+  const std::string key = store ? keyOf(s, options) : "";
+  if (store)
+    if (auto found = store->find("program", key)) {
+      const auto begin = std::chrono::steady_clock::now();
+      try {
+        auto loaded = loadExecutable(manifestOf(found->text(), "the cache's program"));
+        if (times) *times = {{"cache", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()}};
+        return loaded;
+      } catch (const Error &e) { // another version's, or not what was written: made anew
+        logDebug("cache: {}", e.what());
+        store->drop("program", key);
+      }
+    }
+  const size_t said = s.program->diags.all().size();
+  CompiledProgram made = compilerLibrary().program(*s.program, s.plan, options);
+  report(*s.program);
+  if (times) *times = std::move(made.times);
+  // What says something is compiled again, so that it says it again.
+  if (store && made.executable && !made.file.empty() && !made.said && s.program->diags.all().size() == said) {
+    store->put("program", key, made.file);
+    store->trim();
+  }
+  return std::move(made.executable);
+}
+
+} // namespace fil

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What needs MLIR and LLVM, in a library of its own that is opened when it is first asked for: a start with a warm cache, `fil --help` and messages
+// of the checker never wait for it. It lies beside the command, as ../lib/libfil_compiler.so.
+#pragma once
+#include "tools/fil/commands.h"
+#include "tools/fil/session.h"
+
+namespace fil {
+
+struct CompiledProgram {
+  std::unique_ptr<Executable> executable; ///< null where the program has mistakes, which are in its diagnostics
+  std::vector<StageTime> times;
+  std::string file;                       ///< its content as a file; empty for the reference
+  bool said = false;                      ///< passes had something to say, on stderr
+};
+
+struct CompilerLibrary {
+  Exit (*check)(const CommonOptions &, bool json);
+  Exit (*compile)(const CommonOptions &, const CompileArguments &);
+  Exit (*explain)(const CommonOptions &, const std::string &site);
+  CompiledProgram (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
+  std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);
+};
+/// Error E0702 where the library is missing or of another build.
+const CompilerLibrary &compilerLibrary();
+/// Were MLIR's own flags among the arguments? Then nothing comes from the cache.
+inline bool mlirFlagsGiven = false;
+/// A hash over that library: the build that compiled a program.
+extern const char *const compilerId;
+
+} // namespace fil
