@@ -36,8 +36,19 @@ class Cpu(CommandTest):
             self.assertGreater(last[text[n]] + 1e-4, max(last))
 
     def test_explain_names_kernels_and_compile_saves(self):
-        out, _ = self.fil("explain", "c.fil", "--plan", "p", CPU, "l[*].Attention")
-        self.assertRegex(out, rb"  kernel \w+")
+        block, _ = self.fil("explain", "c.fil", "--plan", "p", CPU, "l[*].Attention")
+        self.assertRegex(block, rb"\n  step: wgrad contract[^\n]*\n    rows \[.*\], kernel \w+")
+        self.assertRegex(block, rb"\n  step x\d+, init x\d+: kernels that update its variables alone\n$")
+        param, _ = self.fil("explain", "c.fil", "--plan", "p", CPU, "l[*].Attention.q")
+        self.assertRegex(param, rb"\n  wgrad    contract ")
+        for what in (rb"step, eval.*: forward contract", rb"step: dgrad contract", rb"step: wgrad contract", rb"step: update map mul.*map sqrt.*; fused with ops of no site", rb"init: update random"):
+            self.assertRegex(param, rb"\n  " + what + rb"[^\n]*\n    rows \[.*\], kernel \w+")
+        self.assertRegex(param, rb"step: update map mul.*; fused with ops of no site \(reduce sum")  # the norm of all gradients
+        self.assertIn(b"    rows [D,H,N], kernel", param)
+        gain, _ = self.fil("explain", "c.fil", "--plan", "p", CPU, "l[*].a")
+        self.assertRegex(gain, rb"\n  step: forward map mul; fused with l\[0..2\].rms \(")
+        cache, _ = self.fil("explain", "c.fil", "--plan", "p", CPU, "ks")
+        self.assertRegex(cache, rb"\n  decode: forward cache")
         self.fil("compile", "c.fil", "--plan", "p", CPU, "-o", "program", "--dump-dir", "dump")
         self.assertGreater(len(self.read("program")), 1000)
         for name in ("08-schedule.mlir", "09-kernels.mlir", "10-llvm.ll", "11-asm.s"):

@@ -12,7 +12,6 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
-#include <set>
 #include <unistd.h>
 
 namespace fil {
@@ -162,6 +161,7 @@ Compiled Compiler::run() {
   if (!m || (last && *last <= Stage::schedule_)) return std::move(result);
   if (reference && !last) result.executable = referenceExecutable(context, std::move(m));
   else generate(*m);
+  if (options.keepGroups && !result.launches.empty()) result.scheduled = std::move(m);
   return std::move(result);
 }
 
@@ -175,27 +175,33 @@ Manifest cpuManifest(mlir::ModuleOp module, const Target &target) {
 }
 std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target) { return loadExecutable(cpuManifest(module, target)); }
 
+/// For each group its launches. Groups became steps in their order: one launch, one that packs an operand and the next one, or a choice.
+static void launchesOf(const Manifest &m, const std::vector<fil::Step> &steps, std::vector<std::vector<LaunchNote>> &groups) {
+  bool begun = false;
+  auto add = [&](const Launch &l) { groups.back().push_back({m.kernels[size_t(l.kernel)].key, l.what}); };
+  for (const fil::Step &s : steps) {
+    if (auto *l = std::get_if<Launch>(&s.is)) {
+      if (!begun) groups.emplace_back();
+      add(*l);
+      begun = l->what.find(" (packing") != std::string::npos;
+    } else if (auto *c = std::get_if<ChoiceStep>(&s.is)) {
+      groups.emplace_back();
+      for (auto *way : {&c->upTo, &c->above})
+        for (const fil::Step &inner : *way) add(std::get<Launch>(inner.is));
+    } else if (auto *loop = std::get_if<LoopStep>(&s.is)) {
+      launchesOf(m, loop->body, groups);
+    }
+  }
+}
+
 void Compiler::generate(mlir::ModuleOp m) {
   auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };
   PackageText text;
   PackageTimes times;
   Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_)}, text, times);
   made.plan = plan.text, made.dims = program.dimSizes();
-  const Program *step = nullptr;
-  for (const Program &p : made.programs)
-    if (p.entry.name == "step" || (!step && p.entry.name == "run")) step = &p;
-  std::function<void(const std::vector<fil::Step> &)> note = [&](const std::vector<fil::Step> &steps) {
-    for (const fil::Step &s : steps) {
-      if (auto *l = std::get_if<Launch>(&s.is)) { // at its own site, and at those of the variables that it reads or writes
-        std::set<std::string> sites{l->site};
-        for (const View &v : l->views)
-          if (const Buffer &b = step->buffers[size_t(v.buffer)]; b.kind == Buffer::Storage) sites.insert(made.storages[size_t(b.index)].symbol);
-        for (const std::string &site : sites) result.launches.push_back({site, made.kernels[size_t(l->kernel)].key, l->what});
-      }
-      if (auto *loop = std::get_if<LoopStep>(&s.is)) note(loop->body);
-    }
-  };
-  if (step) note(step->steps);
+  if (options.keepGroups)
+    for (const Program &p : made.programs) launchesOf(made, p.steps, result.launches);
   if (done(Stage::kernels_, times.emit / 1e3, [&] { return text.kernels; })) return;
   if (done(Stage::llvm_, 0, [&] { return text.llvm; })) return;
   if (done(Stage::asm_, times.compile / 1e3, [&] { return text.assembly; })) return;

@@ -31,21 +31,23 @@ struct CompileOptions {
   std::string backend = "cpu";   ///< cpu or reference
   std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
   std::string saveTo;            ///< file for the compiled program; empty: none
+  bool keepGroups = false;       ///< fill Compiled::scheduled and its launches
 };
 
 /// Takes `--mlir-*` out of a command's arguments and gives them to MLIR. Error (usage) for one that it does not know.
 std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments);
 
 struct StageTime { std::string stage; double seconds; };
-/// A launch of the training step (of `run` where there is none), as a back end that generates code has recorded it.
+/// A launch as a back end that generates code has recorded it.
 struct LaunchNote {
-  std::string site, kernel, what; ///< what: the operations that are fused in it
+  std::string kernel, what; ///< what: rows and kept operations of its group, perhaps its part of the work and its tiles in brackets
 };
 struct Compiled {
   std::unique_ptr<Executable> executable; ///< null where a stage ended it
   std::string emitted;                    ///< text of the stage asked for
   std::vector<StageTime> times;
-  std::vector<LaunchNote> launches;       ///< empty for the reference
+  mlir::OwningOpRef<mlir::ModuleOp> scheduled; ///< in the compiler's context
+  std::vector<std::vector<LaunchNote>> launches; ///< for each group of `scheduled`, in the order of its text; empty for the reference
 };
 
 /// The module at the end of `last` (fil to precision); mistakes of the program are in its diagnostics and give null.

@@ -3,7 +3,8 @@
 #include "ir/ir.h"
 #include "lang/sema/plan_sites.h"
 #include "tools/fil/session.h"
-#include "llvm/ADT/SetVector.h"
+#include "tools/fil/site_ops.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -24,11 +25,90 @@ const ast::SitePath *parsePattern(LoadedProgram &p, const std::string &pattern, 
   return &*nested->settings[0].path;
 }
 
+/// `map mul, reduce sum x2`, the first few.
+std::string listOf(ArrayRef<std::string> titles) {
+  llvm::MapVector<StringRef, int> count;
+  for (const std::string &t : titles) ++count[t];
+  std::string s;
+  for (auto [i, c] : llvm::enumerate(count)) {
+    if (i == 6) return s + ", ..";
+    s += (i ? ", " : "") + c.first.str() + (c.second > 1 ? fmt::format(" x{}", c.second) : "");
+  }
+  return s;
+}
+
+/// The kernels of a program: its groups, and what they became.
+class Kernels {
+public:
+  Kernels(ModuleOp scheduled, const std::vector<std::vector<LaunchNote>> &launches) : dims(scheduled), ops(scheduled, dims), launches(launches) {
+    for (auto f : scheduled.getOps<ir::FuncOp>())
+      f.walk([&](ir::GroupOp g) { groups.push_back(g); });
+    bool match = groups.size() == launches.size();
+    for (size_t i = 0; match && i < groups.size(); ++i) match = StringRef(launches[i][0].what).starts_with(rowsOf(groups[i]) + ":");
+    if (!match) throw Error(Exit::Internal, "E0901", "the kernels are not those of the groups");
+  }
+
+  /// Of a site that is no variable, updates are counted: its params tell of them. Of a large one, kernels that `main` lacks are counted too.
+  void print(const std::string &site, bool variable, const std::string &main) {
+    auto own = ops.of(site);
+    std::vector<std::pair<std::string, std::vector<std::string>>> stories; // what is the same in several entries is told once
+    std::vector<std::string> updates, more;
+    for (auto [g, made] : llvm::zip(groups, launches)) {
+      SmallVector<Operation *> mine;
+      for (Operation &op : g.block())
+        if (own.contains(&op)) mine.push_back(&op);
+      if (mine.empty()) continue;
+      const std::string entry = g->getParentOfType<ir::FuncOp>().getEntry().str();
+      if (!variable && llvm::all_of(mine, [](Operation *op) { return roleOf(op) == "update"; })) {
+        updates.push_back(entry);
+        continue;
+      }
+      const std::string s = story(g, made, own);
+      auto known = llvm::find_if(stories, [&](auto &k) { return k.first == s; });
+      if (known == stories.end()) known = stories.insert(known, {s, {}});
+      known->second.push_back(entry);
+    }
+    for (auto &[s, entries] : stories) {
+      if (stories.size() <= 24 || llvm::is_contained(entries, main)) fmt::print("  {}: {}\n", listOf(entries), s);
+      else more.insert(more.end(), entries.begin(), entries.end());
+    }
+    if (!more.empty()) fmt::print("  {}: further kernels\n", listOf(more));
+    if (!updates.empty()) fmt::print("  {}: kernels that update its variables alone\n", listOf(updates));
+    if (stories.empty() && updates.empty()) fmt::print("  no kernel computes it\n");
+  }
+
+private:
+  ir::Dims dims;
+  SiteOps ops;
+  const std::vector<std::vector<LaunchNote>> &launches;
+  std::vector<ir::GroupOp> groups;
+
+  static std::string rowsOf(ir::GroupOp g) {
+    std::string s = "rows [";
+    for (auto [i, d] : llvm::enumerate(ir::strings(g.getRows()))) s += (i ? "," : "") + d.str();
+    return s + "]";
+  }
+  std::string story(ir::GroupOp g, const std::vector<LaunchNote> &made, const llvm::SetVector<Operation *> &own) {
+    llvm::MapVector<StringRef, std::vector<std::string>> mine, others; // by role; by site
+    for (Operation &op : g.block())
+      if (ops.works(&op)) (own.contains(&op) ? mine[roleOf(&op) == "saved" ? "forward" : roleOf(&op)] : others[siteOf(&op)]).push_back(titleOf(&op));
+    std::string s;
+    for (auto &[role, titles] : mine) s += (s.empty() ? "" : ", ") + role.str() + " " + listOf(titles);
+    for (auto [i, m] : llvm::enumerate(others)) s += (i ? ", " : "; fused with ") + (m.first.empty() ? "ops of no site" : m.first.str()) + " (" + listOf(m.second) + ")";
+    s += "\n    " + rowsOf(g) + ", kernel";
+    for (auto [i, l] : llvm::enumerate(made)) { // in brackets: what one launch of the group differs from another one in
+      const size_t brackets = l.what.find(" (", l.what.find("]:"));
+      s += (i ? ", " : " ") + l.kernel + (brackets < l.what.size() ? l.what.substr(brackets) : "");
+    }
+    return s;
+  }
+};
+
 class Explanation {
 public:
   /// `whyNone`: the reason where nothing is recorded about kernels.
-  Explanation(ModuleOp module, const std::string &format, const std::vector<LaunchNote> &launches, std::string whyNone)
-      : module(module), dims(module), bytes(format == "f64" ? 8 : 4), launches(launches), whyNone(std::move(whyNone)) {
+  Explanation(ModuleOp module, const std::string &format, Kernels *kernels, std::string whyNone)
+      : module(module), dims(module), ops(module, dims), bytes(format == "f64" ? 8 : 4), kernels(kernels), whyNone(std::move(whyNone)) {
     for (ir::FuncOp f : module.getOps<ir::FuncOp>()) {
       if (f.getEntry() == "step") entry = f;
       if (f.getEntry() == "run" && !entry) entry = f;
@@ -40,35 +120,40 @@ public:
   void print(const std::string &site) {
     fmt::print("{}\n", site);
     std::set<std::string> used;
-    llvm::SetVector<Operation *> ops;
+    bool isVariable = false;
     for (auto v : module.getOps<ir::VariableOp>())
       if (v.getSite() == site) {
+        isVariable = true;
         fmt::print("  {}\n", variable(v));
         for (StringAttr d : cast<ir::TensorType>(v.getType()).getDims()) used.insert(d.str());
-        users(v, ops);
       }
+    auto own = ops.of(site);
+    std::map<StringRef, std::vector<Operation *>> minor; // many and cheap: updates, elementwise ops, moves
+    SmallVector<Operation *> all;
     entry.walk<WalkOrder::PreOrder>([&](Operation *op) {
-      auto at = op->getInherentAttr("site");
-      auto text = at ? dyn_cast_or_null<StringAttr>(*at) : StringAttr();
-      if (text && isa<ir::Costed>(op) && (text.getValue() == site || text.getValue().starts_with(site + "."))) ops.insert(op);
+      if (!own.contains(op)) return;
+      all.push_back(op);
+      if (isa<ir::MapOp>(op) || roleOf(op) == "update" || costOf(op).flops == Size()) minor[roleOf(op)].push_back(op);
     });
     ir::Cost total;
-    entry.walk<WalkOrder::PreOrder>([&](Operation *op) {
-      if (ops.count(op)) line(op, used, total);
-    });
-    fmt::print("  sum of `{}`: {} FLOPs, {} bytes\n", entry.getEntry().str(), total.flops.str(), (Size(bytes) * (total.read + total.written)).str());
+    for (Operation *op : all) {
+      total = total + costOf(op);
+      const auto &together = minor[roleOf(op)];
+      if (together.size() <= 8 || !llvm::is_contained(together, op)) line(op, used);
+      else if (op == together[0]) summary(together);
+    }
+    fmt::print("  sum of `{}`: {}\n", entry.getEntry().str(), costText(total));
     for (const std::string &d : used) fmt::print("  size {}{}: {}\n", d, kind(d) == "static" ? " = " + dims.value(d).str() : "", kind(d));
-    bool any = false;
-    for (const LaunchNote &l : launches)
-      if (l.site == site || l.site.starts_with(site + ".")) any = true, fmt::print("  kernel {}: {}\n", l.kernel, l.what);
-    if (!any) fmt::print("  no kernel is recorded{}\n", whyNone.empty() ? "" : ": " + whyNone);
+    if (kernels) kernels->print(site, isVariable, entry.getEntry().str());
+    else fmt::print("  no kernel is recorded: {}\n", whyNone);
   }
 
 private:
   ModuleOp module;
   ir::Dims dims;
+  SiteOps ops;
   int64_t bytes;
-  const std::vector<LaunchNote> &launches;
+  Kernels *kernels;
   std::string whyNone;
   ir::FuncOp entry;
   std::set<std::string> running;
@@ -98,26 +183,20 @@ private:
     if (!v.getLoops().empty()) s += ", in the turns of its loops together";
     return s;
   }
-  /// Operations of the entry that use the variable's value, also within loops.
-  void users(ir::VariableOp v, llvm::SetVector<Operation *> &ops) {
-    entry.walk([&](ir::ReadOp r) {
-      if (r.getVariable() == v.getSymName()) users(r.getResult(), ops);
-    });
+  static Size turns(Operation *op) {
+    Size n(1);
+    for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) n = n * Size(int64_t(l.getHi()) - int64_t(l.getLo()));
+    return n;
   }
-  void users(Value value, llvm::SetVector<Operation *> &ops) {
-    for (OpOperand &use : value.getUses()) {
-      auto loop = dyn_cast<ir::LayersOp>(use.getOwner());
-      if (loop) users(loop.block().getArgument(1 + use.getOperandNumber()), ops); // the turn comes first
-      else if (isa<ir::Costed>(use.getOwner())) ops.insert(use.getOwner());
-    }
+  ir::Cost costOf(Operation *op) { return turns(op) * cast<ir::Costed>(op).cost(dims); }
+  void summary(const std::vector<Operation *> &ops) {
+    ir::Cost all;
+    std::vector<std::string> titles;
+    for (Operation *op : ops) all = all + costOf(op), titles.push_back(titleOf(op));
+    fmt::print("  {:<8} {} ops: {}  {}\n", roleOf(ops[0]).str(), ops.size(), listOf(titles), costText(all));
   }
-  void line(Operation *op, std::set<std::string> &used, ir::Cost &total) {
-    if (isa<ir::LayersOp>(op)) return; // its operations have lines of their own
-    Size turns(1);
-    for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) turns = turns * Size(int64_t(l.getHi()) - int64_t(l.getLo()));
-    ir::Cost c = turns * cast<ir::Costed>(op).cost(dims);
-    if (c.flops == Size() && c.read == Size() && c.written == Size()) return; // constants and views are no work
-    total = total + c;
+  std::string costText(const ir::Cost &c) const { return fmt::format("{} FLOPs  {} bytes", c.flops.str(), (Size(bytes) * (c.read + c.written)).str()); }
+  void line(Operation *op, std::set<std::string> &used) {
     std::string types;
     for (Value v : op->getOperands()) types += (types.empty() ? "" : " ") + typeText(v.getType());
     for (Value v : op->getOperands().empty() ? ValueRange() : op->getResults()) types += " -> " + typeText(v.getType());
@@ -127,12 +206,7 @@ private:
     };
     for (Type t : op->getOperandTypes()) note(t);
     for (Type t : op->getResultTypes()) note(t);
-    std::string what = op->getName().stripDialect().str();
-    if (auto m = dyn_cast<ir::MapOp>(op)) what += " " + ir::stringifyMapFn(m.getFn()).str();
-    if (auto r = dyn_cast<ir::ReduceOp>(op)) what += " " + ir::stringifyReduceFn(r.getFn()).str();
-    auto role = op->getInherentAttr("role");
-    fmt::print("  {:<8} {:<14} {}  x{}  {} FLOPs  {} bytes\n", role && *role ? ir::stringifyRole(cast<ir::RoleAttr>(*role).getValue()).str() : "", what, types, turns.str(), c.flops.str(),
-               (Size(bytes) * (c.read + c.written)).str());
+    fmt::print("  {:<8} {:<14} {}  x{}  {}\n", roleOf(op).str(), titleOf(op), types, turns(op).str(), costText(costOf(op)));
   }
 };
 
@@ -158,21 +232,29 @@ Exit explain(const CommonOptions &o, const std::string &site) {
   Compiler compiler(p, session->plan, session->compileOptions(o));
   auto module = compiler.module(Stage::train_);
   if (!module) return report(p);
-  std::vector<LaunchNote> launches;
+  CompileOptions options = session->compileOptions(o);
+  options.keepGroups = true;
+  Compiler generator(p, session->plan, options);
+  Compiled compiled;
+  std::optional<Kernels> kernels;
   std::string whyNone = "the reference walks the operations one by one";
   if (o.backend == "cpu") {
     try {
-      launches = Compiler(p, session->plan, session->compileOptions(o)).run().launches;
-      whyNone.clear();
+      compiled = generator.run();
+      kernels.emplace(*compiled.scheduled, compiled.launches);
     } catch (const Error &e) { // what does not become code can still be explained
       if (e.code() != "E0801") throw;
       whyNone = e.message();
     }
   }
-  Explanation explanation(*module, session->plan.precision, launches, whyNone);
+  Explanation explanation(*module, session->plan.precision, kernels ? &*kernels : nullptr, whyNone);
   std::set<std::string> seen;
-  for (const sema::SitePathOf *s : found)
-    if (seen.insert(s->str()).second) explanation.print(s->str());
+  for (const sema::SitePathOf *s : found) {
+    sema::SitePathOf recorded = *s; // passes keep a family together
+    for (sema::SiteSegment &x : recorded.segments)
+      if (x.kind == sema::Site::Family) x.name += "[*]", x.indexed = false;
+    if (seen.insert(recorded.str()).second) explanation.print(recorded.str());
+  }
   return Exit::Ok;
 }
 
