@@ -15,15 +15,15 @@ using namespace fil;
 using namespace fil::programs;
 
 namespace {
-/// What differs; empty where nothing does.
-std::string apart(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims) {
+/// What differs; empty where nothing does. `onEdge` as in BackendReport.
+std::string apart(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, bool *onEdge = nullptr) {
   int ends[2];
   if (pipe(ends)) return "no pipe";
   const pid_t child = fork();
   if (child == 0) {
-    auto f = checkBackend(text, sizes, dims, "cpu");
-    if (f) [[maybe_unused]] auto n = write(ends[1], f->detail.data(), std::min<size_t>(f->detail.size(), 4000));
-    _exit(0);
+    BackendReport r = checkBackend(text, sizes, dims, "cpu");
+    if (r.failure) [[maybe_unused]] auto n = write(ends[1], r.failure->detail.data(), std::min<size_t>(r.failure->detail.size(), 4000));
+    _exit(r.onEdge);
   }
   close(ends[1]);
   std::string said(4096, 0);
@@ -31,14 +31,20 @@ std::string apart(const std::string &text, const Binding &sizes, const std::map<
   close(ends[0]);
   int status = 0;
   waitpid(child, &status, 0);
+  if (onEdge) *onEdge = WIFEXITED(status) && WEXITSTATUS(status) == 1;
   if (WIFSIGNALED(status)) said = fmt::format("falls by signal {}", WTERMSIG(status));
   return said;
 }
+constexpr uint64_t perTest = 30, tests = 10;
+constexpr double mostOnEdge = 0.01; ///< none of the first 300 is
+struct Tally { int programs = 0, onEdge = 0; } tally;
 void seed(uint64_t s) {
   Generated g = generate(s);
   std::string sizes;
   for (auto &[d, n] : g.sizes) sizes += fmt::format(" {}={}", d, n);
-  const std::string said = apart(g.text, g.sizes, {});
+  bool onEdge = false;
+  const std::string said = apart(g.text, g.sizes, {}, &onEdge);
+  ++tally.programs, tally.onEdge += onEdge;
   if (said.empty()) return;
   ADD_FAILURE() << "seed " << s << "," << sizes << ": " << said << "\n" << g.text << "\nsmaller:\n" << shrunk(g.text, [&](const std::string &some) {
     return some.find("loss ") != std::string::npos && some.find("return") != std::string::npos && !check(some, g.sizes).failure && apart(some, g.sizes, {}) != "";
@@ -57,7 +63,7 @@ TEST(MixtureOnTheCpu, AgreesWithTheReference) {
 }
 
 class RandomOnTheCpu : public testing::TestWithParam<uint64_t> {};
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, 10));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, tests));
 TEST_P(RandomOnTheCpu, AgreeWithTheReference) {
   if (const char *file = std::getenv("FIL_TEST_FILE")) {
     std::ifstream in(file);
@@ -71,5 +77,14 @@ TEST_P(RandomOnTheCpu, AgreeWithTheReference) {
     for (uint64_t s = from; s < to && GetParam() == 0; ++s) seed(s);
     return;
   }
-  for (uint64_t s = GetParam() * 30; s < (GetParam() + 1) * 30; ++s) seed(s);
+  for (uint64_t s = GetParam() * perTest; s < (GetParam() + 1) * perTest; ++s) seed(s);
 }
+
+/// A program on an edge is told in f64 alone, so they have to stay few.
+class Together : public testing::TestWithParam<uint64_t> {};
+TEST_P(Together, FewAreLeftOutInF32) {
+  fmt::print("{} of {} random programs were left out in f32: roundings decide what they choose\n", tally.onEdge, tally.programs);
+  if (tally.programs < int(perTest * tests)) GTEST_SKIP() << "only " << tally.programs << " programs were run";
+  EXPECT_LE(tally.onEdge, tally.programs * mostOnEdge);
+}
+INSTANTIATE_TEST_SUITE_P(RandomOnTheCpu, Together, testing::Values(perTest * tests)); // so that it is last
