@@ -225,7 +225,7 @@ public:
       });
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.packedBatches() * p.panels() * chunks, k.scratchBytes, 1, "packing in the order of members"};
+    return {std::move(k.made), k.sizes, p.packedBatches() * p.panels() * chunks, k.scratchBytes, 1, "packing"};
   }
 
   EmittedKernel product() {

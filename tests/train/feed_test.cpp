@@ -62,6 +62,18 @@ TEST(Feed, InputsWithoutTheBatchAreSharedAndPositionsAreCounted) {
   p.executable->run(run, inputs);
 }
 
+TEST(Feed, AStepKnowsItsNumberItsRateAndTheSeed) {
+  Entry step;
+  step.name = "step";
+  for (auto [name, type] : {std::pair{"seed", DType::I32}, {"step", DType::I32}, {"lr", DType::F64}}) step.inputs.push_back({name, type, {}, {}, {}});
+  auto data = arrayDataset({ramp("a", {4, 1})}, {}, 0.5);
+  Feed feed({&step}, *data, "B", {});
+  auto inputs = feed.inputs(step, {}, {17, 41, 0.25});
+  EXPECT_EQ(inputs[0].at(0), 17);
+  EXPECT_EQ(inputs[1].at(0), 41);
+  EXPECT_EQ(inputs[2].at(0), 0.25);
+}
+
 TEST(Feed, WhatNothingFeedsIsRefused) {
   TestProgram p("dims B, X\nmodel M(a: [B,X], b: [B]) -> [B] = sum(a, over X) + b\n", Stage::train_, "f64");
   const Entry &run = p.entry("run");

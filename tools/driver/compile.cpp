@@ -168,7 +168,7 @@ static void launchesOf(const Manifest &m, const std::vector<fil::Step> &steps, s
     if (auto *l = std::get_if<Launch>(&s.is)) {
       if (!begun) groups.emplace_back();
       add(*l);
-      begun = l->what.ends_with("(packing)");
+      begun = l->what.find(" (packing") != std::string::npos;
     } else if (auto *c = std::get_if<ChoiceStep>(&s.is)) {
       groups.emplace_back();
       for (auto *way : {&c->upTo, &c->above})
