@@ -53,6 +53,7 @@ bool Constructs::select(Scope &s) {
   if (!over->declared) return false;
   Axes per = without(a->axes, {over});
   Value *x = real(s, [&](const Value &v) { return has(v.axes, over) && meet(v.axes, a->axes) && elements(unite(v.axes, a->axes)) <= mostElements; });
+  if (!x) return false;
   std::string name = fresh("s"), sub = name + "*", k = over->symbolic || chance(70) ? std::to_string(1 + below(std::min(over->size, 4))) : "0.5 * " + over->name;
   std::string mask = chance(30) ? " where position(" + over->name + ") < " + std::to_string(1 + below(over->size)) : "";
   line(s, "select " + sub + " = topk(" + a->name + mask + ", " + k + ", over " + over->name + ")");
