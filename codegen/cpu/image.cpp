@@ -146,25 +146,39 @@ Function *addKernelFunction(KernelModule &kernel, const Target &target) {
 static std::atomic<int64_t> compiled{0};
 int64_t kernelsCompiled() { return compiled; }
 
-Image compileImage(std::span<KernelModule> kernels, const Target &target) {
-  compiled += int64_t(kernels.size());
+static std::string textOf(const Module &module) {
+  std::string text;
+  raw_string_ostream out(text);
+  module.print(out, nullptr);
+  return text;
+}
+
+Image compileImage(std::span<KernelModule> kernels, const Target &target, Store *store, const std::string &build) {
   std::vector<std::unique_ptr<TargetMachine>> machines(size_t(processPool().threads()));
   std::vector<SmallString<0>> objects(kernels.size());
+  std::vector<std::optional<Blob>> stored(kernels.size());
   Image image;
   image.milliseconds.resize(kernels.size());
   parallelFor(int64_t(kernels.size()), [&](int64_t i, int worker) {
     double start = threadMilliseconds();
+    std::string key;
+    if (store) {
+      key = fmt::format("kernel for {}\ncompiler {}\n{}\n{}", target.isa, build, target.str(), textOf(*kernels[size_t(i)].module));
+      if ((stored[size_t(i)] = store->find("kernel", key))) return;
+    }
+    ++compiled;
     auto &machine = machines[size_t(worker)];
     if (!machine) machine = makeMachine(target);
     verify(kernels[size_t(i)]);
     Module &module = *kernels[size_t(i)].module;
     optimize(module, *machine);
     generate(module, *machine, CodeGenFileType::ObjectFile, objects[size_t(i)]);
+    if (store) store->put("kernel", key, std::string_view(objects[size_t(i)].data(), objects[size_t(i)].size()));
     image.milliseconds[size_t(i)] = threadMilliseconds() - start;
   });
   std::vector<ObjectFile> files;
   for (size_t i = 0; i < kernels.size(); ++i)
-    files.push_back({kernels[i].name, std::string_view(objects[i].data(), objects[i].size())});
+    files.push_back({kernels[i].name, stored[i] ? stored[i]->text() : std::string_view(objects[i].data(), objects[i].size())});
   linkObjects(files, image);
   return image;
 }

@@ -3,6 +3,7 @@
 // themselves, object files in memory, and a relocator that resolves PC-relative references and refuses everything else. So what
 // is kept and loaded needs no linker: map it, make it executable, call.
 #pragma once
+#include "codegen/cache/store.h"
 #include "codegen/cpu/target.h"
 #include "runtime/abi/kernel.h"
 #include <cstddef>
@@ -48,9 +49,10 @@ struct Image {
 
 /// Compiles all modules on the process's pool. They are optimised in place. Error E0901 (internal) if a module is invalid, has no
 /// function of its name, refers to an undefined symbol, has writable data or needs a relocation that is not PC-relative.
-Image compileImage(std::span<KernelModule>, const Target &);
+/// Objects of kernels that `store` holds under the same IR, target and `build` (of this compiler) are taken from there, others put there.
+Image compileImage(std::span<KernelModule>, const Target &, Store *store = nullptr, const std::string &build = {});
 
-/// How many kernels this process has compiled.
+/// How many kernels this process has compiled; those of a store are not among them.
 int64_t kernelsCompiled();
 
 /// For people: the module's IR after optimisation, and its assembly. Both work on a copy.

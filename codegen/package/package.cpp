@@ -71,7 +71,7 @@ public:
         if (options.llvm) text->llvm += title + optimizedText(kernels.modules[i], target) + "\n";
         if (options.assembly) text->assembly += title + assemblyText(kernels.modules[i], target) + "\n";
       }
-    Image image = compileImage(kernels.modules, target);
+    Image image = compileImage(kernels.modules, target, options.store, options.build);
     for (size_t i = 0; i < kernels.rows.size(); ++i) kernels.rows[i].entry = image.entry[i], kernels.rows[i].codeBytes = image.size[i];
     times.compile = now() - emitted;
     times.kernels = int64_t(kernels.rows.size()), times.codeBytes = int64_t(image.code.size()), times.launches = launches;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A scheduled module to what the runtime takes: every group becomes a kernel and a launch, every value a place in memory, every loop a list.
 #pragma once
+#include "codegen/cache/store.h"
 #include "codegen/cpu/target.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "runtime/exec/manifest.h"
@@ -10,7 +11,11 @@ namespace fil {
 /// For people: what was made, in the order of the launches.
 struct PackageText { std::string kernels, llvm, assembly; };
 /// `text`, where given, is filled (assembly and optimised IR are made for it alone).
-struct PackageOptions { bool kernels = false, llvm = false, assembly = false; };
+struct PackageOptions {
+  bool kernels = false, llvm = false, assembly = false;
+  Store *store = nullptr; ///< of compileImage
+  std::string build;
+};
 
 /// Milliseconds of the parts of one compilation.
 struct PackageTimes { double emit = 0, compile = 0; int64_t kernels = 0, launches = 0, codeBytes = 0; };

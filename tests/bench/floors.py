@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+os.environ["FIL_CACHE_BYTES"] = "0"  # compilations are cold
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CHARLM = os.path.join(ROOT, "examples", "02_charlm", "charlm.fil")

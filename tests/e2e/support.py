@@ -10,6 +10,7 @@ import unittest
 
 FIL = os.environ["COMMAND_UNDER_TEST"]
 SOURCE = os.environ["SOURCE_FOLDER"]
+os.environ["FIL_CACHE_BYTES"] = "0"  # what is tested is compiled; cache_test.py has caches of its own
 
 CHAR = """
 dims B, T, S

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/driver/compile.h"
+#include "codegen/cpu/image.h"
 #include "codegen/package/package.h"
 #include "codegen/reference/reference.h"
 #include "lang/lower/lower.h"
@@ -183,7 +184,9 @@ void Compiler::generate(mlir::ModuleOp m) {
   auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };
   PackageText text;
   PackageTimes times;
-  Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_)}, text, times);
+  auto store = options.build.empty() ? std::nullopt : Store::ofUser();
+  Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), store ? &*store : nullptr, options.build}, text, times);
+  if (store && kernelsCompiled()) store->trim();
   made.plan = plan.text, made.dims = program.dimSizes();
   if (options.keepGroups)
     for (const Program &p : made.programs) launchesOf(made, p.steps, result.launches);

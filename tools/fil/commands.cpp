@@ -48,6 +48,7 @@ const char *anyPlan = "a plan of the program; without it every default holds";
 Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   Options &o = *options;
   app.require_subcommand(1);
+  app.set_version_flag("--version", fmt::format("Filigree, compiler {:.12}", compilerId));
   CLI::App *sub = add(app, "check", "types of every let, parameters, FLOPs and bytes", [&o] { return compilerLibrary().check(o.common, o.json); });
   addFiles(sub, o.common);
   sub->add_option("--plan", o.common.plan, "the plan to take; else a model's only one, else the defaults");
@@ -96,6 +97,9 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   });
   addCommon(sub, o.common, anyPlan);
   sub->get_option("FILE")->description("the program's .fil files, then the SITE")->type_name("FILE.. SITE");
+
+  sub = add(app, "cache", "compiled programs and kernels on disk: lists, verifies or clears them", [&o] { return cache(o.topic); });
+  sub->add_option("WHAT", o.topic, "list: what is there, the last used first; verify: removes what is damaged; clear: removes everything")->check(CLI::IsMember({"list", "verify", "clear"}))->required();
 
   sub = add(app, "help", "a command, or an error code: fil help E0207", [&o, &app] {
     const CLI::App *topic = nullptr;

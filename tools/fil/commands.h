@@ -64,6 +64,7 @@ Exit compile(const CommonOptions &, const CompileArguments &);
 Exit train(const CommonOptions &, const TrainArguments &);
 Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
+Exit cache(const std::string &what);
 Exit explain(const CommonOptions &, const std::string &site);
 Exit help(const std::string &topic);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/fil/session.h"
+#include "tools/fil/compiler_library.h"
 #include "runtime/base/log.h"
 #include "runtime/base/thread_pool.h"
 #include <algorithm>
@@ -59,7 +60,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
 
 CompileOptions Session::compileOptions(const CommonOptions &o) const {
   CompileOptions c;
-  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = true;
+  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = true, c.build = compilerId;
   return c;
 }
 
