@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiled programs on disk: a warm start opens no compiler, has the same bits, and nothing that could change them is overlooked."""
+import json
 import os
 import subprocess
+import time
 import unittest
 
 from support import FIL, CommandTest
@@ -38,6 +40,24 @@ class Cache(CommandTest):
         self.assertEqual(self.tensors("cold"), self.tensors("warm"))
         for command in (["--version"], ["--help"], ["train", "--help"], ["help", "E0207"], ["cache", "list"]):
             self.assertNotIn("libMLIR", self.call(*command, LD_DEBUG="files").stderr)
+
+    def test_the_times_sum_to_the_wall_time(self):
+        for row in ("asm", "cache"):  # cold, warm
+            begin = time.monotonic()
+            done = self.train("o", "--trace", "trace.json")
+            wall = time.monotonic() - begin
+            times = {line.split()[0]: float(line.split()[1]) for line in done.stderr.splitlines() if line.endswith(" s")}
+            self.assertIn(row, times)
+            total = times.pop("sum")
+            self.assertAlmostEqual(sum(times.values()), total, delta=0.0005 * len(times))
+            self.assertLess(total, wall + 0.001)
+            with open(self.path("trace.json")) as f:
+                events = json.load(f)["traceEvents"]
+            end = 0
+            for e in events:
+                self.assertAlmostEqual(e["ts"], end, delta=0.3)
+                end = e["ts"] + e["dur"]
+            self.assertAlmostEqual(end / 1e6, total, delta=0.001)
 
     def test_what_changes_the_program_changes_the_key(self):
         self.train("o")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/driver/compile.h"
+#include "tools/driver/timeline.h"
 #include "codegen/cpu/image.h"
 #include "codegen/package/package.h"
 #include "codegen/reference/reference.h"
@@ -12,7 +13,6 @@
 #include "runtime/exec/compiled_executable.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
-#include <chrono>
 #include <unistd.h>
 
 namespace fil {
@@ -37,7 +37,6 @@ std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments) {
   return rest;
 }
 
-static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 static std::string text(mlir::ModuleOp m) {
   std::string s;
   llvm::raw_string_ostream out(s);
@@ -59,8 +58,8 @@ static const char *suffix(Stage s) {
   }
 }
 
-bool Compiler::done(Stage stage, double seconds, const std::function<std::string()> &text) {
-  result.times.push_back({name(stage), seconds});
+bool Compiler::done(Stage stage, const std::function<std::string()> &text) {
+  if (stage > Stage::typed_ && stage < Stage::kernels_) timeline().lap(name(stage)); // LoadedProgram and `generate` have the others
   const bool emit = options.emit == stage;
   if (emit || !options.dumpDir.empty()) {
     std::string s = text();
@@ -69,6 +68,7 @@ bool Compiler::done(Stage stage, double seconds, const std::function<std::string
       writeFile(systemFiles(), fmt::format("{}/{:02}-{}{}", options.dumpDir, int(stage) + 1, name(stage), suffix(stage)), s);
     }
     if (emit) result.emitted = std::move(s);
+    timeline().lap("print");
   }
   return last == stage;
 }
@@ -113,28 +113,25 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
 }
 
 mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
-  double t = now();
   auto m = lowered();
   if (!m) return m;
-  if (done(Stage::fil_, now() - t, [&] { return text(*m); })) return m;
+  if (done(Stage::fil_, [&] { return text(*m); })) return m;
   for (Stage s : {Stage::normalize_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
     if (s > end) break;
-    t = now();
     pass(s, *m);
-    if (done(s, now() - t, [&] { return text(*m); })) break;
+    if (done(s, [&] { return text(*m); })) break;
   }
   return m;
 }
 
 Compiled Compiler::run() {
   const bool reference = options.backend == "reference";
-  double t = now();
   auto astText = [&] {
     std::string all;
     for (size_t i = 1; i < program.files.size(); ++i) all += ast::print(program.files[i], program.sources);
     return all;
   };
-  if (done(Stage::ast_, now() - t, astText)) return std::move(result);
+  if (done(Stage::ast_, astText)) return std::move(result);
   auto typedText = [&] {
     std::string all;
     for (bool training : {true, false})
@@ -142,7 +139,7 @@ Compiled Compiler::run() {
         if (auto g = program.program->elaborateModel(plan.model, training ? plan.train.loss : nullptr, plan.train.lossCall, training)) all += sema::print(*g);
     return all;
   };
-  if (done(Stage::typed_, now() - t, typedText)) return std::move(result);
+  if (done(Stage::typed_, typedText)) return std::move(result);
   auto m = module(reference && !last ? Stage::precision_ : Stage::schedule_);
   if (!m || (last && *last <= Stage::schedule_)) return std::move(result);
   if (reference && !last) result.executable = referenceExecutable(context, std::move(m));
@@ -190,12 +187,15 @@ void Compiler::generate(mlir::ModuleOp m) {
   made.plan = plan.text, made.dims = program.dimSizes();
   if (options.keepGroups)
     for (const Program &p : made.programs) launchesOf(made, p.steps, result.launches);
-  if (done(Stage::kernels_, times.emit / 1e3, [&] { return text.kernels; })) return;
-  if (done(Stage::llvm_, 0, [&] { return text.llvm; })) return;
-  if (done(Stage::asm_, times.compile / 1e3, [&] { return text.assembly; })) return;
+  timeline().split(name(Stage::kernels_), times.emit / 1e3);
+  if (done(Stage::kernels_, [&] { return text.kernels; })) return;
+  timeline().lap(name(Stage::asm_));
+  if (done(Stage::llvm_, [&] { return text.llvm; })) return;
+  if (done(Stage::asm_, [&] { return text.assembly; })) return;
   if (!options.saveTo.empty()) saveManifest(systemFiles(), options.saveTo, made);
   if (options.keepFile) result.file = fileOf(made);
   result.executable = loadExecutable(std::move(made));
+  timeline().lap("load");
 }
 
 } // namespace fil

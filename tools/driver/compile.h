@@ -23,7 +23,6 @@ struct Compiled {
   std::string emitted;                    ///< text of the stage asked for
   bool said = false;                      ///< passes had something to say, on stderr
   std::string file;                       ///< the compiled program as a file has it
-  std::vector<StageTime> times;
   mlir::OwningOpRef<mlir::ModuleOp> scheduled; ///< in the compiler's context
   std::vector<std::vector<LaunchNote>> launches; ///< for each group of `scheduled`, in the order of its text; empty for the reference
 };
@@ -44,8 +43,8 @@ private:
   Compiled result;
   std::optional<Stage> last;     ///< where it ends: --stop-after, else --emit
 
-  /// Notes time and text of a stage; true if it is the last one asked for.
-  bool done(Stage, double seconds, const std::function<std::string()> &text);
+  /// Ends the stage's lap and notes its text; true if it is the last one asked for.
+  bool done(Stage, const std::function<std::string()> &text);
   mlir::OwningOpRef<mlir::ModuleOp> lowered();
   void pass(Stage, mlir::ModuleOp);
   void generate(mlir::ModuleOp);

@@ -33,5 +33,4 @@ struct CompileOptions {
   bool keepGroups = false;       ///< fill Compiled::scheduled and its launches
 };
 
-struct StageTime { std::string stage; double seconds; };
 } // namespace fil

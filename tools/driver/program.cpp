@@ -3,6 +3,7 @@
 #include "tools/driver/program.h"
 #include "runtime/base/status.h"
 #include "tools/driver/std_text.h"
+#include "tools/driver/timeline.h"
 #include <algorithm>
 
 namespace fil {
@@ -42,11 +43,13 @@ std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vect
       });
     add(carried->where, carried->text);
   }
+  timeline().lap("ast");
   if (p->diags.errors()) return p;
   std::vector<const ast::File *> all;
   for (const ast::File &f : p->files) all.push_back(&f);
   p->program = sema::Program::check(all, p->diags, options);
   if (p->ok()) p->plans = sema::checkPlans(*p->program, p->diags);
+  timeline().lap("typed");
   return p;
 }
 

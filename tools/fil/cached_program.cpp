@@ -5,8 +5,8 @@
 #include "runtime/base/log.h"
 #include "runtime/base/settings.h"
 #include "runtime/exec/file.h"
+#include "tools/driver/timeline.h"
 #include "tools/fil/compiler_library.h"
-#include <chrono>
 
 namespace fil {
 
@@ -19,16 +19,15 @@ static std::string keyOf(const Session &s, const CompileOptions &o) {
   return key;
 }
 
-std::unique_ptr<Executable> compileProgram(Session &s, const CommonOptions &o, std::vector<StageTime> *times) {
+std::unique_ptr<Executable> compileProgram(Session &s, const CommonOptions &o) {
   const CompileOptions options = s.compileOptions(o);
   auto store = o.backend == "cpu" && !mlirFlagsGiven ? Store::ofUser() : std::nullopt;
   const std::string key = store ? keyOf(s, options) : "";
   if (store)
     if (auto found = store->find("program", key)) {
-      const auto begin = std::chrono::steady_clock::now();
       try {
         auto loaded = loadExecutable(manifestOf(found->text(), "the cache's program"));
-        if (times) *times = {{"cache", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()}};
+        timeline().lap("cache");
         return loaded;
       } catch (const Error &e) { // another version's, or not what was written: made anew
         logDebug("cache: {}", e.what());
@@ -38,11 +37,11 @@ std::unique_ptr<Executable> compileProgram(Session &s, const CommonOptions &o, s
   const size_t said = s.program->diags.all().size();
   CompiledProgram made = compilerLibrary().program(*s.program, s.plan, options);
   report(*s.program);
-  if (times) *times = std::move(made.times);
   // What says something is compiled again, so that it says it again.
   if (store && made.executable && !made.file.empty() && !made.said && s.program->diags.all().size() == said) {
     store->put("program", key, made.file);
     store->trim();
+    timeline().lap("keep");
   }
   return std::move(made.executable);
 }

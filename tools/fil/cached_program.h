@@ -6,6 +6,6 @@
 namespace fil {
 
 /// Null where lowering found mistakes, which are then on stderr.
-std::unique_ptr<Executable> compileProgram(Session &, const CommonOptions &, std::vector<StageTime> *times = nullptr);
+std::unique_ptr<Executable> compileProgram(Session &, const CommonOptions &);
 
 } // namespace fil

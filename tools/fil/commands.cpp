@@ -41,6 +41,10 @@ void addCommon(CLI::App *sub, CommonOptions &o, const char *plan, bool planRequi
   sub->add_option("--target-cpu", o.targetCpu, "native, x86-64-v3 or x86-64-v4")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4"}))->type_name("CPU")->capture_default_str();
   sub->add_option("--backend", o.backend, "cpu: generated code; reference: the slow definition of every operation")->check(CLI::IsMember({"cpu", "reference"}))->type_name("NAME")->capture_default_str();
 }
+void addTiming(CLI::App *sub, TimingArguments &a) {
+  sub->add_flag("--timing", a.timing, "on stderr, where the time went until the program was compiled");
+  sub->add_option("--trace", a.trace, "the same as a file for chrome://tracing or Perfetto")->type_name("FILE");
+}
 const char *anyPlan = "a plan of the program; without it every default holds";
 
 } // namespace
@@ -60,7 +64,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
   sub->add_option("--stop-after", o.compile.stopAfter, "ends after a stage")->type_name("STAGE");
   sub->add_option("--dump-dir", o.compile.dumpDir, "a numbered file for each stage")->type_name("DIR");
-  sub->add_flag("--timing", o.compile.timing, "seconds of each stage, on stderr");
+  addTiming(sub, o.compile);
 
   sub = add(app, "train", "trains a model by a plan; checkpoint, metrics.jsonl and log go to --out", [&o] { return train(o.common, o.train); });
   addCommon(sub, o.common, "the plan to train by", true);
@@ -70,7 +74,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--steps", o.train.steps, "stops after step N, counted from 0 also with --resume; the schedule stays the plan's")->check(CLI::NonNegativeNumber)->type_name("N");
   sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
   sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
-  sub->add_flag("--timing", o.train.timing, "seconds of each stage of compilation, on stderr");
+  addTiming(sub, o.train);
   sub->add_flag("--profile", o.train.profile, "the launches by the time that they took, on stderr");
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });

@@ -15,15 +15,18 @@ struct CommonOptions {
   std::string plan, dataDir, targetCpu = "native", backend = "cpu";
   int threads = 0;
 };
-struct CompileArguments {
-  std::string out, emit, stopAfter, dumpDir;
+struct TimingArguments {
   bool timing = false;
+  std::string trace;
 };
-struct TrainArguments {
+struct CompileArguments : TimingArguments {
+  std::string out, emit, stopAfter, dumpDir;
+};
+struct TrainArguments : TimingArguments {
   std::string out, data, weights;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
-  bool resume = false, timing = false, profile = false;
+  bool resume = false, profile = false;
 };
 struct RunArguments {
   std::string weights, out;

@@ -21,7 +21,7 @@ Exit compile(const CommonOptions &o, const CompileArguments &a) {
   }
   Compiled c = Compiler(*session->program, session->plan, options).run();
   if (report(*session->program) != Exit::Ok) return Exit::Input;
-  if (a.timing) printTimes(c.times);
+  printTimes(a);
   if (emit && a.out.empty()) fmt::print("{}", c.emitted);
   else if (emit) writeFile(systemFiles(), a.out, c.emitted);
   return Exit::Ok;

@@ -10,7 +10,7 @@ static CompiledProgram program(LoadedProgram &p, const sema::CheckedPlan &plan, 
   CompileOptions o = options;
   o.keepFile = true;
   Compiled c = Compiler(p, plan, o).run();
-  return {std::move(c.executable), std::move(c.times), std::move(c.file), c.said};
+  return {std::move(c.executable), std::move(c.file), c.said};
 }
 
 } // namespace fil

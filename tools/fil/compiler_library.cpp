@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/fil/compiler_library.h"
+#include "tools/driver/timeline.h"
 #include <dlfcn.h>
 #include <filesystem>
 
@@ -12,6 +13,7 @@ const CompilerLibrary &compilerLibrary() {
     if (!opened) throw Error(Exit::Internal, "E0702", fmt::format("the compiler cannot be opened: {}", dlerror()), "build again: `./dev build`");
     auto *entry = reinterpret_cast<const CompilerLibrary *>(dlsym(opened, "fil_compiler_library"));
     if (!entry) throw Error(Exit::Internal, "E0702", fmt::format("`{}` is no compiler of Filigree", path), "build again: `./dev build`");
+    timeline().lap("library");
     return entry;
   }();
   return *library;

@@ -9,7 +9,6 @@ namespace fil {
 
 struct CompiledProgram {
   std::unique_ptr<Executable> executable; ///< null where the program has mistakes, which are in its diagnostics
-  std::vector<StageTime> times;
   std::string file;                       ///< its content as a file; empty for the reference
   bool said = false;                      ///< passes had something to say, on stderr
 };

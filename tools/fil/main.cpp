@@ -2,11 +2,13 @@
 // The command `fil`: arguments to a call of the command's function, failures to exit codes.
 #include "runtime/base/log.h"
 #include "runtime/base/settings.h"
+#include "tools/driver/timeline.h"
 #include "tools/fil/compiler_library.h"
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 int main(int argc, char **argv) {
+  fil::timeline(); // begins
   CLI::App app("Filigree: compiles, trains and runs models written in .fil", "fil");
   try {
     fil::Commands commands(app);

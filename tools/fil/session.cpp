@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/fil/session.h"
+#include "tools/driver/timeline.h"
 #include "tools/fil/compiler_library.h"
 #include "runtime/base/log.h"
 #include "runtime/base/thread_pool.h"
@@ -55,6 +56,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   if (report(*s.program) != Exit::Ok) return {};
   if (checkpoint) checkDims(*s.program, *checkpoint);
   s.checkpoint = std::move(checkpoint);
+  timeline().lap("plan");
   return s;
 }
 
@@ -64,10 +66,9 @@ CompileOptions Session::compileOptions(const CommonOptions &o) const {
   return c;
 }
 
-void printTimes(const std::vector<StageTime> &times) {
-  double sum = 0;
-  for (const StageTime &t : times) fmt::print(stderr, "{:<12} {:8.3f} s\n", t.stage, t.seconds), sum += t.seconds;
-  fmt::print(stderr, "{:<12} {:8.3f} s\n", "sum", sum);
+void printTimes(const TimingArguments &a) {
+  if (a.timing) fmt::print(stderr, "{}", timeline().table());
+  if (!a.trace.empty()) writeFile(systemFiles(), a.trace, timeline().trace());
 }
 
 void startProfile(Executable &e) {

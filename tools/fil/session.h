@@ -23,8 +23,8 @@ struct Session {
   CompileOptions compileOptions(const CommonOptions &) const;
 };
 
-/// A table of stages and seconds, on stderr.
-void printTimes(const std::vector<StageTime> &);
+/// Where the time went until now, as was asked for.
+void printTimes(const TimingArguments &);
 /// Measures each launch from here on (generated code only).
 void startProfile(Executable &);
 /// What was measured, the longest first, to stderr.

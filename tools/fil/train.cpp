@@ -4,6 +4,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/settings.h"
 #include "tools/driver/data.h"
+#include "tools/driver/timeline.h"
 #include "tools/fil/cached_program.h"
 #include <csignal>
 #include <unistd.h>
@@ -73,10 +74,10 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   systemFiles().makeFolder(a.out);
   openLog(a.out + "/train.log");
 
-  std::vector<StageTime> times;
-  auto program = compileProgram(*session, o, &times);
+  timeline().lap("data");
+  auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
-  if (a.timing) printTimes(times);
+  printTimes(a);
   if (!program->find("step")) throw Error(Exit::Input, "P0418", fmt::format("no loss of the program fits `{}`", session->plan.model), "declare one: `loss nll(y: .., t: ..) = ..`, whose first parameter is what the model returns");
   BoundData data = bindData(std::move(files), *program, settings);
   TrainOptions options = optionsOf(*session, a, program->target(), *data.set, std::move(data.sizes));
