@@ -21,11 +21,13 @@ def Fil_Dialect : Dialect {
 
 // ---- enums ----
 
-def Fil_RoleAttr : I32EnumAttr<"Role", "what an op of a training step is for", [
+def Fil_Role : I32EnumAttr<"Role", "what an op of a training step is for", [
   I32EnumAttrCase<"forward", 0>, I32EnumAttrCase<"saved", 1>, I32EnumAttrCase<"dgrad", 2>,
   I32EnumAttrCase<"wgrad", 3>, I32EnumAttrCase<"update", 4>]> {
   let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
 }
+def Fil_RoleAttr : EnumAttr<Fil_Dialect, Fil_Role, "role"> { let assemblyFormat = "`<` $value `>`"; } // prints as `#fil.role<dgrad>`
 
 def Fil_VariableKindAttr : I32EnumAttr<"VariableKind", "who writes a variable", [
   I32EnumAttrCase<"param", 0>, I32EnumAttrCase<"state", 1>, I32EnumAttrCase<"optimizer", 2>, I32EnumAttrCase<"cache", 3>]> {

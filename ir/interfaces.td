@@ -21,11 +21,11 @@ def Fil_Differentiable : OpInterface<"Differentiable"> {
 def Fil_Costed : OpInterface<"Costed"> {
   let cppNamespace = "::fil::ir";
   let description = [{
-    Cost as formulas in dims: floating-point operations (a multiply-add counts 2), and the elements that are read and written
-    once each. Bytes follow from the formats.
+    Cost as formulas in dims: floating-point operations (a multiply-add counts 2), and what is read and written, each operand and result once:
+    elements of reals, whose bytes follow from the formats, and bytes of all else.
   }];
   let methods = [
-    InterfaceMethod<"Operations and elements moved", "::fil::ir::Cost", "cost", (ins "const ::fil::ir::Dims &":$dims)>,
+    InterfaceMethod<"Operations, and what is moved", "::fil::ir::Cost", "cost", (ins "const ::fil::ir::Dims &":$dims)>,
   ];
 }
 

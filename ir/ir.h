@@ -19,11 +19,15 @@
 
 namespace fil::ir {
 
-/// What an op costs, as formulas in dims: operations (a multiply-add counts 2), elements read and written once each.
+/// What an op costs, as formulas in dims: operations (a multiply-add counts 2), and what is moved, each operand and result once.
 struct Cost {
-  Size flops, read, written;
-  friend Cost operator+(const Cost &a, const Cost &b) { return {a.flops + b.flops, a.read + b.read, a.written + b.written}; }
-  friend Cost operator*(const Size &n, const Cost &c) { return {n * c.flops, n * c.read, n * c.written}; }
+  Size flops;
+  Size reals; ///< elements read or written, of real (or a format)
+  Size bytes; ///< of whole numbers, indices and bools read or written
+  Size moved(int64_t realBytes) const { return Size(realBytes) * reals + bytes; }
+  friend Cost operator+(const Cost &a, const Cost &b) { return {a.flops + b.flops, a.reals + b.reals, a.bytes + b.bytes}; }
+  friend Cost operator*(const Size &n, const Cost &c) { return {n * c.flops, n * c.reals, n * c.bytes}; }
+  friend bool operator==(const Cost &, const Cost &) = default;
 };
 
 /// The module's dim table, read once. Sizes are unfolded only by `value`; `size` is the table's own formula.

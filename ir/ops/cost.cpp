@@ -6,18 +6,25 @@
 using namespace mlir;
 namespace fil::ir {
 namespace {
-Size operands(Operation *op, const Dims &dims) {
-  Size n;
-  for (Value v : op->getOperands()) n = n + dims.elements(v.getType());
-  return n;
+/// A value read or written once.
+Cost of(Type type, const Dims &dims) {
+  const Size n = dims.elements(type);
+  auto t = dyn_cast<TensorType>(type);
+  if (t && t.isReal()) return {{}, n, {}};
+  return {{}, {}, t && isa<BoolType>(t.getElement()) ? n : Size(4) * n};
 }
-Size results(Operation *op, const Dims &dims) {
-  Size n;
-  for (Value v : op->getResults()) n = n + dims.elements(v.getType());
-  return n;
+Cost results(Operation *op, const Dims &dims) {
+  Cost c;
+  for (Value v : op->getResults()) c = c + of(v.getType(), dims);
+  return c;
 }
-Cost moved(Operation *op, const Dims &dims, Size flops) { return {flops, operands(op, dims), results(op, dims)}; }
-Cost copied(Operation *op, const Dims &dims) { return {Size(), results(op, dims), results(op, dims)}; }
+Cost moved(Operation *op, const Dims &dims, Size flops) {
+  Cost c = results(op, dims);
+  for (Value v : op->getOperands()) c = c + of(v.getType(), dims);
+  c.flops = flops;
+  return c;
+}
+Cost copied(Operation *op, const Dims &dims) { return Size(2) * results(op, dims); }
 Size iteration(ContractOp op, const Dims &dims) {
   Size n(1);
   auto result = cast<TensorType>(op.getResult().getType());
@@ -33,17 +40,14 @@ Size iteration(ContractOp op, const Dims &dims) {
 Cost ConstantOp::cost(const Dims &) { return {}; }
 Cost SizeOp::cost(const Dims &) { return {}; }
 Cost IotaOp::cost(const Dims &) { return {}; }
-Cost RandomOp::cost(const Dims &dims) { return {Size(), Size(), results(*this, dims)}; }
+Cost RandomOp::cost(const Dims &dims) { return results(*this, dims); }
 Cost MapOp::cost(const Dims &dims) {
   const bool counted = getFn() != MapFn::select && getFn() != MapFn::cast && cast<TensorType>(getArgs()[0].getType()).isReal();
-  return moved(*this, dims, counted ? results(*this, dims) : Size());
+  return moved(*this, dims, counted ? dims.elements(getResult().getType()) : Size());
 }
 Cost ReduceOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getX().getType())); }
 Cost ContractOp::cost(const Dims &dims) { return moved(*this, dims, Size(2) * iteration(*this, dims)); }
-Cost GatherOp::cost(const Dims &dims) {
-  Size n = results(*this, dims);
-  return {Size(), n + dims.elements(getIndex().getType()), n};
-}
+Cost GatherOp::cost(const Dims &dims) { return copied(*this, dims) + of(getIndex().getType(), dims); }
 Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }
 Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost PresentOp::cost(const Dims &) { return {}; }

@@ -17,7 +17,7 @@ ir::Cost cost(ir::FuncOp f) {
     auto it = renamed.find(s);
     return it == renamed.end() ? std::nullopt : std::optional(it->second);
   };
-  return {all.flops.substitute(with), all.read.substitute(with), all.written.substitute(with)};
+  return {all.flops.substitute(with), all.reals.substitute(with), all.bytes.substitute(with)};
 }
 
 ir::FuncOp entryPoint(ModuleOp m, llvm::StringRef name) {

@@ -102,6 +102,11 @@ class Check(CommandTest):
         m = json.loads(self.fil("check", "k.fil", "wide.fil", "--plan", "wide", "--json")[0])["models"][0]
         self.assertEqual((m["format"], m["param_bytes"], m["forward"]["bytes"]), ("f64", 120, "104*B+120"))
 
+    def test_bools_are_bytes(self):
+        self.write("m.fil", "dims B, D = 4\nmodel M(x: [B,D], ok: bool[B,D]) -> [B,D] = x where ok else 0\n")
+        m = json.loads(self.fil("check", "m.fil", "--json")[0])["models"][0]
+        self.assertEqual(m["forward"], {"flops": 0, "bytes": "36*B+4"})  # x and y 16, ok 4, and the 0
+
     def test_each_model_has_its_own_params(self):
         self.write("two.fil", "dims B, D = 4\nmodel A(x: [B,D]) -> [B,D] { param w: D -> D; return x @ w }\nmodel N(x: [B,D]) -> [B] { return sum(x, over D) }\n")
         a, n = json.loads(self.fil("check", "two.fil", "--json")[0])["models"]

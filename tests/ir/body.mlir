@@ -24,7 +24,7 @@ fil.func @sources(%seed: !fil.tensor<[], int>, %step: !fil.tensor<[], int>, %tur
 // CHECK: fil.map cast(%{{.*}}) : (!fil.tensor<[B,D], bool>) -> !fil.tensor<[B,D], real>
 // CHECK: fil.reduce sum %{{.*}} over ["B", "D"]
 // CHECK: fil.reduce argmax %{{.*}} over ["D"] : (!fil.tensor<[B,D], real>) -> !fil.tensor<[B], index<D>>
-// CHECK: fil.contract %{{.*}}, %{{.*}} over ["D"] {role = 2 : i32, site = "q"}
+// CHECK: fil.contract %{{.*}}, %{{.*}} over ["D"] {role = #fil.role<dgrad>, site = "q"}
 fil.func @arithmetic(%x: !fil.tensor<[B,D], real>, %g: !fil.tensor<[D], real>, %w: !fil.tensor<[D,F], real>) -> (!fil.tensor<[], real>, !fil.tensor<[B], index<D>>, !fil.tensor<[B,F], real>, !fil.tensor<[B,D], real>) {
   %0 = fil.map add(%x, %g) : (!fil.tensor<[B,D], real>, !fil.tensor<[D], real>) -> !fil.tensor<[B,D], real>
   %1 = fil.map gt(%x, %g) : (!fil.tensor<[B,D], real>, !fil.tensor<[D], real>) -> !fil.tensor<[B,D], bool>
@@ -33,7 +33,7 @@ fil.func @arithmetic(%x: !fil.tensor<[B,D], real>, %g: !fil.tensor<[D], real>, %
   %4 = fil.map cast(%2) : (!fil.tensor<[B,D], bool>) -> !fil.tensor<[B,D], real>
   %5 = fil.reduce sum %3 over ["B", "D"] : (!fil.tensor<[B,D], real>) -> !fil.tensor<[], real>
   %6 = fil.reduce argmax %3 over ["D"] : (!fil.tensor<[B,D], real>) -> !fil.tensor<[B], index<D>>
-  %7 = fil.contract %3, %w over ["D"] {site = "q", role = 2 : i32} : (!fil.tensor<[B,D], real>, !fil.tensor<[D,F], real>) -> !fil.tensor<[B,F], real>
+  %7 = fil.contract %3, %w over ["D"] {site = "q", role = #fil.role<dgrad>} : (!fil.tensor<[B,D], real>, !fil.tensor<[D,F], real>) -> !fil.tensor<[B,F], real>
   fil.return %5, %6, %7, %4 : !fil.tensor<[], real>, !fil.tensor<[B], index<D>>, !fil.tensor<[B,F], real>, !fil.tensor<[B,D], real>
 }
 

@@ -16,9 +16,9 @@ fil.variable state @mu : !fil.tensor<[D], real> init <constant, 0.0, 0.0> site "
 // CHECK: fil.layers %{{[a-z0-9]+}} = l 0 to 3 dim "l#0" reverse carried(%{{[a-z0-9]+}} = %{{[a-z0-9]+}}) stacked(%{{[a-z0-9]+}} = %{{[a-z0-9]+}}) shared(%{{[a-z0-9]+}} = %{{[a-z0-9]+}})
 // CHECK-SAME: body (!fil.tensor<[], int>, !fil.tensor<[B,D], real>, !fil.tensor<[D], real>, !fil.tensor<[D], real>) -> ()
 // CHECK: fil.yield %{{.*}}, %{{.*}} : !fil.tensor<[B,D], real>, !fil.tensor<[B,D], real>
-// CHECK: } {site = "l[0..3]", role = 2 : i32}
+// CHECK: } {site = "l[0..3]", role = #fil.role<dgrad>}
 // CHECK: fil.aux %{{.*}} trains(%{{.*}}) : <[], real>, !fil.tensor<[D,"l#0"], real>
-// CHECK: fil.write @mu, %{{.*}} {role = 4 : i32} : <[D], real>
+// CHECK: fil.write @mu, %{{.*}} {role = #fil.role<update>} : <[D], real>
 // CHECK: fil.return %{{.*}}, %{{.*}} : !fil.tensor<[B,D], real>, !fil.tensor<[], real>
 fil.func entry "train" @train(%x: !fil.tensor<[B,D], real> {fil.name = "x"}) -> (!fil.tensor<[B,D], real> {fil.name = "y"}, !fil.tensor<[], real> {fil.name = "loss"}) {
   %w = fil.read @w {site = "l[0..3].w"} : <[D,"l#0"], real>
@@ -27,10 +27,10 @@ fil.func entry "train" @train(%x: !fil.tensor<[B,D], real> {fil.name = "x"}) -> 
     %0 = fil.map mul(%h, %g) : (!fil.tensor<[B,D], real>, !fil.tensor<[D], real>) -> !fil.tensor<[B,D], real>
     %1 = fil.map sub(%0, %m) : (!fil.tensor<[B,D], real>, !fil.tensor<[D], real>) -> !fil.tensor<[B,D], real>
     fil.yield %1, %0 : !fil.tensor<[B,D], real>, !fil.tensor<[B,D], real>
-  } {site = "l[0..3]", role = 2 : i32}
+  } {site = "l[0..3]", role = #fil.role<dgrad>}
   %loss = fil.reduce sum %y#0 over ["B", "D"] : (!fil.tensor<[B,D], real>) -> !fil.tensor<[], real>
   fil.aux %loss trains (%w) : <[], real>, !fil.tensor<[D,"l#0"], real>
   %mean = fil.reduce sum %y#0 over ["B"] : (!fil.tensor<[B,D], real>) -> !fil.tensor<[D], real>
-  fil.write @mu, %mean {role = 4 : i32} : <[D], real>
+  fil.write @mu, %mean {role = #fil.role<update>} : <[D], real>
   fil.return %y#0, %loss : !fil.tensor<[B,D], real>, !fil.tensor<[], real>
 }

@@ -196,7 +196,7 @@ private:
     for (Operation *op : ops) all = all + costOf(op), titles.push_back(titleOf(op));
     fmt::print("  {:<8} {} ops: {}  {}\n", roleOf(ops[0]).str(), ops.size(), listOf(titles), costText(all));
   }
-  std::string costText(const ir::Cost &c) const { return fmt::format("{} FLOPs  {} bytes", c.flops.str(), (Size(bytes) * (c.read + c.written)).str()); }
+  std::string costText(const ir::Cost &c) const { return fmt::format("{} FLOPs  {} bytes", c.flops.str(), c.moved(bytes).str()); }
   void line(Operation *op, std::set<std::string> &used) {
     std::string types;
     for (Value v : op->getOperands()) types += (types.empty() ? "" : " ") + typeText(v.getType());

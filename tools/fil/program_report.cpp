@@ -23,7 +23,7 @@ static ProgramReport::Work work(mlir::ModuleOp module, const char *entry, const 
   auto f = passes::entryPoint(module, entry);
   if (!f) throw Error(Exit::Internal, "E0901", fmt::format("the lowered program has no entry `{}`", entry), "please report this with the program");
   const ir::Cost c = passes::cost(f);
-  return {c.flops, bytes(c.read + c.written, format)};
+  return {c.flops, c.moved(format == "f64" ? 8 : 4)};
 }
 
 static ProgramReport::Model report(LoadedProgram &p, const std::string &name, const sema::CheckedPlan &plan) {

@@ -31,8 +31,7 @@ bool SiteOps::works(Operation *op) const {
   auto costed = dyn_cast<ir::Costed>(op);
   if (!costed || isa<ir::LayersOp>(op)) return false;
   if (isa<ir::CacheOp>(op)) return !isView(op);
-  ir::Cost c = costed.cost(dims);
-  return !(c.flops == Size() && c.read == Size() && c.written == Size());
+  return costed.cost(dims) != ir::Cost();
 }
 
 /// The results of ops that a value comes from, through views, groups and loops; what turns carry is followed only if `carried`.

@@ -13,12 +13,12 @@ fil.variable param trained @g : !fil.tensor<[D,"l#0"], real> init <constant, 1.0
 // CHECK: fil.yield %{{.*}}, %{{.*}} :
 // CHECK-NOT: fil.stopgrad
 // CHECK-NOT: fil.aux
-// CHECK: fil.contract %{{.*}}, %{{.*}} over ["B"] {role = 3 : i32{{.*}}} : {{.*}} -> !fil.tensor<[D,F], real>
+// CHECK: fil.contract %{{.*}}, %{{.*}} over ["B"] {role = #fil.role<wgrad>{{.*}}} : {{.*}} -> !fil.tensor<[D,F], real>
 // CHECK: fil.layers %{{[a-z0-9]+}} = l 0 to 3 dim "l#0" reverse
 // CHECK-SAME: %[[FORWARD]]#1
-// CHECK: fil.map mul({{.*}}) {role = 2 : i32
-// CHECK: fil.reduce sum {{.*}} over ["B"] {role = 3 : i32
-// CHECK: } {site = "M", role = 2 : i32}
+// CHECK: fil.map mul({{.*}}) {role = #fil.role<dgrad>
+// CHECK: fil.reduce sum {{.*}} over ["B"] {role = #fil.role<wgrad>
+// CHECK: } {site = "M", role = #fil.role<dgrad>}
 // CHECK: fil.return %{{.*}}, %{{.*}}, %{{.*}} : !fil.tensor<[], real>, !fil.tensor<[D,F], real>, !fil.tensor<[D,"l#0"], real>
 fil.func entry "train" @train(%x: !fil.tensor<[B,D], real> {fil.name = "x"}) -> (!fil.tensor<[], real> {fil.name = "loss"}) {
   %w = fil.read @w : <[D,F], real>

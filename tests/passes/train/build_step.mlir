@@ -11,11 +11,11 @@ fil.variable param trained @w : !fil.tensor<[D], real> init <constant, 1.0, 0.0>
 // CHECK-SAME: %[[X:.*]]: !fil.tensor<[D], real> {fil.name = "x"}, %[[STEP:.*]]: !fil.tensor<[], int> {fil.name = "step"}, %[[LR:.*]]: !fil.tensor<[], real> {fil.name = "lr"}) -> (!fil.tensor<[], real> {fil.name = "loss"}, !fil.tensor<[], real> {fil.name = "grad_norm"})
 // CHECK: %[[W:.*]] = fil.read @w
 // CHECK: %[[NORM:.*]] = fil.map sqrt
-// CHECK: fil.constant 2.000000e+00 {role = 4 : i32}
+// CHECK: fil.constant 2.000000e+00 {role = #fil.role<update>}
 // CHECK: %[[SCALE:.*]] = fil.map min
 // CHECK: %[[GRADIENT:.*]] = fil.map mul(%[[X]], %[[SCALE]])
 // CHECK: %[[OLD:.*]] = fil.read @"w#m"
-// CHECK: %[[M:.*]] = fil.map add(%[[OLD]], %[[GRADIENT]]) {role = 4 : i32, site = "w"}
+// CHECK: %[[M:.*]] = fil.map add(%[[OLD]], %[[GRADIENT]]) {role = #fil.role<update>, site = "w"}
 // CHECK: %[[MOVE:.*]] = fil.map mul(%[[LR]], %[[M]])
 // CHECK: %[[NEW:.*]] = fil.map sub(%[[W]], %[[MOVE]])
 // CHECK: fil.write @w, %[[NEW]]
