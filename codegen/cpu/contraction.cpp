@@ -85,19 +85,7 @@ public:
     if (ragged == Rows) sizes.m.reset();
     if (ragged == Sums) sizes.k.reset();
     shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
-    blocks = chooseBlocks(target, shape, sizes);
-    // Where the number of rows is not known: tiles small enough that threads end together.
-    if (!sizes.m) blocks.mc = std::min<int64_t>(blocks.mc, (256 + shape.rows - 1) / shape.rows * shape.rows);
-    // Enough tiles for several threads.
-    auto tilesOf = [&] { return ((*sizes.m + blocks.mc - 1) / blocks.mc) * ((*sizes.n + blocks.nc - 1) / blocks.nc) * known(batch).value_or(8); };
-    if (sizes.m && sizes.n)
-      while (tilesOf() < 8) {
-        const int64_t mc = (blocks.mc / 2 + shape.rows - 1) / shape.rows * shape.rows, nc = (blocks.nc / 2 + shape.columns() - 1) / shape.columns() * shape.columns();
-        if (mc < blocks.mc && blocks.mc > 4 * shape.rows) blocks.mc = mc;
-        else if (nc < blocks.nc) blocks.nc = nc;
-        else if (mc < blocks.mc) blocks.mc = mc;
-        else break;
-      }
+    blocks = shared(chooseBlocks(target, shape, sizes), shape, sizes, known(batch));
     if (!ragged) left = plain(leftOperand, d.rows);
     if (ragged != Sums) right = plain(1 - leftOperand, d.columns);
   }

@@ -37,5 +37,7 @@ struct CacheBlocks {
   bool operator==(const CacheBlocks &) const = default;
 };
 CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionSizes &);
+/// The same cut smaller, so that the tiles of all `batch` products are enough for several threads.
+CacheBlocks shared(CacheBlocks, const TileShape &, const ContractionSizes &, std::optional<int64_t> batch);
 
 } // namespace fil
