@@ -442,6 +442,7 @@ private:
   }
 
   static std::string siteOf(GroupOp g) {
+    if (ContractOp c = g.tiled(); c && !c.getSite().empty()) return c.getSite().str();
     for (Operation &op : g.block())
       if (auto site = op.getInherentAttr("site"); site && *site && GroupOp::kept(&op))
         if (auto s = cast<StringAttr>(*site); !s.empty()) return s.str();

@@ -105,6 +105,9 @@ public:
         if (auto it = clusterOf.find(l.value.getDefiningOp()); it != clusterOf.end()) earliest = std::max(earliest, it->second);
       clusterOf[&op] = place(&op, leaves, earliest, clusters, clusterOf);
     }
+    for (size_t i = 0; i < clusters.size(); ++i)
+      if (clusters[i].tiled)
+        for (size_t j = i; j-- > 0;) absorb(clusters, j, i, clusterOf);
     emit(block, clusters);
   }
 
@@ -219,11 +222,36 @@ private:
     return unknown <= 1 && n <= (unknown ? 64 : 16384);
   }
 
+  /// Elementwise ops whose values a contraction's epilogue reads at its own point are computed there, if nobody in between wants them: what
+  /// both read is read once, and what only the epilogue reads is never written.
+  void absorb(std::vector<Cluster> &clusters, size_t from, size_t into, llvm::DenseMap<Operation *, int> &clusterOf) {
+    Cluster &x = clusters[from], &y = clusters[into];
+    auto sameRows = [&](const Dimset &rows) { return rows.size() == y.rows.size() && llvm::all_of(rows, [&](StringAttr d) { return llvm::is_contained(y.rows, d); }); };
+    if (x.ops.empty() || x.tiled || !x.open || x.ops.size() + y.ops.size() > 32 || x.reads.size() + y.reads.size() > 24 || !sameRows(x.rows)) return;
+    if (llvm::any_of(x.ops, [&](Operation *op) { return isStage(op) || !sameRows(rowsOf(op)); })) return;
+    bool wanted = false;
+    for (size_t c = from + 1; c <= into; ++c)
+      for (Operation *op : clusters[c].ops)
+        for (Leaf &l : leavesOf(op)) {
+          auto it = clusterOf.find(l.value.getDefiningOp());
+          if (it == clusterOf.end() || it->second != int(from)) continue;
+          if (c < into || isa<ContractOp>(op) || !sameRows(l.own)) return;
+          wanted = true;
+        }
+    if (!wanted) return;
+    for (Operation *op : x.ops) clusterOf[op] = int(into);
+    y.ops.append(x.ops);
+    llvm::sort(y.ops, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    y.reads.insert(x.reads.begin(), x.reads.end());
+    x.ops.clear();
+  }
+
   void emit(Block &block, std::vector<Cluster> &clusters) {
     OpBuilder b(block.getTerminator());
     auto writes = llvm::to_vector(block.getOps<WriteOp>());
     for (auto r : llvm::to_vector(block.getOps<ReadOp>())) r->moveBefore(&block, block.begin());
     for (Cluster &c : clusters) {
+      if (c.ops.empty()) continue;
       if (auto loop = dyn_cast<LayersOp>(c.ops[0])) loop->moveBefore(block.getTerminator());
       else group(c, b);
     }

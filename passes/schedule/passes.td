@@ -56,7 +56,8 @@ def FormGroupsPass : Pass<"fil-schedule-form-groups", "::mlir::ModuleOp"> {
     or leaves a loop, a function or a variable, operands of contractions, and what has several users and costs more than a load. An op
     that keeps its result joins the group of its operands where both agree point by point on common dims, the group's rows; what is not
     kept is computed inside of each group that uses it. A contraction with at least one row, column and summed dim begins a group of its
-    own, in which elementwise ops on its result follow as its epilogue.
+    own, in which elementwise ops on its result follow as its epilogue; ops of the same rows whose values the epilogue reads move there if
+    nobody before it reads them.
     Why here and not in a back end: every target reads the same groups, and `fil explain` tells one story.
     Afterwards: blocks hold groups, loops, reads, writes and their terminator.
   }];

@@ -31,3 +31,30 @@ fil.func @epilogue(%x: !fil.tensor<[B,D], f64>, %w: !fil.tensor<[D,F], f64>, %b:
   %2 = fil.map tanh(%1) : (!fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
   fil.return %2 : !fil.tensor<[B,F], f64>
 }
+
+// What only shares rows with an epilogue that reads it is computed there; not where a reader stands between.
+// CHECK-LABEL: fil.func @shared
+// CHECK-NEXT: fil.group
+// CHECK: fil.map exp
+// CHECK: fil.contract {{.*}}fil.tiled
+// CHECK-NOT: fil.group
+// CHECK: fil.return
+fil.func @shared(%x: !fil.tensor<[B,D], f64>, %w: !fil.tensor<[D,F], f64>, %g: !fil.tensor<[B,F], f64>) -> (!fil.tensor<[B,F], f64>, !fil.tensor<[B,F], f64>) {
+  %0 = fil.map exp(%g) : (!fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
+  %1 = fil.map mul(%0, %g) : (!fil.tensor<[B,F], f64>, !fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
+  %2 = fil.contract %x, %w over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
+  %3 = fil.map mul(%2, %0) : (!fil.tensor<[B,F], f64>, !fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
+  fil.return %1, %3 : !fil.tensor<[B,F], f64>, !fil.tensor<[B,F], f64>
+}
+// CHECK-LABEL: fil.func @operand
+// CHECK: fil.group
+// CHECK: fil.map exp
+// CHECK: fil.group
+// CHECK: fil.contract {{.*}}fil.tiled
+fil.func @operand(%x: !fil.tensor<[B,D], f64>, %w: !fil.tensor<[D,F], f64>, %g: !fil.tensor<[B,F], f64>, %v: !fil.tensor<[D,F], f64>) -> (!fil.tensor<[B,D], f64>, !fil.tensor<[B,F], f64>) {
+  %0 = fil.map exp(%g) : (!fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
+  %1 = fil.contract %0, %v over ["F"] : (!fil.tensor<[B,F], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,D], f64>
+  %2 = fil.contract %x, %w over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
+  %3 = fil.map mul(%2, %0) : (!fil.tensor<[B,F], f64>, !fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
+  fil.return %1, %3 : !fil.tensor<[B,D], f64>, !fil.tensor<[B,F], f64>
+}
