@@ -30,6 +30,16 @@ bool writeNew(const fs::path &path, std::string_view first, std::string_view sec
   out.close();
   return bool(out);
 }
+// In a folder that holds other things too, nothing but these is ever looked at or removed.
+constexpr const char *kinds[] = {"kernel", "program"};
+bool isEntry(const fs::path &p) {
+  const std::string name = p.filename();
+  return name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+bool isAside(const fs::path &p) {
+  const std::string name = p.filename();
+  return name.size() > 5 && (name.starts_with(".new-") || name.starts_with(".old-")) && name.find_first_not_of("0123456789-", 5) == std::string::npos;
+}
 bool whole(const Blob &key, const Blob &content) { return key.text().starts_with(headOf(content.text())); }
 
 } // namespace
@@ -80,10 +90,10 @@ void Store::drop(const std::string &kind, std::string_view key) { remove(placeOf
 std::vector<Store::Entry> Store::list() const {
   std::vector<Entry> all;
   std::error_code e;
-  for (const fs::directory_entry &kind : fs::directory_iterator(folder, e)) {
-    if (kind.path().filename().string().starts_with(".")) continue;
-    for (const fs::directory_entry &d : fs::directory_iterator(kind, e)) {
-      Entry x{kind.path().filename(), d.path().filename(), 0, d.last_write_time(e), {}};
+  for (const char *kind : kinds)
+    for (const fs::directory_entry &d : fs::directory_iterator(folder / kind, e)) {
+      if (!isEntry(d.path())) continue;
+      Entry x{kind, d.path().filename(), 0, d.last_write_time(e), {}};
       for (const char *part : {"key", "content"}) {
         const auto bytes = fs::file_size(d.path() / part, e);
         if (!e) x.bytes += int64_t(bytes);
@@ -93,7 +103,6 @@ std::vector<Store::Entry> Store::list() const {
       std::getline(key, head), std::getline(key, x.title);
       all.push_back(std::move(x));
     }
-  }
   std::ranges::sort(all, [](const Entry &a, const Entry &b) { return a.used > b.used; });
   return all;
 }
@@ -110,9 +119,9 @@ std::vector<Store::Entry> Store::verify() {
   return damaged;
 }
 
-void Store::clear() {
-  std::error_code e;
-  for (const fs::directory_entry &d : fs::directory_iterator(folder, e)) remove(d.path());
+size_t Store::clear() {
+  for (const Entry &x : list()) remove(folder / x.kind / x.name);
+  return list().size();
 }
 
 void Store::trim() {
@@ -123,7 +132,7 @@ void Store::trim() {
   // What processes that ended early left behind.
   std::error_code e;
   for (const fs::directory_entry &d : fs::directory_iterator(folder, e))
-    if (d.path().filename().string().starts_with(".") && fs::file_time_type::clock::now() - d.last_write_time(e) > std::chrono::hours(1)) fs::remove_all(d.path(), e);
+    if (isAside(d.path()) && fs::file_time_type::clock::now() - d.last_write_time(e) > std::chrono::hours(1)) fs::remove_all(d.path(), e);
 }
 
 } // namespace fil

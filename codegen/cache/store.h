@@ -30,7 +30,8 @@ public:
   std::vector<Entry> list() const; ///< the last used first
   /// Entries whose content is not what was written; they go.
   std::vector<Entry> verify();
-  void clear();
+  /// Removes all entries; how many could not be removed.
+  size_t clear();
   /// The entries that were not used for longest go, until all together have at most `mostBytes`.
   void trim();
 

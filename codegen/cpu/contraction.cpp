@@ -182,7 +182,7 @@ public:
           Point q = batch;
           digits(step, p.d.summed, q);
           LV row = elementAt(to, k.b.CreateMul(step, k.number(p.shape.columns())));
-          along(1 - p.leftOperand, q, p.d.columns, p.n, first, count, p.shape.columns(), row);
+          along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), row);
         });
       });
     });
@@ -208,7 +208,7 @@ public:
           Point q = batch;
           point(step, q);
           LV row = elementAt(to, k.b.CreateMul(step, k.number(p.shape.columns())));
-          along(1 - p.leftOperand, q, p.d.columns, p.n, first, count, p.shape.columns(), row);
+          along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), row);
         });
       });
     });
@@ -358,11 +358,11 @@ private:
       if (i) x = k.b.CreateUDiv(x, n);
     }
   }
-  /// The numbers x, x + 1, .. of the lanes as coordinates; masked lanes are somewhere inside.
-  void laneDigits(LV x, const Dimlist &list, const Size &total, LV mask, Point &to) {
+  /// The numbers x, x + 1, .. of the lanes as coordinates; masked lanes are somewhere inside. `aligned`: x is a multiple of the lanes.
+  void laneDigits(LV x, bool aligned, const Dimlist &list, LV mask, Point &to) {
     to.mask = mask;
     auto last = p.dims.value(list.back().getValue()).constant();
-    if (list.size() == 1 || (last && last->num % k.lanes == 0)) {
+    if (list.size() == 1 || (aligned && last && last->num % k.lanes == 0)) {
       digits(x, list, to);
       to.set(list.back(), {to(list.back()).base, 1, nullptr});
       return;
@@ -414,11 +414,11 @@ private:
   }
   LV operand(int which, const Point &q) { return p.ragged ? e.value(p.c->getOperand(unsigned(which)), q) : e.side(p.c, which, q); }
   /// An operand along `list` from `first` on, `count` elements and zeros up to `width`.
-  void along(int which, const Point &q, const Dimlist &list, const Size &total, LV first, LV count, int64_t width, LV to) {
+  void along(int which, const Point &q, const Dimlist &list, LV first, bool aligned, LV count, int64_t width, LV to) {
     for (int64_t offset = 0; offset < width; offset += k.lanes) e.scope([&] {
       Point r = q;
       LV mask = emitMask(k.b, k.b.CreateSub(count, k.number(offset)), k.lanes);
-      laneDigits(k.b.CreateAdd(first, k.number(offset)), list, total, mask, r);
+      laneDigits(k.b.CreateAdd(first, k.number(offset)), aligned, list, mask, r);
       k.b.CreateAlignedStore(clear(operand(which, r), mask), elementAt(to, k.number(offset)), align());
     });
   }
@@ -476,7 +476,7 @@ private:
           point(k.b.CreateAdd(part.first, k.b.CreateAdd(k0, step)), q);
           LV to = elementAt(packed, k.b.CreateMul(step, k.number(rowA)));
           emitLoop(k.b, k.number(0), t.m, k.lanes, [&](LV i) {
-            along(p.leftOperand, q, p.d.rows, p.m, k.b.CreateAdd(part.m0, i), k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));
+            along(p.leftOperand, q, p.d.rows, k.b.CreateAdd(part.m0, i), p.blocks.mc % k.lanes == 0, k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));
           });
         });
       });
@@ -492,7 +492,7 @@ private:
           e.scope([&] {
             Point x = q;
             LV mask = emitMask(k.b, k.b.CreateSub(t.k, step), k.lanes);
-            laneDigits(k.b.CreateAdd(k0, step), p.d.summed, p.k, mask, x);
+            laneDigits(k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, p.d.summed, mask, x);
             k.b.CreateAlignedStore(clear(operand(p.leftOperand, x), mask), elementAt(row, step), align());
           });
         });
@@ -510,7 +510,7 @@ private:
         auto vectors = [&](LV j, LV mask) {
           e.scope([&] {
             Point q = row;
-            laneDigits(k.b.CreateAdd(t.n0, j), p.d.columns, p.n, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
+            laneDigits(k.b.CreateAdd(t.n0, j), true, p.d.columns, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
             q.mask = mask;
             LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(from, j), align());
             e.remember(p.c.getResult(), q, x);

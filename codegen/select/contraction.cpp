@@ -2,6 +2,7 @@
 #include "codegen/select/contraction.h"
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <fmt/format.h>
 
 namespace fil {
@@ -54,7 +55,7 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   CacheBlocks blocks;
   // While the rows of A pass by, a panel of B is read again and again: from the first-level cache or, as a register tile asks for
   // few bytes a cycle, from the second. Long blocks save passes over C; beyond 2 KB a row of A they save nothing more.
-  blocks.kc = even(std::min(target.l2 / 8 / (shape.columns() * bytes), 2048 / bytes), sizes.k, 4 * shape.unroll);
+  blocks.kc = even(std::min(target.l2 / 8 / (shape.columns() * bytes), 2048 / bytes), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
   // The block of A takes a quarter of the second-level cache, the tile of C half of it: it is touched once for each block of k, and
   // the wider it is, the less often the same A is packed.
   blocks.mc = even(target.l2 / 4 / (blocks.kc * bytes), sizes.m, shape.rows);

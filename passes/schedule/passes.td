@@ -19,8 +19,8 @@ def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {
   let summary = "contractions over chosen members visit the points of one member together";
   let description = [{
     What: where a contraction reads one operand, or adds its result, at the members of a subset, and that operand (that result) has none of
-    the subset's own dims, it gets a roster: the points sorted by what they chose. If the members are summed too, they are summed behind it. Not in
-    `decode`, which has few points and would pack weights that nobody chose.
+    the subset's own dims, it gets a roster: the points sorted by what they chose. The other operand and the result must have all of these dims, or, where
+    the result is added to, just these and the members are summed. If the members are summed too, they are summed behind it. Not in `decode`, which has few points and would pack weights that nobody chose.
     Why: all points of one expert share its weights, so they fill register tiles, and no operation is done in vain.
     IR: `fil.contract %h, %w through %e over ["D"]` becomes `fil.contract %h, %w through %e sorted %r over ["D"]` with `%r = fil.roster %e`.
   }];

@@ -82,6 +82,22 @@ TEST_F(StoreTest, WhatWasUsedLastStays) {
   EXPECT_TRUE(small.list().empty());
 }
 
+TEST_F(StoreTest, WhatIsNotItsOwnIsLeftAlone) {
+  for (const char *file : {".ssh/id", ".new-/x", "docs/thesis/key", "kernel/notes/key", "program/readme", ".bashrc"}) {
+    fs::create_directories((store.folder / file).parent_path());
+    overwrite(store.folder / file, "mine");
+    fs::last_write_time(store.folder / file, fs::file_time_type::clock::now() - std::chrono::hours(48));
+    if ((store.folder / file).parent_path() != store.folder) fs::last_write_time((store.folder / file).parent_path(), fs::file_time_type::clock::now() - std::chrono::hours(48));
+  }
+  store.put("kernel", "k", std::string(2 << 20, 'x'));
+  EXPECT_EQ(store.list().size(), 1u);
+  store.trim();
+  EXPECT_TRUE(store.list().empty());
+  store.verify();
+  EXPECT_EQ(store.clear(), 0u);
+  for (const char *file : {".ssh/id", ".new-/x", "docs/thesis/key", "kernel/notes/key", "program/readme", ".bashrc"}) EXPECT_TRUE(fs::exists(store.folder / file)) << file;
+}
+
 TEST_F(StoreTest, EightProcessesThatMakeTheSameDoNotMeet) {
   constexpr int keys = 40;
   auto contentOf = [](int k) { return std::string(size_t(1 + k * 97), char('a' + k % 26)); };

@@ -129,7 +129,7 @@ class Cache(CommandTest):
         with open(self.path(os.path.join("cache", "program", self.entries("program")[0], "content")), "ab") as f:
             f.write(b"x")
         self.assertRegex(self.call("cache", "verify").stdout, r"program .*\n1 entries were damaged")
-        self.assertIn("is empty", self.call("cache", "clear").stdout)
+        self.assertIn("no entry is left", self.call("cache", "clear").stdout)
         self.assertIn("0 entries", self.call("cache", "list").stdout)
         self.call("cache", "list", exit=1, FIL_CACHE_BYTES="0")
         self.call("cache", "burn", exit=2)

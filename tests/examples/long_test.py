@@ -51,20 +51,20 @@ class Long(ExampleTest):
     def test_charlm_full(self):
         curves = self.charlm(anew=True)
         with open(os.path.join(HERE, "charlm_peer.json")) as f:
-            peer = {int(step): loss for step, loss in json.load(f)["valid_loss"].items()}
+            theirs = json.load(f)["valid_loss"].values()  # by seed
+        peer = {int(step): average([float(curve[step]) for curve in theirs]) for step in next(iter(theirs))}
         ours = {step: average([c[step] for c in curves]) for step in peer}
         for step in peer:
             print(f"step {step}: {ours[step]:.4f}, PyTorch {peer[step]:.4f}, {ours[step] - peer[step]:+.4f}")
         self.assertLessEqual(ours[STEPS], 1.55)
-        # The peer's curve is one seed's: where it is steep, at 200 and 400, seeds differ by more than this among themselves.
-        for step in (1000, STEPS):
+        for step in peer:
             self.assertLessEqual(abs(ours[step] - peer[step]), 0.03, f"step {step}")
 
     def test_moe_full(self):
         # The example, and a state that follows how often each expert is chosen: 1 is the equal share.
         with open(os.path.join(SOURCE, "examples/03_moe/moe.fil")) as f:
             text = f.read()
-        at = text.index("  return sum(normalize(a[e*]")
+        at = text.index("  return 2 * sum(normalize(a[e*]")
         program = self.write("moe.fil", text[:at] + SHARE + text[at:])
         runs = [self.run_recipe("moe", program, seed, True) for seed in SEEDS]
         for out, _ in runs:

@@ -62,6 +62,26 @@ TEST(MixtureOnTheCpu, AgreesWithTheReference) {
   for (Binding sizes : {Binding{{"B", 1}, {"T", 1}}, Binding{{"B", 3}, {"T", 4}}, Binding{{"B", 16}, {"T", 20}}}) EXPECT_EQ(apart(text, sizes, {}), "");
 }
 
+// Rows, columns and sums of two dims that do not lie as one: cuts that fall within the last dim.
+TEST(ApartOnTheCpu, AgreesWithTheReference) {
+  auto dense = [](int p, int q) {
+    return fmt::format("dims B, T\ndims P = {}, Q = {}, F = 32, K = 7\nmodel M(x: [B,P,T,Q]) -> [B,K] {{\n param w: [P,Q,F] = normal(0.02)\n param head: F -> K\n"
+                       " return mean(tanh(dot(x, w, over P, Q)), over T) @ head\n}}\nloss l(y: [B,K], t: index<K>[B]) = mean(xent(y, t, over K), over B)\n", p, q);
+  };
+  auto experts = [](int p, int q, int e, int k) {
+    return fmt::format("dims B, T\ndims P = {}, Q = {}, E = {}, F = 32, K = 7\nblock Expert(h: [B,P,T,Q]) -> [B,T,F] {{ param w: [P,Q,F] = normal(0.1); return gelu(dot(h, w, over P, Q)) }}\n"
+                       "model M(x: [B,P,T,Q]) -> [B,K] {{\n param r: [P,Q,E] = normal(0.3)\n param head: F -> K\n experts small in E: Expert()\n let s = dot(x, r, over P, Q)\n"
+                       " route f* = topk(s, {}, over E)\n return mean(sum(sigmoid(s)[f*] * small[f*](x), over f*), over T) @ head\n}}\n"
+                       "loss l(y: [B,K], t: index<K>[B]) = mean(xent(y, t, over K), over B)\n", p, q, e, k);
+  };
+  for (const std::string &text : {dense(20, 64), dense(65, 16), dense(65, 20), experts(4, 16, 2, 1), experts(3, 16, 4, 2), experts(4, 20, 2, 1)})
+    EXPECT_EQ(apart(text, {{"B", 3}, {"T", 4}}, {}), "") << text;
+}
+TEST(LargeScoresOnTheCpu, HaveGradients) {
+  EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
+                  "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
+}
+
 class RandomOnTheCpu : public testing::TestWithParam<uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, tests));
 TEST_P(RandomOnTheCpu, AgreeWithTheReference) {

@@ -12,10 +12,10 @@ void print(const Store::Entry &e) { fmt::print("{:<8} {:>10} bytes  {}  {}\n", e
 
 Exit cache(const std::string &what) {
   auto store = Store::ofUser();
-  if (!store) throw Error(Exit::Input, "E0501", "there is no cache", "FIL_CACHE_BYTES is not 0, and FIL_CACHE_DIR, XDG_CACHE_HOME or HOME names a folder");
+  if (!store) throw Error(Exit::Input, "E0501", "there is no cache", "set FIL_CACHE_BYTES to more than 0, and FIL_CACHE_DIR, XDG_CACHE_HOME or HOME to a folder");
   if (what == "clear") {
-    store->clear();
-    fmt::print("{} is empty\n", store->folder.string());
+    if (const size_t left = store->clear()) throw Error(Exit::Resource, "E0502", fmt::format("{} entries of `{}` cannot be removed", left, store->folder.string()));
+    fmt::print("no entry is left in {}\n", store->folder.string());
     return Exit::Ok;
   }
   if (what == "verify") {

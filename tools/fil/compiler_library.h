@@ -24,7 +24,11 @@ struct CompilerLibrary {
 const CompilerLibrary &compilerLibrary();
 /// Were MLIR's own flags among the arguments? Then nothing comes from the cache.
 inline bool mlirFlagsGiven = false;
-/// A hash over that library: the build that compiled a program.
+/// A hash over that library, a quick sum of it, and the libraries that it loads itself, which may be replaced without a build.
 extern const char *const compilerId;
+extern const unsigned compilerSum;
+extern const std::vector<const char *> compilerNeeds;
+/// What compiled a program: the hash, and size and time of each library that is needed.
+std::string compilerText();
 
 } // namespace fil

@@ -62,7 +62,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
 
 CompileOptions Session::compileOptions(const CommonOptions &o) const {
   CompileOptions c;
-  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = true, c.build = compilerId;
+  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = true, c.build = compilerText();
   return c;
 }
 
