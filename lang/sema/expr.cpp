@@ -509,7 +509,10 @@ Value Elaborator::contract(Value a, Value b, std::vector<const Dim *> over, std:
   if (b.through.size() > 1 || !a.through.empty()) settled(b, s);
   for (Value *v : {&a, &b})
     if (!v->through.empty() && v->node->type.elem != Elem::Real) settled(*v, s);
-  // Both read by position of a dim that the other has plainly: the op cannot tell them apart.
+  // An operand that has the members already is read where both agree, and one by position of a dim that the other has plainly: the op
+  // cannot tell them apart.
+  for (Value *v : {&a, &b})
+    if (!v->through.empty() && std::find(v->node->type.dims.begin(), v->node->type.dims.end(), v->through[0]->subset) != v->node->type.dims.end()) settled(*v, s);
   for (Value *v : {&a, &b})
     if (!v->through.empty()) {
       const Dim *of = v->through[0]->dim;

@@ -77,6 +77,10 @@ TEST(ApartOnTheCpu, AgreesWithTheReference) {
   for (const std::string &text : {dense(20, 64), dense(65, 16), dense(65, 20), experts(4, 16, 2, 1), experts(3, 16, 4, 2), experts(4, 20, 2, 1)})
     EXPECT_EQ(apart(text, {{"B", 3}, {"T", 4}}, {}), "") << text;
 }
+TEST(MembersTwiceOnTheCpu, AgreeWithTheReference) { // w at the members, weighted by them, and then read at them again
+  EXPECT_EQ(apart("dims B, D = 24, E = 5, F = 40\nmodel M(x: [B,D]) -> [B,F] {\n param g: [E] = normal(0.3)\n param w: [E,D,F] = normal(0.1)\n param r: D -> E\n"
+                  " select f* = topk(x @ r, 2, over E)\n let a = w * g[f*]\n return tanh(sum(dot(x, a[f*], over D), over f*))\n}\nloss l(y: [B,F], t: [B,F]) = mean((y - t)^2, over B, F)\n", {{"B", 3}}, {}), "");
+}
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
