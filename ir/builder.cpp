@@ -44,7 +44,7 @@ Value BodyBuilder::reduce(ReduceFn fn, Value x, ArrayRef<StringAttr> over) {
   SmallVector<Attribute> names(over.begin(), over.end());
   return ReduceOp::create(builder, loc, dims.tensor(ctx, left, element), ReduceFnAttr::get(ctx, fn), x, builder.getArrayAttr(names), TypeAttr(), builder.getStringAttr(site), RoleAttr::get(ctx, role));
 }
-Value BodyBuilder::contract(Value a, Value b, ValueRange subsets, TensorType result, Value roster) {
+Value BodyBuilder::contract(Value a, Value b, ValueRange subsets, TensorType result) {
   // The iteration: the dims of the operands, a subset's dim through which one of them is read in place of the dim it selects from.
   SmallVector<StringAttr> over, iteration;
   auto visit = [&](TensorType t) {
@@ -63,7 +63,7 @@ Value BodyBuilder::contract(Value a, Value b, ValueRange subsets, TensorType res
     if (!result.has(d)) over.push_back(d);
   dims.sort(over);
   SmallVector<Attribute> names(over.begin(), over.end());
-  return ContractOp::create(builder, loc, result, a, b, subsets, roster, builder.getArrayAttr(names), TypeAttr(), builder.getStringAttr(site), RoleAttr::get(builder.getContext(), role));
+  return ContractOp::create(builder, loc, result, a, b, subsets, Value(), builder.getArrayAttr(names), TypeAttr(), builder.getStringAttr(site), RoleAttr::get(builder.getContext(), role));
 }
 Value BodyBuilder::fit(Value x, TensorType like) {
   SmallVector<StringAttr> extra;

@@ -4,10 +4,10 @@
 using namespace mlir;
 namespace fil::ir {
 
-ContractionDims classify(ContractOp c) {
+static ContractionDims classify(ContractOp c, bool sorted) {
   ContractionDims d;
   auto result = cast<TensorType>(c.getType());
-  if (c.getRoster()) {
+  if (sorted) {
     auto s = cast<SubsetType>(c.getSubsets()[0].getType());
     d.position = s.getOf();
     d.points.assign(s.getPer().begin(), s.getPer().end());
@@ -41,6 +41,9 @@ ContractionDims classify(ContractOp c) {
   for (StringAttr x : d.summed) d.joint &= llvm::is_contained(lhs, x) && llvm::is_contained(rhs, x);
   return d;
 }
+
+ContractionDims classify(ContractOp c) { return classify(c, bool(c.getRoster())); }
+ContractionDims classifySorted(ContractOp c) { return classify(c, true); }
 
 bool worthTiles(const ContractionDims &d, const Dims &dims) {
   auto atLeastFour = [&](ArrayRef<StringAttr> list) {

@@ -16,6 +16,8 @@ struct ContractionDims {
   llvm::SmallVector<mlir::StringAttr> points; ///< of the roster, outermost first
 };
 ContractionDims classify(ContractOp);
+/// As if it had a roster of its one subset.
+ContractionDims classifySorted(ContractOp);
 /// Are rows, columns and sum long enough for register tiles?
 bool worthTiles(const ContractionDims &, const Dims &);
 

@@ -77,7 +77,7 @@ public:
   mlir::Value neg(mlir::Value a) { return map(MapFn::neg, {a}); }
   mlir::Value select(mlir::Value c, mlir::Value a, mlir::Value b) { return map(MapFn::select, {c, a, b}); }
   mlir::Value reduce(ReduceFn, mlir::Value, llvm::ArrayRef<mlir::StringAttr> over);
-  mlir::Value contract(mlir::Value, mlir::Value, mlir::ValueRange subsets, TensorType result, mlir::Value roster = {});
+  mlir::Value contract(mlir::Value, mlir::Value, mlir::ValueRange subsets, TensorType result);
   /// Sums dims that `like` lacks, repeats along those that x lacks.
   mlir::Value fit(mlir::Value x, TensorType like);
 };

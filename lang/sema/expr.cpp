@@ -511,14 +511,9 @@ Value Elaborator::contract(Value a, Value b, std::vector<const Dim *> over, std:
     if (!v->through.empty() && v->node->type.elem != Elem::Real) settled(*v, s);
   // An operand that has the members already is read where both agree, and one by position of a dim that the other has plainly: the op
   // cannot tell them apart.
+  auto has = [](const std::vector<const Dim *> &dims, const Dim *d) { return std::find(dims.begin(), dims.end(), d) != dims.end(); };
   for (Value *v : {&a, &b})
-    if (!v->through.empty() && std::find(v->node->type.dims.begin(), v->node->type.dims.end(), v->through[0]->subset) != v->node->type.dims.end()) settled(*v, s);
-  for (Value *v : {&a, &b})
-    if (!v->through.empty()) {
-      const Dim *of = v->through[0]->dim;
-      const Value &o = v == &a ? b : a;
-      if (std::find(o.type.dims.begin(), o.type.dims.end(), of) != o.type.dims.end()) settled(*v, s);
-    }
+    if (!v->through.empty() && (has(v->node->type.dims, v->through[0]->subset) || has((v == &a ? b : a).type.dims, v->through[0]->dim))) settled(*v, s);
   if (!meet(a.type.dims, b.type.dims, s)) return poison();
   Node *n = make(Op::Contract, typeOf(Elem::Real, result), {real(a.node), real(b.node)}, s);
   n->dims = over;

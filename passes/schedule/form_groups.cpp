@@ -100,8 +100,8 @@ public:
       if (isa<ReadOp, WriteOp>(op)) continue;
       if (!isa<LayersOp>(op) && !GroupOp::kept(&op)) continue;
       int earliest = -1;
-      auto leaves = leavesOf(&op);
-      for (Leaf &l : leaves)
+      const auto &leaves = leavesBy[&op] = leavesOf(&op);
+      for (const Leaf &l : leaves)
         if (auto it = clusterOf.find(l.value.getDefiningOp()); it != clusterOf.end()) earliest = std::max(earliest, it->second);
       clusterOf[&op] = place(&op, leaves, earliest, clusters, clusterOf);
     }
@@ -113,6 +113,7 @@ public:
 
 private:
   const Dims &dims;
+  llvm::DenseMap<Operation *, SmallVector<Leaf>> leavesBy; ///< of ops that are placed
 
   SmallVector<Leaf> leavesOf(Operation *op) {
     SmallVector<Leaf> all;
@@ -232,7 +233,7 @@ private:
     bool wanted = false;
     for (size_t c = from + 1; c <= into; ++c)
       for (Operation *op : clusters[c].ops)
-        for (Leaf &l : leavesOf(op)) {
+        for (const Leaf &l : leavesBy[op]) {
           auto it = clusterOf.find(l.value.getDefiningOp());
           if (it == clusterOf.end() || it->second != int(from)) continue;
           if (c < into || isa<ContractOp>(op) || !sameRows(l.own)) return;

@@ -43,13 +43,9 @@ struct SortByMemberPass : impl::SortByMemberPassBase<SortByMemberPass> {
     body.site = c.getSite(), body.role = c.getRole();
     SmallVector<StringAttr> each(result.getDims());
     if (sumsMembers) each.push_back(s.getMembers());
-    Value r = roster(subset, dims);
-    Value y = body.contract(c.getLhs(), c.getRhs(), subset, dims.tensor(&getContext(), each, result.getElement()), r);
-    if (!worthTiles(classify(y.getDefiningOp<ContractOp>()), dims)) {
-      y.getDefiningOp()->erase();
-      if (r.use_empty()) r.getDefiningOp()->erase();
-      return;
-    }
+    auto y = body.contract(c.getLhs(), c.getRhs(), subset, dims.tensor(&getContext(), each, result.getElement())).getDefiningOp<ContractOp>();
+    if (!worthTiles(classifySorted(y), dims)) return y.erase();
+    y.getRosterMutable().assign(roster(subset, dims));
     c.replaceAllUsesWith(sumsMembers ? body.reduce(ReduceFn::sum, y, s.getMembers()) : y);
     c.erase();
   }
