@@ -160,57 +160,37 @@ class ContractionEmitter {
 public:
   ContractionEmitter(const Target &t, Problem &p, bool f64) : k(t, p.dims, f64), p(p), e(k, p.group, inputs()) {}
 
+  /// A tile is a panel of one batch; of sorted points some steps of it.
   EmittedKernel pack() {
-    if (p.ragged == Problem::Sums) return packPoints();
-    LV packed = k.buffer(number);
-    // A tile is a panel of one batch.
+    const bool sorted = p.ragged == Problem::Sums;
+    constexpr int64_t some = 256;
+    LV packed = k.buffer(number), panels = k.size(p.panels()), columns = k.number(p.shape.columns()), K = k.size(p.k);
+    Size chunks = sorted ? Size::ceil(p.k / Size(some)) : Size(1);
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
-      LV panels = k.size(p.panels());
+      LV panel = tile, begin = k.number(0), end = K;
+      if (sorted) {
+        panel = k.b.CreateUDiv(tile, k.size(chunks)), begin = k.b.CreateMul(k.b.CreateURem(tile, k.size(chunks)), k.number(some));
+        end = emitMin(k.b, K, k.b.CreateAdd(begin, k.number(some)));
+      }
       Point batch;
-      digits(k.b.CreateUDiv(tile, panels), p.d.batch, batch);
-      LV first = k.b.CreateMul(k.b.CreateURem(tile, panels), k.number(p.shape.columns()));
-      LV to = elementAt(packed, k.b.CreateMul(tile, k.b.CreateMul(k.number(p.shape.columns()), k.size(p.k))));
-      LV count = emitMin(k.b, k.number(p.shape.columns()), k.b.CreateSub(k.size(p.n), first));
+      digits(k.b.CreateUDiv(panel, panels), sorted ? p.others : p.d.batch, batch);
+      LV first = k.b.CreateMul(k.b.CreateURem(panel, panels), columns);
+      LV to = elementAt(packed, k.b.CreateMul(panel, k.b.CreateMul(columns, K)));
+      LV count = emitMin(k.b, columns, k.b.CreateSub(k.size(p.n), first));
       if (p.right) {
         PackOperands o;
         o.from = elementAt(start(*p.right, batch), k.b.CreateMul(first, k.size(p.right->outer)));
         o.stride = k.size(p.right->outer), o.strideK = k.size(p.right->sum);
-        o.count = count, o.steps = k.size(p.k), o.to = to, o.panel = k.number(0);
+        o.count = count, o.steps = K, o.to = to, o.panel = k.number(0);
         emitPackB(k.b, p.shape, o);
-      } else e.scope([&] {
-        emitLoop(k.b, k.number(0), k.size(p.k), 1, [&](LV step) {
-          Point q = batch;
-          digits(step, p.d.summed, q);
-          LV row = elementAt(to, k.b.CreateMul(step, k.number(p.shape.columns())));
-          along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), row);
+      } else
+        emitLoop(k.b, begin, end, 1, [&](LV step) {
+          e.scope([&] {
+            Point q = batch;
+            sorted ? point(step, q) : digits(step, p.d.summed, q);
+            along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), elementAt(to, k.b.CreateMul(step, columns)));
+          });
         });
-      });
-    });
-    k.finish();
-    return {std::move(k.made), k.sizes, p.batch * p.panels(), k.scratchBytes, 1, "packing"};
-  }
-
-  /// Panels whose steps are the sorted points; a tile is some of one panel.
-  EmittedKernel packPoints() {
-    constexpr int64_t some = 256;
-    LV packed = k.buffer(number);
-    Size chunks = Size::ceil(p.k / Size(some));
-    emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
-      LV panel = k.b.CreateUDiv(tile, k.size(chunks));
-      LV begin = k.b.CreateMul(k.b.CreateURem(tile, k.size(chunks)), k.number(some));
-      Point batch;
-      digits(k.b.CreateUDiv(panel, k.size(p.panels())), p.others, batch);
-      LV first = k.b.CreateMul(k.b.CreateURem(panel, k.size(p.panels())), k.number(p.shape.columns()));
-      LV to = elementAt(packed, k.b.CreateMul(panel, k.b.CreateMul(k.number(p.shape.columns()), k.size(p.k))));
-      LV count = emitMin(k.b, k.number(p.shape.columns()), k.b.CreateSub(k.size(p.n), first));
-      emitLoop(k.b, begin, emitMin(k.b, k.size(p.k), k.b.CreateAdd(begin, k.number(some))), 1, [&](LV step) {
-        e.scope([&] {
-          Point q = batch;
-          point(step, q);
-          LV row = elementAt(to, k.b.CreateMul(step, k.number(p.shape.columns())));
-          along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), row);
-        });
-      });
     });
     k.finish();
     return {std::move(k.made), k.sizes, p.packedBatches() * p.panels() * chunks, k.scratchBytes, 1, "packing"};
