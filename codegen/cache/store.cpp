@@ -24,6 +24,7 @@ std::optional<Blob> readIfThere(const fs::path &path) {
     return {};
   }
 }
+/// Not synchronised with the disk as `writeFile` is: what a machine that stops leaves half is found damaged.
 bool writeNew(const fs::path &path, std::string_view first, std::string_view second = {}) {
   std::ofstream out(path, std::ios::binary);
   out << first << second;
@@ -35,6 +36,10 @@ constexpr const char *kinds[] = {"kernel", "program"};
 bool isEntry(const fs::path &p) {
   const std::string name = p.filename();
   return name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+std::string asideName(const char *what) {
+  static std::atomic<int> number{0};
+  return fmt::format("{}-{}-{}", what, getpid(), number++);
 }
 bool isAside(const fs::path &p) {
   const std::string name = p.filename();
@@ -70,8 +75,7 @@ std::optional<Blob> Store::find(const std::string &kind, std::string_view key) {
 }
 
 void Store::put(const std::string &kind, std::string_view key, std::string_view content) {
-  static std::atomic<int> number{0};
-  const fs::path entry = placeOf(kind, key), aside = folder / fmt::format(".new-{}-{}", getpid(), number++);
+  const fs::path entry = placeOf(kind, key), aside = folder / asideName(".new");
   std::error_code e;
   fs::create_directories(entry.parent_path(), e);
   if (e || !fs::create_directory(aside, e)) return;
@@ -79,8 +83,7 @@ void Store::put(const std::string &kind, std::string_view key, std::string_view 
 }
 
 void Store::remove(const fs::path &entry) { // at once: a reader finds it or does not
-  static std::atomic<int> number{0};
-  const fs::path aside = folder / fmt::format(".old-{}-{}", getpid(), number++);
+  const fs::path aside = folder / asideName(".old");
   std::error_code e;
   fs::rename(entry, aside, e);
   if (!e) fs::remove_all(aside, e);

@@ -100,10 +100,18 @@ KernelModule::KernelModule(KernelModule &&) = default;
 KernelModule &KernelModule::operator=(KernelModule &&other) {
   module = std::move(other.module); // the old module goes before the context that it lives in
   context = std::move(other.context);
-  name = std::move(other.name);
+  name = std::move(other.name), text = std::move(other.text);
   return *this;
 }
 KernelModule::~KernelModule() = default;
+
+const std::string &irText(KernelModule &kernel) {
+  if (kernel.text.empty()) {
+    raw_string_ostream out(kernel.text);
+    kernel.module->print(out, nullptr);
+  }
+  return kernel.text;
+}
 
 KernelModule makeKernelModule(std::string name, const Target &target) {
   KernelModule kernel;
@@ -146,13 +154,6 @@ Function *addKernelFunction(KernelModule &kernel, const Target &target) {
 static std::atomic<int64_t> compiled{0};
 int64_t kernelsCompiled() { return compiled; }
 
-static std::string textOf(const Module &module) {
-  std::string text;
-  raw_string_ostream out(text);
-  module.print(out, nullptr);
-  return text;
-}
-
 Image compileImage(std::span<KernelModule> kernels, const Target &target, Store *store, const std::string &build) {
   std::vector<std::unique_ptr<TargetMachine>> machines(size_t(processPool().threads()));
   std::vector<SmallString<0>> objects(kernels.size());
@@ -163,7 +164,7 @@ Image compileImage(std::span<KernelModule> kernels, const Target &target, Store 
     double start = threadMilliseconds();
     std::string key;
     if (store) {
-      key = fmt::format("kernel for {}\ncompiler {}\n{}\n{}", target.isa, build, target.str(), textOf(*kernels[size_t(i)].module));
+      key = fmt::format("kernel for {}\ncompiler {}\n{}\n{}", target.isa, build, target.str(), irText(kernels[size_t(i)]));
       if ((stored[size_t(i)] = store->find("kernel", key))) return;
     }
     ++compiled;

@@ -25,6 +25,7 @@ struct KernelModule {
   std::string name;
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module; ///< declared after its context: destroyed before it
+  std::string text;                     ///< what `irText` has printed
 
   KernelModule();
   KernelModule(KernelModule &&);
@@ -32,6 +33,8 @@ struct KernelModule {
   ~KernelModule();
 };
 
+/// The module as it was when this was first asked.
+const std::string &irText(KernelModule &);
 /// An empty module with the target's triple and data layout.
 KernelModule makeKernelModule(std::string name, const Target &);
 /// A function without body of the type of fil_kernel (runtime/abi/kernel.h) under the module's name, with all attributes that

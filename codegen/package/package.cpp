@@ -31,9 +31,7 @@ public:
   std::vector<KernelModule> modules;
 
   int add(EmittedKernel &k) {
-    std::string text;
-    llvm::raw_string_ostream out(text);
-    k.module.module->print(out, nullptr);
+    const std::string text = irText(k.module);
     auto [it, fresh] = numbers.try_emplace(text, int(rows.size()));
     if (fresh) {
       rows.push_back({fmt::format("{:016x}", fnv1a64(text)), 0, 0, k.what});
@@ -48,7 +46,7 @@ private:
 
 class Packager {
 public:
-  Packager(mlir::ModuleOp m, const Target &t, PackageText *text) : module(m), target(t), dims(m), layouts(m), text(text) {
+  Packager(mlir::ModuleOp m, const Target &t, PackageText *text, std::vector<std::vector<LaunchNote>> &notes) : module(m), target(t), dims(m), layouts(m), text(text), notes(notes) {
     for (auto d : m.getOps<DimsOp>())
       for (auto b : d.getBounds()) out.bounds[b.getName().str()] = Size::parse(cast<StringAttr>(b.getValue()).getValue())->constant()->num;
     m.walk([&](Operation *op) {
@@ -87,6 +85,7 @@ private:
   Dims dims;
   Layouts layouts;
   PackageText *text;
+  std::vector<std::vector<LaunchNote>> &notes;
   bool f64 = false;
   int64_t launches = 0;
   Manifest out;
@@ -391,6 +390,7 @@ private:
       at.inputs.push_back({p.layout, p.countLayout, !shared});
     }
     for (const Place &p : results) at.results.push_back({p.layout, p.countLayout, false});
+    notes.emplace_back();
     auto launchInto = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) {
       Launch l;
       l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")");
@@ -406,6 +406,7 @@ private:
       for (const View &v : l.views) buffers.touch(v);
       l.sizes = k.sizes, l.tiles = k.tiles, l.scratch = k.scratch, l.grain = k.grain;
       l.kernel = kernels.add(k);
+      notes.back().push_back({kernels.rows[size_t(l.kernel)].key, l.what});
       ++launches;
       if (text) text->kernels += fmt::format("// {} {}: kernel {} {}, tiles {}\n", program->entry.name, buffers.position, kernels.rows[size_t(l.kernel)].key, l.what, l.tiles.str());
       step(to, {std::move(l)});
@@ -468,7 +469,7 @@ private:
 } // namespace
 
 Manifest package(mlir::ModuleOp module, const Target &target, const PackageOptions &options, PackageText &text, PackageTimes &times) {
-  return Packager(module, target, options.kernels || options.llvm || options.assembly ? &text : nullptr).run(times, options);
+  return Packager(module, target, options.kernels || options.llvm || options.assembly ? &text : nullptr, text.launches).run(times, options);
 }
 
 } // namespace fil

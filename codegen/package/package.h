@@ -8,9 +8,15 @@
 
 namespace fil {
 
+struct LaunchNote {
+  std::string kernel, what; ///< what: rows and kept operations of its group, perhaps its part of the work and its tiles in brackets
+};
 /// For people: what was made, in the order of the launches.
-struct PackageText { std::string kernels, llvm, assembly; };
-/// `text`, where given, is filled (assembly and optimised IR are made for it alone).
+struct PackageText {
+  std::string kernels, llvm, assembly;
+  std::vector<std::vector<LaunchNote>> launches; ///< for each group of the module, in the order of its text
+};
+/// Which texts are wanted (assembly and optimised IR are made for them alone).
 struct PackageOptions {
   bool kernels = false, llvm = false, assembly = false;
   Store *store = nullptr; ///< of compileImage

@@ -17,8 +17,6 @@
 
 namespace fil {
 
-static bool mlirFlagsTaken = false; // MLIR refuses to apply flags that were never registered
-
 std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments) {
   std::vector<const char *> flags{"fil"};
   std::vector<std::string> rest;
@@ -27,7 +25,6 @@ std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments) {
     else rest.push_back(a);
   }
   if (flags.size() == 1) return rest;
-  mlirFlagsTaken = true;
   mlir::registerPassManagerCLOptions();
   mlir::registerAsmPrinterCLOptions();
   std::string errors;
@@ -46,7 +43,7 @@ static std::string text(mlir::ModuleOp m) {
 
 Compiler::Compiler(LoadedProgram &p, const sema::CheckedPlan &plan, CompileOptions o)
     : context(std::make_shared<mlir::MLIRContext>(mlir::MLIRContext::Threading::DISABLED)), program(p), plan(plan), options(std::move(o)),
-      last(options.stopAfter ? options.stopAfter : options.emit) {}
+      last(options.stopAfter ? options.stopAfter : options.emit), messages(p.diags.all().size()) {}
 
 static const char *suffix(Stage s) {
   switch (s) {
@@ -59,7 +56,6 @@ static const char *suffix(Stage s) {
 }
 
 bool Compiler::done(Stage stage, const std::function<std::string()> &text) {
-  if (stage > Stage::typed_ && stage < Stage::kernels_) timeline().lap(name(stage)); // LoadedProgram and `generate` have the others
   const bool emit = options.emit == stage;
   if (emit || !options.dumpDir.empty()) {
     std::string s = text();
@@ -85,7 +81,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
 
 void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   mlir::PassManager pm(context.get());
-  if (options.mlirFlags && mlirFlagsTaken && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
+  if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
   passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;
@@ -101,7 +97,7 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
     if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation())) where = fmt::format("\n --> {}:{}:{}", at.getFilename().str(), at.getLine(), at.getColumn());
     if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error) {
       fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : "warning[W0312]", d.str(), where);
-      result.said = true;
+      said = true;
     }
     return mlir::success();
   });
@@ -114,11 +110,13 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
 
 mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
   auto m = lowered();
+  timeline().lap(name(Stage::fil_));
   if (!m) return m;
   if (done(Stage::fil_, [&] { return text(*m); })) return m;
   for (Stage s : {Stage::normalize_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
     if (s > end) break;
     pass(s, *m);
+    timeline().lap(name(s));
     if (done(s, [&] { return text(*m); })) break;
   }
   return m;
@@ -158,42 +156,26 @@ Manifest cpuManifest(mlir::ModuleOp module, const Target &target) {
 }
 std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target) { return loadExecutable(cpuManifest(module, target)); }
 
-/// For each group its launches. Groups became steps in their order: one launch, one that packs an operand and the next one, or a choice.
-static void launchesOf(const Manifest &m, const std::vector<fil::Step> &steps, std::vector<std::vector<LaunchNote>> &groups) {
-  bool begun = false;
-  auto add = [&](const Launch &l) { groups.back().push_back({m.kernels[size_t(l.kernel)].key, l.what}); };
-  for (const fil::Step &s : steps) {
-    if (auto *l = std::get_if<Launch>(&s.is)) {
-      if (!begun) groups.emplace_back();
-      add(*l);
-      begun = l->what.find(" (packing") != std::string::npos;
-    } else if (auto *c = std::get_if<ChoiceStep>(&s.is)) {
-      groups.emplace_back();
-      for (auto *way : {&c->upTo, &c->above})
-        for (const fil::Step &inner : *way) add(std::get<Launch>(inner.is));
-    } else if (auto *loop = std::get_if<LoopStep>(&s.is)) {
-      launchesOf(m, loop->body, groups);
-    }
-  }
-}
-
 void Compiler::generate(mlir::ModuleOp m) {
   auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };
   PackageText text;
   PackageTimes times;
   auto store = options.build.empty() ? std::nullopt : Store::ofUser();
   Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), store ? &*store : nullptr, options.build}, text, times);
-  if (store && kernelsCompiled()) store->trim();
   made.plan = plan.text, made.dims = program.dimSizes();
-  if (options.keepGroups)
-    for (const Program &p : made.programs) launchesOf(made, p.steps, result.launches);
+  if (options.keepGroups) result.launches = std::move(text.launches);
   timeline().split(name(Stage::kernels_), times.emit / 1e3);
   if (done(Stage::kernels_, [&] { return text.kernels; })) return;
   timeline().lap(name(Stage::asm_));
   if (done(Stage::llvm_, [&] { return text.llvm; })) return;
   if (done(Stage::asm_, [&] { return text.assembly; })) return;
   if (!options.saveTo.empty()) saveManifest(systemFiles(), options.saveTo, made);
-  if (options.keepFile) result.file = fileOf(made);
+  if (store) {
+    // What said something is compiled again, so that it says it again.
+    if (!options.programKey.empty() && !said && program.diags.all().size() == messages) store->put("program", options.programKey, fileOf(made));
+    store->trim();
+    timeline().lap("keep");
+  }
   result.executable = loadExecutable(std::move(made));
   timeline().lap("load");
 }

@@ -2,6 +2,7 @@
 // A checked program and its plan to an Executable, or to a printed stage on the way.
 #pragma once
 #include "codegen/cpu/target.h"
+#include "codegen/package/package.h"
 #include "lang/sema/plan.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -14,15 +15,9 @@ namespace fil {
 /// Takes `--mlir-*` out of a command's arguments and gives them to MLIR. Error (usage) for one that it does not know.
 std::vector<std::string> takeMlirFlags(std::vector<std::string> arguments);
 
-/// A launch as a back end that generates code has recorded it.
-struct LaunchNote {
-  std::string kernel, what; ///< what: rows and kept operations of its group, perhaps its part of the work and its tiles in brackets
-};
 struct Compiled {
   std::unique_ptr<Executable> executable; ///< null where a stage ended it
   std::string emitted;                    ///< text of the stage asked for
-  bool said = false;                      ///< passes had something to say, on stderr
-  std::string file;                       ///< the compiled program as a file has it
   mlir::OwningOpRef<mlir::ModuleOp> scheduled; ///< in the compiler's context
   std::vector<std::vector<LaunchNote>> launches; ///< for each group of `scheduled`, in the order of its text; empty for the reference
 };
@@ -42,8 +37,10 @@ private:
   CompileOptions options;
   Compiled result;
   std::optional<Stage> last;     ///< where it ends: --stop-after, else --emit
+  bool said = false;             ///< passes had something to say, on stderr
+  size_t messages;               ///< of the program before
 
-  /// Ends the stage's lap and notes its text; true if it is the last one asked for.
+  /// Notes the text of a stage; true if it is the last one asked for.
   bool done(Stage, const std::function<std::string()> &text);
   mlir::OwningOpRef<mlir::ModuleOp> lowered();
   void pass(Stage, mlir::ModuleOp);

@@ -28,8 +28,8 @@ struct CompileOptions {
   std::string backend = "cpu";   ///< cpu or reference
   std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
   std::string saveTo;            ///< file for the compiled program; empty: none
-  std::string build;             ///< the compiler's; empty: no kernel comes from the cache or goes there
-  bool keepFile = false;         ///< fill Compiled::file
+  std::string build;             ///< the compiler's; empty: nothing comes from the cache or goes there
+  std::string programKey;        ///< under which the whole program goes there; empty: it does not
   bool keepGroups = false;       ///< fill Compiled::scheduled and its launches
 };
 

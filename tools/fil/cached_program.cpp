@@ -20,30 +20,23 @@ static std::string keyOf(const Session &s, const CompileOptions &o) {
 }
 
 std::unique_ptr<Executable> compileProgram(Session &s, const CommonOptions &o) {
-  const CompileOptions options = s.compileOptions(o);
-  auto store = o.backend == "cpu" && !mlirFlagsGiven ? Store::ofUser() : std::nullopt;
-  const std::string key = store ? keyOf(s, options) : "";
-  if (store)
-    if (auto found = store->find("program", key)) {
+  CompileOptions options = s.compileOptions(o);
+  if (auto store = o.backend == "cpu" && !options.mlirFlags ? Store::ofUser() : std::nullopt) {
+    options.programKey = keyOf(s, options);
+    if (auto found = store->find("program", options.programKey)) {
       try {
         auto loaded = loadExecutable(manifestOf(found->text(), "the cache's program"));
         timeline().lap("cache");
         return loaded;
       } catch (const Error &e) { // another version's, or not what was written: made anew
         logDebug("cache: {}", e.what());
-        store->drop("program", key);
+        store->drop("program", options.programKey);
       }
     }
-  const size_t said = s.program->diags.all().size();
-  CompiledProgram made = compilerLibrary().program(*s.program, s.plan, options);
-  report(*s.program);
-  // What says something is compiled again, so that it says it again.
-  if (store && made.executable && !made.file.empty() && !made.said && s.program->diags.all().size() == said) {
-    store->put("program", key, made.file);
-    store->trim();
-    timeline().lap("keep");
   }
-  return std::move(made.executable);
+  auto made = compilerLibrary().program(*s.program, s.plan, options);
+  report(*s.program);
+  return made;
 }
 
 } // namespace fil

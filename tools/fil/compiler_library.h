@@ -7,17 +7,12 @@
 
 namespace fil {
 
-struct CompiledProgram {
-  std::unique_ptr<Executable> executable; ///< null where the program has mistakes, which are in its diagnostics
-  std::string file;                       ///< its content as a file; empty for the reference
-  bool said = false;                      ///< passes had something to say, on stderr
-};
-
 struct CompilerLibrary {
   Exit (*check)(const CommonOptions &, bool json);
   Exit (*compile)(const CommonOptions &, const CompileArguments &);
   Exit (*explain)(const CommonOptions &, const std::string &site);
-  CompiledProgram (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
+  /// Null where the program has mistakes, which are in its diagnostics.
+  std::unique_ptr<Executable> (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
   std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);
 };
 /// Error E0702 where the library is missing or of another build.

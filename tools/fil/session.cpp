@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/fil/session.h"
-#include "tools/driver/timeline.h"
-#include "tools/fil/compiler_library.h"
 #include "runtime/base/log.h"
 #include "runtime/base/thread_pool.h"
+#include "tools/driver/timeline.h"
+#include "tools/fil/compiler_library.h"
 #include <algorithm>
 #include <charconv>
 
@@ -62,7 +62,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
 
 CompileOptions Session::compileOptions(const CommonOptions &o) const {
   CompileOptions c;
-  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = true, c.build = compilerText();
+  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = mlirFlagsGiven, c.build = compilerText();
   return c;
 }
 

@@ -2,8 +2,8 @@
 // What train, run, sample, compile and explain begin with: the program, the plan (named, carried by a checkpoint, or all defaults) with
 // `--set` over it, and the refusal of clauses that nothing acts on.
 #pragma once
-#include "runtime/train/checkpoint.h"
 #include "runtime/exec/compiled_executable.h"
+#include "runtime/train/checkpoint.h"
 #include "tools/driver/options.h"
 #include "tools/driver/program.h"
 #include "tools/fil/commands.h"
