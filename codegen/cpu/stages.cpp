@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/cpu/stages.h"
+
+namespace fil {
+using namespace ir;
+using mlir::dyn_cast, mlir::cast, mlir::isa;
+using mlir::Operation, mlir::StringAttr;
+using LV = llvm::Value *;
+
+bool contains(const Dimlist &list, StringAttr d) { return llvm::is_contained(list, d); }
+void addTo(Dimlist &list, llvm::ArrayRef<StringAttr> dims) {
+  for (StringAttr d : dims)
+    if (!contains(list, d)) list.push_back(d);
+}
+
+namespace {
+
+/// What is summed for one element of the result.
+Dimlist summed(Operation *op) {
+  if (auto r = dyn_cast<ReduceOp>(op)) return strings(r.getOver());
+  if (auto c = dyn_cast<ContractOp>(op)) return strings(c.getOver());
+  Dimlist over;
+  if (auto u = dyn_cast<UnwindowOp>(op))
+    for (auto w : u.getWindows().getAsRange<WindowDimAttr>()) over.push_back(w.getWindow());
+  return over;
+}
+bool isSum(Operation *op) { return !summed(op).empty(); }
+
+bool findsPosition(Operation *op) {
+  auto r = dyn_cast<ReduceOp>(op);
+  return r && (r.getFn() == ReduceFn::argmax || r.getFn() == ReduceFn::argmin);
+}
+int direction(Operation *op) { // of a reduction: sum 0, largest 1, smallest -1
+  auto r = dyn_cast<ReduceOp>(op);
+  if (!r || r.getFn() == ReduceFn::sum) return 0;
+  return r.getFn() == ReduceFn::max || r.getFn() == ReduceFn::argmax ? 1 : -1;
+}
+/// Over several dims a sum has two levels, one of each turn of the outermost loop and one of these: the error grows with their lengths, not
+/// with the product.
+bool inTwoLevels(Operation *op, const Stage &s) { return s.over.size() > 1 && direction(op) == 0; }
+
+} // namespace
+
+std::optional<int64_t> Stages::known(StringAttr d) {
+  auto c = k.dims.value(d.getValue()).constant();
+  return c ? std::optional(c->num) : std::nullopt;
+}
+Dimlist Stages::dimsOf(mlir::Value v) {
+  if (auto s = dyn_cast<SubsetType>(v.getType())) return Dimlist(s.getPer());
+  return Dimlist(cast<TensorType>(v.getType()).getDims());
+}
+Dimlist Stages::inOrder(Dimlist list) {
+  Dimlist sorted;
+  for (StringAttr d : order)
+    if (contains(list, d)) sorted.push_back(d);
+  addTo(sorted, list);
+  return sorted;
+}
+
+Dimlist Stages::innerOf(Operation *op) {
+  Dimlist inner;
+  if (auto c = dyn_cast<CacheOp>(op)) { // an append: the positions of x
+    for (StringAttr d : dimsOf(c.getX()))
+      if (!contains(rows, d)) inner.push_back(d);
+    return inner;
+  }
+  if (isa<TopKOp, RosterOp, ScatterOp>(op)) return inner;
+  for (StringAttr d : dimsOf(op->getResult(0)))
+    if (!contains(rows, d)) inner.push_back(d);
+  return inOrder(inner);
+}
+/// May the op be computed in the same turn of the stage's loops? It may read what the stage computes at the same point only.
+bool Stages::follows(Operation *op, const Stage &s) {
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  std::function<bool(mlir::Value, bool)> fine = [&](mlir::Value v, bool same) {
+    Operation *def = v.getDefiningOp();
+    if (!def) return true;
+    if (llvm::is_contained(s.ops, def)) return same && !isSum(def);
+    if (GroupOp::kept(def)) return true;
+    const bool plain = isa<MapOp, BroadcastOp, StopGradOp>(def);
+    if (same && plain && !seen.insert(def).second) return true;
+    return llvm::all_of(def->getOperands(), [&](mlir::Value o) { return fine(o, same && plain); });
+  };
+  const bool plain = isa<MapOp, BroadcastOp, StopGradOp, ReduceOp>(op);
+  return llvm::all_of(op->getOperands(), [&](mlir::Value o) { return fine(o, plain); });
+}
+void Stages::form(llvm::ArrayRef<Operation *> kept) {
+  for (Operation *op : kept) {
+    Dimlist inner = innerOf(op), over = inOrder(summed(op));
+    auto same = [](const Dimlist &x, const Dimlist &y) { return x.size() == y.size() && llvm::all_of(x, [&](StringAttr d) { return contains(y, d); }); };
+    if (!stages.empty() && !isa<CacheOp>(op)) {
+      Stage &s = stages.back();
+      Dimlist mine = inner, its = s.inner;
+      llvm::append_range(mine, over), llvm::append_range(its, s.over);
+      const bool nest = same(mine, its) && (over.empty() || s.over.empty() || same(over, s.over));
+      if (nest && follows(op, s) && !llvm::any_of(s.ops, [](Operation *o) { return isa<CacheOp>(o); })) {
+        if (!over.empty()) s.inner = inner, s.over = over;
+        s.ops.push_back(op);
+        continue;
+      }
+    }
+    stages.push_back({{op}, inner, over});
+  }
+}
+
+void Stages::vote(const Layout &l) {
+  double elements = 1;
+  for (StringAttr d : l.order) elements *= double(known(d).value_or(64));
+  for (size_t i = l.order.size(); i-- > 0;) {
+    auto stride = l.strides[i].constant();
+    if (!stride || stride->num != 1) return;
+    if (known(l.order[i]) != 1) return void(votes[l.order[i]] += elements);
+  }
+}
+StringAttr Stages::favourite(const Dimlist &among) {
+  StringAttr best;
+  double most = 0;
+  for (auto [d, n] : votes)
+    if (contains(among, d) && n > most && known(d) != 1) best = d, most = n;
+  return best;
+}
+
+bool Stages::readLater(Operation *op, const Stage &s) {
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  std::function<bool(Operation *)> later = [&](Operation *o) {
+    for (Operation *u : o->getUsers()) {
+      if (isa<YieldOp>(u) || !seen.insert(u).second) continue;
+      if (GroupOp::kept(u) ? !llvm::is_contained(s.ops, u) : later(u)) return true;
+    }
+    return false;
+  };
+  return later(op);
+}
+void Stages::makeRoom() {
+  for (Stage &s : stages)
+    for (Operation *op : s.ops) makeRoom(op, s);
+}
+/// Scratch for a result that later stages read and that is not written to memory anyway.
+void Stages::makeRoom(Operation *op, const Stage &s) {
+  mlir::Value v = op->getResult(0);
+  Dimlist inner = innerOf(op);
+  if (inner.empty() || results.count(v) || !readLater(op, s)) return;
+  Memory m;
+  m.element = k.stored(cast<TensorType>(v.getType()).getElement());
+  StringAttr last = laneRow ? laneRow : favourite(inner);
+  if (last) llvm::erase(inner, last), inner.push_back(last);
+  Size n(1);
+  for (StringAttr d : llvm::reverse(inner)) {
+    m.layout.order.insert(m.layout.order.begin(), d);
+    m.layout.strides.insert(m.layout.strides.begin(), n);
+    n = n * (d == laneRow ? Size(k.lanes) : k.dims.value(d.getValue()));
+  }
+  m.pointer = k.allocateScratch(n * Size(int64_t(k.made.module->getDataLayout().getTypeAllocSize(m.element))));
+  room[op] = m;
+}
+/// The room as the row at hand sees it.
+Memory Stages::roomOf(Operation *op) {
+  Memory m = room.lookup(op);
+  if (laneRow) m.pointer = k.b.CreateGEP(m.element, m.pointer, k.b.CreateNeg(laneBase));
+  return m;
+}
+
+void Stages::emit(const Point &row) {
+  for (Stage &s : stages) stage(s, row);
+}
+void Stages::stage(Stage &s, const Point &row) {
+  Dimlist loops = s.inner;
+  llvm::append_range(loops, s.over);
+  StringAttr lane = laneRow ? StringAttr() : favourite(loops);
+  if (!laneRow && !lane && !loops.empty()) lane = loops.back();
+  const bool tree = lane && contains(s.over, lane);
+  bool vector = laneRow || tree;
+  for (StringAttr d : s.inner) vector |= d == lane;
+  for (Operation *op : s.ops)
+    if (isSum(op)) accumulators[op] = k.local(accumulatorType(op, vector));
+  nest(s, loops, 0, lane, row);
+  for (Operation *op : s.ops)
+    if (room.count(op)) e.reside(op->getResult(0), roomOf(op));
+    else if (results.count(op->getResult(0)) && !innerOf(op).empty() && !isa<CacheOp>(op)) e.reside(op->getResult(0), results[op->getResult(0)].front());
+}
+
+void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, const Point &p) {
+  if (i == s.inner.size()) {
+    for (Operation *op : s.ops)
+      if (isSum(op)) start(op);
+  }
+  if (i == loops.size()) body(s, p);
+  else {
+    StringAttr d = loops[i];
+    auto limit = limits.find(d);
+    const bool limited = limit != limits.end();
+    LV first = limited ? limit->second.first : k.number(0), end = limited ? limit->second.second : k.extent(d);
+    auto turn = [&](LV at, int64_t step, LV mask) {
+      Point q = p;
+      q.set(d, {at, step, nullptr});
+      q.mask = k.both(q.mask, mask);
+      e.scope([&] { nest(s, loops, i + 1, lane, q); });
+      if (i == s.inner.size())
+        for (Operation *op : s.ops)
+          if (isSum(op) && inTwoLevels(op, s)) flush(op);
+    };
+    if (d != lane) emitLoop(k.b, first, end, 1, [&](LV at) { turn(at, 0, nullptr); });
+    else if (auto c = known(d); c && !limited) {
+      const int64_t whole = *c / k.lanes * k.lanes;
+      if (whole == k.lanes) turn(k.number(0), 1, nullptr);
+      else if (whole) emitLoop(k.b, k.number(0), k.number(whole), k.lanes, [&](LV at) { turn(at, 1, nullptr); });
+      if (whole != *c) turn(k.number(whole), 1, emitMask(k.b, k.number(*c - whole), k.lanes));
+    } else {
+      LV whole = emitAdd(k.b, first, k.b.CreateAnd(k.b.CreateSub(end, first), k.number(-int64_t(k.lanes))));
+      emitLoop(k.b, first, whole, k.lanes, [&](LV at) { turn(at, 1, nullptr); });
+      emitIf(k.b, k.b.CreateICmpNE(end, whole), [&] { turn(whole, 1, emitMask(k.b, k.b.CreateSub(end, whole), k.lanes)); });
+    }
+  }
+  if (i == s.inner.size())
+    for (Operation *op : s.ops)
+      if (isSum(op)) end(op, p, lane && contains(s.over, lane), inTwoLevels(op, s));
+}
+
+void Stages::body(Stage &s, const Point &p) {
+  for (Operation *op : s.ops) {
+    mlir::Value v = op->getResult(0);
+    if (isSum(op)) {
+      add(op, p);
+      continue;
+    }
+    if (auto c = dyn_cast<CacheOp>(op)) { // x's positions are the last ones
+      LV x = e.value(c.getX(), p);
+      LV first = k.b.CreateSub(k.extent(c.getToAttr()), k.extent(c.getFromAttr()));
+      k.store(results[v].front(), [&](StringAttr d) { return d == c.getToAttr() ? k.plus(p(c.getFromAttr()), first) : p(d); }, x, p.mask);
+      continue;
+    }
+    auto c = dyn_cast<ContractOp>(op); // over nothing: a product
+    LV x = c ? e.product(c, p) : e.value(v, p);
+    if (c) e.remember(v, p, x);
+    keep(op, p, x);
+  }
+}
+/// A finished element goes where it is asked for.
+void Stages::keep(Operation *op, const Point &p, LV x) {
+  mlir::Value v = op->getResult(0);
+  auto where = [&](StringAttr d) { return p(d); };
+  if (auto it = results.find(v); it != results.end())
+    for (const Memory &m : it->second) k.store(m, where, x, p.mask);
+  if (room.count(op)) k.store(roomOf(op), where, x, p.mask);
+  if (innerOf(op).empty()) e.reside(v, x);
+}
+
+// ---- sums ----
+
+llvm::StructType *Stages::accumulatorType(Operation *op, bool vector) {
+  auto r = dyn_cast<ReduceOp>(op);
+  llvm::Type *value = k.scalar(cast<TensorType>(r ? r.getX().getType() : op->getResult(0).getType()).getElement());
+  auto wide = [&](llvm::Type *t) { return vector ? k.vector(t) : t; };
+  return llvm::StructType::get(*k.made.context, {wide(value), wide(k.i32), wide(value)});
+}
+Stages::Cell Stages::cell(Operation *op) {
+  auto *slot = llvm::cast<llvm::AllocaInst>(accumulators[op]);
+  auto *type = llvm::cast<llvm::StructType>(slot->getAllocatedType());
+  return {k.b.CreateStructGEP(type, slot, 0), k.b.CreateStructGEP(type, slot, 1), k.b.CreateStructGEP(type, slot, 2), type->getElementType(0), type->getElementType(1)};
+}
+LV Stages::neutral(Operation *op, llvm::Type *t) {
+  if (t->isFPOrFPVectorTy()) return direction(op) ? llvm::ConstantFP::getInfinity(t, direction(op) > 0) : llvm::ConstantFP::get(t, 0);
+  const int64_t v = direction(op) == 0 ? 0 : direction(op) > 0 ? INT32_MIN : INT32_MAX;
+  return llvm::ConstantInt::get(t, uint64_t(v), true);
+}
+void Stages::start(Operation *op) {
+  Cell c = cell(op);
+  k.b.CreateStore(neutral(op, c.type), c.value);
+  if (!direction(op)) k.b.CreateStore(neutral(op, c.type), c.total);
+  if (findsPosition(op)) k.b.CreateStore(llvm::ConstantInt::get(c.positionType, INT32_MAX), c.position);
+}
+LV Stages::better(Operation *op, LV x, LV than) {
+  const bool real = x->getType()->isFPOrFPVectorTy(), more = direction(op) > 0;
+  if (real) return more ? k.b.CreateFCmpOGT(x, than) : k.b.CreateFCmpOLT(x, than);
+  return more ? k.b.CreateICmpSGT(x, than) : k.b.CreateICmpSLT(x, than);
+}
+LV Stages::combine(Operation *op, LV x, LV y) {
+  if (direction(op)) return k.b.CreateSelect(better(op, y, x), y, x);
+  return x->getType()->isFPOrFPVectorTy() ? k.b.CreateFAdd(x, y) : k.b.CreateAdd(x, y);
+}
+void Stages::flush(Operation *op) {
+  Cell c = cell(op);
+  k.b.CreateStore(combine(op, k.b.CreateLoad(c.type, c.total), k.b.CreateLoad(c.type, c.value)), c.total);
+  k.b.CreateStore(neutral(op, c.type), c.value);
+}
+void Stages::add(Operation *op, const Point &p) {
+  auto r = dyn_cast<ReduceOp>(op);
+  Cell c = cell(op);
+  LV x = r ? e.value(r.getX(), p) : isa<ContractOp>(op) ? e.product(cast<ContractOp>(op), p) : e.windowed(cast<UnwindowOp>(op), p);
+  LV before = k.b.CreateLoad(c.type, c.value);
+  if (before->getType()->isVectorTy()) {
+    x = k.splat(x);
+    if (p.mask) x = k.b.CreateSelect(k.splat(p.mask), x, neutral(op, c.type));
+  }
+  if (!findsPosition(op)) {
+    k.b.CreateStore(combine(op, before, x), c.value);
+    return;
+  }
+  LV at = k.positions(p(strings(r.getOver())[0]));
+  at = k.b.CreateTrunc(at, KernelBuilder::isVector(at) ? k.vector(k.i32) : k.i32);
+  if (c.positionType->isVectorTy()) at = k.splat(at);
+  LV now = k.b.CreateLoad(c.positionType, c.position);
+  // Positions rise, so only a better value replaces; the first of all that is not NaN does in any case.
+  LV none = k.b.CreateICmpEQ(now, llvm::ConstantInt::get(c.positionType, INT32_MAX));
+  LV isNumber = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpORD(x, x) : llvm::ConstantInt::getTrue(none->getType());
+  if (p.mask && none->getType()->isVectorTy()) isNumber = k.b.CreateAnd(isNumber, k.splat(p.mask));
+  LV take = k.b.CreateAnd(isNumber, k.b.CreateOr(none, better(op, x, before)));
+  k.b.CreateStore(k.b.CreateSelect(take, x, before), c.value);
+  k.b.CreateStore(k.b.CreateSelect(take, at, now), c.position);
+}
+void Stages::end(Operation *op, const Point &p, bool tree, bool twoLevels) {
+  Cell c = cell(op);
+  LV x = k.b.CreateLoad(c.type, twoLevels ? c.total : c.value);
+  if (findsPosition(op)) {
+    LV at = k.b.CreateLoad(c.positionType, c.position);
+    if (tree) { // the best value, then the lowest of its positions
+      LV best = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
+      LV none = llvm::ConstantInt::get(c.positionType, INT32_MAX);
+      LV is = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpOEQ(x, k.splat(best)) : k.b.CreateICmpEQ(x, k.splat(best));
+      at = k.horizontal(k.b.CreateSelect(is, at, none), [&](LV a, LV b) { return k.b.CreateSelect(k.b.CreateICmpSLT(b, a), b, a); });
+    }
+    LV none = llvm::ConstantInt::get(at->getType(), INT32_MAX);
+    x = k.b.CreateSelect(k.b.CreateICmpEQ(at, none), llvm::Constant::getNullValue(at->getType()), at);
+  } else if (tree) x = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
+  keep(op, p, x);
+}
+
+
+} // namespace fil

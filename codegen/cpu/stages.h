@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kept ops of a row in stages: a stage is a nest of loops over what is left of the dims (inner ones, then summed ones), with all ops
+// that need the same nest and nothing that the nest has not finished.
+#pragma once
+#include "codegen/cpu/evaluator.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace fil {
+
+using Dimlist = llvm::SmallVector<mlir::StringAttr, 6>;
+
+bool contains(const Dimlist &, mlir::StringAttr);
+/// What is not in the list yet.
+void addTo(Dimlist &, llvm::ArrayRef<mlir::StringAttr>);
+
+struct Stage {
+  llvm::SmallVector<mlir::Operation *> ops;
+  Dimlist inner, over; ///< loops, outermost first; a sum is complete when the loops of `over` are
+};
+
+class Stages {
+public:
+  Stages(KernelBuilder &k, Evaluator &e) : k(k), e(e) {}
+
+  KernelBuilder &k;
+  Evaluator &e;
+  Dimlist order;                                     ///< of dims, as the largest memory at hand has them
+  Dimlist rows;                                      ///< one coordinate each
+  mlir::StringAttr laneRow;                          ///< lanes are rows: vectors along this dim, beside `rows`
+  llvm::Value *laneBase = nullptr;                   ///< where they begin
+  llvm::MapVector<mlir::StringAttr, double> votes;   ///< elements that are neighbours along a dim
+  llvm::DenseMap<mlir::Value, llvm::SmallVector<Memory, 1>> results; ///< where results are written
+  llvm::DenseMap<mlir::StringAttr, std::pair<llvm::Value *, llvm::Value *>> limits; ///< of loops that need not run over the whole dim
+  std::vector<Stage> stages;
+
+  /// Cuts the ops, in this order, into stages.
+  void form(llvm::ArrayRef<mlir::Operation *> kept);
+  /// Memory votes for the dim in which its elements are neighbours.
+  void vote(const Layout &);
+  mlir::StringAttr favourite(const Dimlist &among);
+  /// Scratch for what later stages read; once, before the rows.
+  void makeRoom();
+  /// All stages at a point that has a position along each row.
+  void emit(const Point &row);
+
+  std::optional<int64_t> known(mlir::StringAttr);
+  Dimlist inOrder(Dimlist);
+  static Dimlist dimsOf(mlir::Value);
+
+private:
+  llvm::DenseMap<mlir::Operation *, Memory> room; ///< scratch of results that stay for the row
+  llvm::DenseMap<mlir::Operation *, llvm::Value *> accumulators;
+
+  Dimlist innerOf(mlir::Operation *);
+  bool follows(mlir::Operation *, const Stage &);
+  bool readLater(mlir::Operation *, const Stage &);
+  void makeRoom(mlir::Operation *, const Stage &);
+  Memory roomOf(mlir::Operation *);
+  void stage(Stage &, const Point &row);
+  void nest(Stage &, const Dimlist &loops, size_t i, mlir::StringAttr lane, const Point &);
+  void body(Stage &, const Point &);
+  void keep(mlir::Operation *, const Point &, llvm::Value *);
+
+  struct Cell { llvm::Value *value, *position, *total; llvm::Type *type, *positionType; };
+  llvm::StructType *accumulatorType(mlir::Operation *, bool vector);
+  Cell cell(mlir::Operation *);
+  llvm::Value *neutral(mlir::Operation *, llvm::Type *);
+  llvm::Value *better(mlir::Operation *, llvm::Value *x, llvm::Value *than);
+  llvm::Value *combine(mlir::Operation *, llvm::Value *x, llvm::Value *y);
+  void start(mlir::Operation *);
+  void add(mlir::Operation *, const Point &);
+  void flush(mlir::Operation *);
+  void end(mlir::Operation *, const Point &, bool tree, bool twoLevels);
+};
+
+} // namespace fil
