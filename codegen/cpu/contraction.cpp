@@ -4,8 +4,8 @@
 // others (gathers, windows, several dims that do not join) are packed through the evaluator, lanes along the panel's own direction.
 // With a roster each position of the subset has rows or a sum of its own length: the points that chose it, which the roster lists. Cache tiles
 // are then counted as if each position had whole ones and one more; what is too many finds no position and ends.
-#include "codegen/cpu/evaluator.h"
 #include "codegen/cpu/group_kernel.h"
+#include "codegen/cpu/operands.h"
 #include "codegen/cpu/tile.h"
 #include "ir/contraction.h"
 
@@ -14,44 +14,8 @@ using namespace ir;
 using mlir::dyn_cast, mlir::cast, mlir::isa;
 using mlir::Operation, mlir::StringAttr;
 using LV = llvm::Value *;
-using Dimlist = llvm::SmallVector<StringAttr>;
 
 namespace {
-
-Size extents(const Dims &dims, const Dimlist &list) {
-  Size n(1);
-  for (StringAttr d : list) n = n * dims.value(d.getValue());
-  return n;
-}
-Dimlist inOrder(const Dimlist &list, const Layout &like) {
-  Dimlist sorted;
-  for (StringAttr d : like.order)
-    if (llvm::is_contained(list, d)) sorted.push_back(d);
-  for (StringAttr d : list)
-    if (!llvm::is_contained(sorted, d)) sorted.push_back(d);
-  return sorted;
-}
-
-/// The stride of several dims, outermost first, where they lie in memory as one.
-std::optional<Size> joined(const Dims &dims, const Dimlist &list, llvm::function_ref<Size(StringAttr)> stride) {
-  std::optional<Size> innermost, next;
-  for (StringAttr x : llvm::reverse(list)) {
-    Size size = dims.value(x.getValue());
-    if (size == Size(1)) continue;
-    Size s = stride(x);
-    if (!innermost) innermost = s;
-    else if (!(s == *next)) return std::nullopt;
-    next = s * size;
-  }
-  return innermost ? innermost : Size(1);
-}
-
-/// An operand as memory with one stride in each direction.
-struct Plain {
-  int input = -1;          ///< of the group
-  Size outer, sum;         ///< elements between neighbours of rows or columns, of summed ones
-  llvm::SmallVector<Size> batch;
-};
 
 /// What both kernels know.
 class Problem {
@@ -68,7 +32,7 @@ public:
         if (llvm::is_contained(d.rows, x)) std::swap(d.rows, d.columns), leftOperand = 1;
         break;
       }
-    d.rows = inOrder(d.rows, result), d.columns = inOrder(d.columns, result), d.batch = inOrder(d.batch, result);
+    d.rows = inOrder(d.rows, result.order), d.columns = inOrder(d.columns, result.order), d.batch = inOrder(d.batch, result.order);
     if (d.position) { // outermost of the batch; rows of points have their further dims in `beside`
       llvm::erase(d.batch, d.position);
       others = d.batch;
@@ -78,7 +42,7 @@ public:
       for (StringAttr x : d.rows)
         if (!llvm::is_contained(d.points, x)) beside.push_back(x);
     if (ragged == Sums) d.summed = d.points;
-    else if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, *l);
+    else if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, l->order);
     m = extents(dims, d.rows), n = extents(dims, d.columns), k = extents(dims, d.summed), batch = extents(dims, d.batch);
     auto known = [](const Size &s) { return s.constant() ? std::optional(s.constant()->num) : std::nullopt; };
     ContractionSizes sizes{known(m), known(n), known(k)};
@@ -128,31 +92,11 @@ private:
     mlir::Value v = c->getOperand(unsigned(operand));
     for (mlir::Value s : c.getSubsets())
       if (!ragged && cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) return std::nullopt;
-    llvm::SmallVector<std::pair<StringAttr, StringAttr>> names; // as the contraction calls a dim, as the memory does
-    for (StringAttr x : cast<TensorType>(v.getType()).getDims()) names.push_back({x, x});
-    auto renamed = [&](StringAttr to, StringAttr from) {
-      for (auto &[outside, inside] : names)
-        if (inside == to) inside = from;
+    auto layout = [&](mlir::Value x) {
+      auto a = dyn_cast<mlir::BlockArgument>(x);
+      return a ? &at.inputs[a.getArgNumber()].layout : nullptr;
     };
-    while (auto *op = v.getDefiningOp()) {
-      if (auto r = dyn_cast<RenameOp>(op)) renamed(r.getToAttr(), r.getFromAttr());
-      else if (auto h = dyn_cast<CacheOp>(op); h && !h.getPast()) renamed(h.getToAttr(), h.getFromAttr());
-      else if (!isa<StopGradOp>(op)) return std::nullopt;
-      v = op->getOperand(0);
-    }
-    Plain p;
-    p.input = int(cast<mlir::BlockArgument>(v).getArgNumber());
-    const Layout &layout = at.inputs[size_t(p.input)].layout;
-    auto stride = [&](StringAttr x) {
-      for (auto &[outside, inside] : names)
-        if (outside == x) return layout.strides[size_t(llvm::find(layout.order, inside) - layout.order.begin())];
-      return Size();
-    };
-    auto o = joined(dims, outer, stride), s = joined(dims, d.summed, stride);
-    if (!o || !s) return std::nullopt;
-    p.outer = *o, p.sum = *s;
-    for (StringAttr x : d.batch) p.batch.push_back(stride(x));
-    return p;
+    return plainOf(dims, v, layout, outer, d.summed, d.batch);
   }
 };
 
@@ -173,7 +117,7 @@ public:
         end = emitMin(k.b, K, k.b.CreateAdd(begin, k.number(some)));
       }
       Point batch;
-      digits(k.b.CreateUDiv(panel, panels), sorted ? p.others : p.d.batch, batch);
+      digits(k, k.b.CreateUDiv(panel, panels), sorted ? p.others : p.d.batch, batch);
       LV first = k.b.CreateMul(k.b.CreateURem(panel, panels), columns);
       LV to = elementAt(packed, k.b.CreateMul(panel, k.b.CreateMul(columns, K)));
       LV count = emitMin(k.b, columns, k.b.CreateSub(k.size(p.n), first));
@@ -187,7 +131,7 @@ public:
         emitLoop(k.b, begin, end, 1, [&](LV step) {
           e.scope([&] {
             Point q = batch;
-            sorted ? point(step, q) : digits(step, p.d.summed, q);
+            sorted ? point(step, q) : digits(k, step, p.d.summed, q);
             along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), elementAt(to, k.b.CreateMul(step, columns)));
           });
         });
@@ -249,7 +193,7 @@ public:
         if (!direct) epilogue(t, rows, cols, tileC, rowC, results);
       };
       if (p.ragged == Problem::Rows) {
-        digits(number, p.others, t.batch);
+        digits(k, number, p.others, t.batch);
         LV position = findPosition(row, mc, t);
         emitIf(k.b, k.b.CreateICmpSGE(position, k.number(0)), [&] {
           e.scope([&] {
@@ -262,7 +206,7 @@ public:
         });
         return;
       }
-      digits(number, p.d.batch, t.batch);
+      digits(k, number, p.d.batch, t.batch);
       t.m0 = k.b.CreateMul(row, k.number(mc));
       e.scope([&] {
         if (p.ragged == Problem::Sums) {
@@ -289,7 +233,7 @@ public:
     LV tileC = k.allocateScratch(Size((nc + k.lanes) * bytes));
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       Point batch;
-      digits(k.b.CreateUDiv(tile, k.size(nTiles)), p.d.batch, batch);
+      digits(k, k.b.CreateUDiv(tile, k.size(nTiles)), p.d.batch, batch);
       LV n0 = k.b.CreateMul(k.b.CreateURem(tile, k.size(nTiles)), k.number(nc));
       LV cols = emitMin(k.b, k.number(nc), k.b.CreateSub(k.size(p.n), n0));
       LV left = start(*p.left, batch), right = elementAt(start(*p.right, batch), n0);
@@ -328,35 +272,6 @@ private:
   }
   llvm::Align align() { return llvm::Align(p.shape.element == Element::F64 ? 8 : 4); }
   LV elementAt(LV pointer, LV offset) { return emitAt(k.b, k.real, pointer, offset); }
-  LV clear(LV v, LV mask) { return k.b.CreateSelect(mask, k.splat(v), llvm::Constant::getNullValue(k.vector(k.real))); }
-
-  /// A number as coordinates, the last dim fastest.
-  void digits(LV x, const Dimlist &list, Point &to) {
-    for (size_t i = list.size(); i-- > 0;) {
-      LV n = k.extent(list[i]);
-      to.set(list[i], {i ? k.b.CreateURem(x, n) : x, 0, nullptr});
-      if (i) x = k.b.CreateUDiv(x, n);
-    }
-  }
-  /// The numbers x, x + 1, .. of the lanes as coordinates; masked lanes are somewhere inside. `aligned`: x is a multiple of the lanes.
-  void laneDigits(LV x, bool aligned, const Dimlist &list, LV mask, Point &to) {
-    to.mask = mask;
-    auto last = p.dims.value(list.back().getValue()).constant();
-    if (list.size() == 1 || (aligned && last && last->num % k.lanes == 0)) {
-      digits(x, list, to);
-      to.set(list.back(), {to(list.back()).base, 1, nullptr});
-      return;
-    }
-    LV all = k.b.CreateAdd(k.splat(x), k.laneNumbers(k.i64));
-    all = k.b.CreateSelect(mask, all, llvm::Constant::getNullValue(all->getType()));
-    auto *narrow = k.vector(k.i32);
-    LV rest = k.b.CreateTrunc(all, narrow);
-    for (size_t i = list.size(); i-- > 0;) {
-      LV n = k.splat(k.b.CreateTrunc(k.extent(list[i]), k.i32));
-      to.set(list[i], {nullptr, 0, k.b.CreateZExt(i ? k.b.CreateURem(rest, n) : rest, k.vector(k.i64))});
-      if (i) rest = k.b.CreateUDiv(rest, n);
-    }
-  }
   /// One element of the roster.
   LV roster(LV i) {
     Point at;
@@ -364,13 +279,13 @@ private:
     return k.b.CreateSExt(e.value(p.c.getRoster(), at), k.i64);
   }
   /// The coordinates of the i-th sorted point.
-  void point(LV i, Point &to) { digits(roster(k.b.CreateAdd(i, k.size(p.positions() + 2))), p.d.points, to); }
+  void point(LV i, Point &to) { digits(k, roster(k.b.CreateAdd(i, k.size(p.positions() + 2))), p.d.points, to); }
   void rowOf(const Part &t, LV i, Point &to) {
     LV row = k.b.CreateAdd(t.m0, i);
-    if (p.ragged != Problem::Rows) return digits(row, p.d.rows, to);
+    if (p.ragged != Problem::Rows) return digits(k, row, p.d.rows, to);
     if (!p.beside.empty()) {
       LV n = k.size(extents(p.dims, p.beside));
-      digits(k.b.CreateURem(row, n), p.beside, to);
+      digits(k, k.b.CreateURem(row, n), p.beside, to);
       row = k.b.CreateUDiv(row, n);
     }
     point(k.b.CreateAdd(t.first, row), to);
@@ -395,15 +310,10 @@ private:
   LV operand(int which, const Point &q) { return p.ragged ? e.value(p.c->getOperand(unsigned(which)), q) : e.side(p.c, which, q); }
   /// An operand along `list` from `first` on, `count` elements and zeros up to `width`.
   void along(int which, const Point &q, const Dimlist &list, LV first, bool aligned, LV count, int64_t width, LV to) {
-    for (int64_t offset = 0; offset < width; offset += k.lanes) e.scope([&] {
-      Point r = q;
-      LV mask = emitMask(k.b, k.b.CreateSub(count, k.number(offset)), k.lanes);
-      laneDigits(k.b.CreateAdd(first, k.number(offset)), aligned, list, mask, r);
-      k.b.CreateAlignedStore(clear(operand(which, r), mask), elementAt(to, k.number(offset)), align());
-    });
+    emitAlong(e, q, list, first, aligned, count, width, to, [&](const Point &r) { return operand(which, r); });
   }
   LV start(const Plain &x, const Point &batch) {
-    LV at = memory(x.input);
+    LV at = memory(int(cast<mlir::BlockArgument>(x.root).getArgNumber()));
     for (auto [d, s] : llvm::zip(p.d.batch, x.batch)) at = elementAt(at, k.b.CreateMul(batch(d).base, k.size(s)));
     return at;
   }
@@ -469,12 +379,7 @@ private:
         rowOf(part, i, q);
         LV row = elementAt(packed, k.b.CreateMul(i, k.number(rowA)));
         emitLoop(k.b, k.number(0), t.k, k.lanes, [&](LV step) {
-          e.scope([&] {
-            Point x = q;
-            LV mask = emitMask(k.b, k.b.CreateSub(t.k, step), k.lanes);
-            laneDigits(k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, p.d.summed, mask, x);
-            k.b.CreateAlignedStore(clear(operand(p.leftOperand, x), mask), elementAt(row, step), align());
-          });
+          along(p.leftOperand, q, p.d.summed, k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, k.b.CreateSub(t.k, step), k.lanes, elementAt(row, step));
         });
       });
     });
@@ -490,7 +395,7 @@ private:
         auto vectors = [&](LV j, LV mask) {
           e.scope([&] {
             Point q = row;
-            laneDigits(k.b.CreateAdd(t.n0, j), true, p.d.columns, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
+            laneDigits(k, k.b.CreateAdd(t.n0, j), true, p.d.columns, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
             q.mask = mask;
             LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(from, j), align());
             e.remember(p.c.getResult(), q, x);

@@ -12,10 +12,10 @@ using LV = llvm::Value *;
 
 namespace {
 
-struct Kernel {
+struct Emitter {
   KernelBuilder kernel;
   Evaluator evaluator;
-  Kernel(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : kernel(t, dims, f64), evaluator(kernel, g, inputs(g, p)) {}
+  Emitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : kernel(t, dims, f64), evaluator(kernel, g, inputs(g, p)) {}
 
 private:
   std::vector<Memory> inputs(GroupOp group, const GroupPlacement &p) {
@@ -26,9 +26,9 @@ private:
   }
 };
 
-class RowEmitter : Kernel, Stages {
+class RowEmitter : Emitter, Stages {
 public:
-  RowEmitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : Kernel(t, dims, f64, g, p), Stages(kernel, evaluator), group(g), at(p) {}
+  RowEmitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : Emitter(t, dims, f64, g, p), Stages(kernel, evaluator), group(g), at(p) {}
 
   EmittedKernel run() {
     int number = 0;

@@ -37,7 +37,7 @@ int direction(Operation *op) { // of a reduction: sum 0, largest 1, smallest -1
 }
 /// Over several dims a sum has two levels, one of each turn of the outermost loop and one of these: the error grows with their lengths, not
 /// with the product.
-bool inTwoLevels(Operation *op, const Stage &s) { return s.over.size() > 1 && direction(op) == 0; }
+bool inTwoLevels(Operation *op, const Stages::Stage &s) { return s.over.size() > 1 && direction(op) == 0; }
 
 } // namespace
 

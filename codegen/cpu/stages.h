@@ -2,25 +2,22 @@
 // The kept ops of a row in stages: a stage is a nest of loops over what is left of the dims (inner ones, then summed ones), with all ops
 // that need the same nest and nothing that the nest has not finished.
 #pragma once
-#include "codegen/cpu/evaluator.h"
+#include "codegen/cpu/operands.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace fil {
-
-using Dimlist = llvm::SmallVector<mlir::StringAttr, 6>;
 
 bool contains(const Dimlist &, mlir::StringAttr);
 /// What is not in the list yet.
 void addTo(Dimlist &, llvm::ArrayRef<mlir::StringAttr>);
 
-struct Stage {
-  llvm::SmallVector<mlir::Operation *> ops;
-  Dimlist inner, over; ///< loops, outermost first; a sum is complete when the loops of `over` are
-};
-
 class Stages {
 public:
   Stages(KernelBuilder &k, Evaluator &e) : k(k), e(e) {}
+  struct Stage {
+    llvm::SmallVector<mlir::Operation *> ops;
+    Dimlist inner, over; ///< loops, outermost first; a sum is complete when the loops of `over` are
+  };
 
   KernelBuilder &k;
   Evaluator &e;
