@@ -136,7 +136,6 @@ private:
       return next;
     });
   }
-  LV laneBase = nullptr;
 
   // ---- scatter: rows are the result's dims but the indexed one; what a row adds, it adds in the order of y ----
 
