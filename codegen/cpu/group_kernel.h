@@ -33,7 +33,10 @@ struct EmittedContraction {
   Size packedBytes;
 };
 EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
-/// The same group for few rows, where packing would cost more than it saves: the right side is read once for each row as it is.
+/// A group with strips: several contractions and what stands between them.
+EmittedKernel emitStrips(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
+
+/// A contraction's group for few rows, where packing would cost more than it saves: the right side is read once for each row as it is.
 struct FewRows {
   EmittedKernel kernel;
   Size rows;             ///< of the contraction

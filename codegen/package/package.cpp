@@ -412,7 +412,8 @@ private:
       step(to, {std::move(l)});
     };
     auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) { launchInto(steps, std::move(k), more, withResults); };
-    if (!g.tiled()) launch(emitRows(target, dims, f64, g, at), {}, true);
+    if (g.strip()) launch(emitStrips(target, dims, f64, g, at), {}, true);
+    else if (!g.tiled()) launch(emitRows(target, dims, f64, g, at), {}, true);
     else {
       // Training has many rows; who decodes has one most of the time.
       std::optional<FewRows> few;

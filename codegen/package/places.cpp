@@ -87,7 +87,7 @@ llvm::SmallVector<StringAttr> Layouts::natural(GroupOp g, unsigned result, llvm:
 bool readsOwnPoint(GroupOp g, unsigned input, unsigned result) {
   mlir::BlockArgument arg = g.block().getArgument(input);
   Operation *writer = g.yielded()[result].getDefiningOp();
-  if (isa<ScatterOp, TopKOp>(writer)) return false;
+  if (isa<ScatterOp, TopKOp>(writer) || g.strip()) return false;
   auto rows = strings(g.getRows());
   // Kept ops that are reached from the argument by ways that keep the point.
   llvm::SmallPtrSet<Operation *, 16> seen;

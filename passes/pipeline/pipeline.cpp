@@ -39,6 +39,7 @@ void schedule(mlir::OpPassManager &pm) {
   pm.addPass(mlir::createCSEPass());
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
   pm.addPass(createFormGroupsPass());
+  pm.addPass(createFormStripsPass());
 }
 
 void registerAllPasses() {
@@ -46,7 +47,7 @@ void registerAllPasses() {
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
-  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerExposeResultsPass(), registerFormGroupsPass();
+  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerExposeResultsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 
 } // namespace fil::passes

@@ -8,9 +8,10 @@ def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"
   let description = [{
     What: a value that each turn of a loop saves for its reverse is computed there again if that costs at most 64 additions an element
     (a function like exp counts 20, a division 6) from what is saved anyway, loop operands, and results of contractions, reductions,
-    selections and random numbers, which stay saved or are saved instead.
+    selections and random numbers, which stay saved or are saved instead. Of contractions those are computed again that have batch dims, a
+    result of at least as many elements as both operands, and at most 128 steps to sum, like the scores of attention.
     Why: a saved element is written once and read once from memory, which takes longer than these operations; autodiff saves whatever a
-    rule asks for, so it need not know the costs.
+    rule asks for, so it need not know the costs. Scores grow with the product of two lengths; computed again they need not be in memory at all (form-strips).
     Afterwards: stacked results of forward loops are loop values, contractions, reductions and the like; every bit is as before.
   }];
 }
@@ -60,6 +61,19 @@ def FormGroupsPass : Pass<"fil-schedule-form-groups", "::mlir::ModuleOp"> {
     nobody before it reads them.
     Why here and not in a back end: every target reads the same groups, and `fil explain` tells one story.
     Afterwards: blocks hold groups, loops, reads, writes and their terminator.
+  }];
+}
+
+def FormStripsPass : Pass<"fil-schedule-form-strips", "::mlir::ModuleOp"> {
+  let summary = "groups that share values growing with the product of two lengths become one, which never writes them to memory";
+  let description = [{
+    What: a contraction with batch dims, like the scores of attention, the groups that read its result, those that make or read values of the
+    same dims, and so on, become one group if one of these values is needed by none but them. Its tiles are points of the batch dims; within
+    one, strips of rows follow each other: a strip holds some rows of every value, whole along their other dims, so each op is computed as
+    before. A contraction whose result has the strip's rows is a part of the strip; one that sums them is added to strip by strip, in their
+    order. Not in `decode`, which has few rows.
+    Why: a score is made, used, and used again for gradients without being in memory; nothing of the softmax needs to be known for that.
+    IR: three groups of scores, softmax and mixture become one with the attribute `fil.strip = "T"` and the rows `["B", "H"]`.
   }];
 }
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ir/contraction.h"
 #include "ir/layers.h"
 #include "passes/analysis/work.h"
 #include "passes/schedule/passes.h"
@@ -10,10 +11,22 @@ namespace fil::passes {
 #include "passes/schedule/passes.h.inc"
 namespace {
 
-constexpr int mostOperations = 64;
+constexpr int mostOperations = 64; // an element, in additions
+constexpr int mostSteps = 128;     // of a wide contraction
+constexpr int64_t longLength = 1024;
 
-/// Results that are never computed twice.
-bool isDear(Operation *op) { return isa<ReduceOp, ContractOp, TopKOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast()); }
+/// Are these many small products whose results are larger than what they are made of, like the scores of attention? They grow with the
+/// product of two lengths, and computing them again reads what fits the cache. Lengths that are not known count as long.
+bool isWide(Operation *op, const Dims &dims) {
+  auto c = dyn_cast<ContractOp>(op);
+  if (!c || !c.getSubsets().empty()) return false;
+  ContractionDims d = classify(c);
+  auto elements = [&](const Size &s) { return s.eval([](const std::string &) { return std::optional<int64_t>(longLength); })->value(); };
+  auto of = [&](Value v) { return elements(dims.elements(v.getType())); };
+  double steps = 1;
+  for (StringAttr x : d.summed) steps *= elements(dims.value(x.getValue()));
+  return !d.batch.empty() && steps <= mostSteps && worthTiles(d, dims) && of(c.getResult()) >= of(c.getLhs()) + of(c.getRhs());
+}
 
 /// One forward loop and its reverse.
 class Pair {
@@ -46,12 +59,18 @@ private:
   llvm::DenseMap<Value, int> costs;
   LayersEdit *reverseEdit = nullptr, *forwardEdit = nullptr;
 
+  /// Results that are never computed twice.
+  bool isDear(Operation *op) {
+    if (isa<ContractOp>(op)) return !isWide(op, dims);
+    return isa<ReduceOp, TopKOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
+  }
   int cost(Value v) {
     Operation *op = v.getDefiningOp();
     if (!op || isDear(op) || here.count(v)) return 1;
     if (auto it = costs.find(v); it != costs.end()) return it->second;
     int c = 1;
     if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
+    if (isa<ContractOp>(op)) return costs[v] = c;
     for (Value a : op->getOperands()) c = std::min(1000, c + cost(a));
     return costs[v] = c;
   }

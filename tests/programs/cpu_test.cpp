@@ -81,6 +81,26 @@ TEST(MembersTwiceOnTheCpu, AgreeWithTheReference) { // w at the members, weighte
   EXPECT_EQ(apart("dims B, D = 24, E = 5, F = 40\nmodel M(x: [B,D]) -> [B,F] {\n param g: [E] = normal(0.3)\n param w: [E,D,F] = normal(0.1)\n param r: D -> E\n"
                   " select f* = topk(x @ r, 2, over E)\n let a = w * g[f*]\n return tanh(sum(dot(x, a[f*], over D), over f*))\n}\nloss l(y: [B,F], t: [B,F]) = mean((y - t)^2, over B, F)\n", {{"B", 3}}, {}), "");
 }
+// Strips: scores and what follows them in one kernel, forward and backward, with strips that are not whole, and cut ones.
+struct Attention { const char *name, *params, *caches, *score, *mixture; };
+class AttentionOnTheCpu : public testing::TestWithParam<Attention> {};
+INSTANTIATE_TEST_SUITE_P(Form, AttentionOnTheCpu, testing::Values(
+    Attention{"causal", "q, k, v: D -> (H, N)", "H,N", "score where causal(T, S)", "softmax"}, Attention{"whole", "q, k, v: D -> (H, N)", "H,N", "score", "softmax"},
+    Attention{"window", "q, k, v: D -> (H, N)", "H,N", "score where causal(T, S) and position(S) > position(T) - 9", "softmax"},
+    Attention{"bias", "q, k, v: D -> (H, N)", "H,N", "(score - 0.1 * (position(T) - position(S))) where causal(T, S)", "softmax"},
+    Attention{"grouped", "q: D -> (H, R, N); param k, v: D -> (H, N)", "H,N", "score where causal(T, S)", "softmax"}, Attention{"shared", "q: D -> (H, N); param k, v: D -> (N)", "N", "score where causal(T, S)", "softmax"},
+    Attention{"sigmoid", "q, k, v: D -> (H, N)", "H,N", "score where causal(T, S)", "sigmoid"}), [](auto &i) { return i.param.name; });
+TEST_P(AttentionOnTheCpu, AgreesWithTheReference) {
+  const Attention &a = GetParam();
+  const bool grouped = std::string(a.name) == "grouped";
+  for (auto [n, lengths] : {std::pair{8, std::vector{1}}, std::pair{20, std::vector{7, 150}}, std::pair{64, std::vector{33}}}) {
+    const std::string weights = a.mixture == std::string("softmax") ? fmt::format("softmax({}, over S)", a.score) : fmt::format("(sigmoid(score) {})", std::string(a.score).substr(6));
+    const std::string text = fmt::format("dims B, T, S, D = 12, H = 2, R = 3, N = {}, C = 5\nmodel M(x: [B,T,D]) -> [B,T,C] {{\n layers l in 0..2 {{\n  param {}\n  param o: ({}) -> D\n"
+                                         "  cache ks: [B,S,{}] <- x @ k; cache vs: [B,S,{}] <- x @ v\n  let score = dot(x @ q, ks, over N) / sqrt(N)\n  x += dot({}, vs, over S) @ o\n }}\n param head: D -> C\n return x @ head\n}}\n"
+                                         "loss l(y: [B,T,C], t: index<C>[B,T]) = mean(xent(y, t, over C), over B, T)\n", n, a.params, grouped ? "H, R, N" : "H, N", a.caches, a.caches, weights);
+    for (int t : lengths) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
+  }
+}
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/contraction.h"
+#include "passes/schedule/passes.h"
+
+using namespace mlir;
+using namespace fil::ir;
+namespace fil::passes {
+#define GEN_PASS_DEF_FORMSTRIPSPASS
+#include "passes/schedule/passes.h.inc"
+namespace {
+
+using Dimset = SmallVector<StringAttr, 6>;
+
+bool has(ArrayRef<StringAttr> list, StringAttr d) { return llvm::is_contained(list, d); }
+bool within(ArrayRef<StringAttr> list, ArrayRef<StringAttr> whole) {
+  return llvm::all_of(list, [&](StringAttr d) { return has(whole, d); });
+}
+ArrayRef<StringAttr> dimsOf(Value v) { return cast<ir::TensorType>(v.getType()).getDims(); }
+
+/// What one tile computes: all of the wide values at one point of `batch`, some rows of `strip` at a time.
+struct Roles {
+  Dimset batch, turns, wide; ///< turns: loops around the strips; wide: the dims of the values that stay inside
+  StringAttr strip;
+
+  bool isWide(Value v) const {
+    auto t = dyn_cast<ir::TensorType>(v.getType());
+    return t && t.getDims().size() == wide.size() && within(t.getDims(), wide);
+  }
+  /// Does a value have rows of its own in each strip?
+  bool local(ArrayRef<StringAttr> dims) const { return has(dims, strip) && within(batch, dims) && within(turns, dims); }
+};
+
+bool fitsRows(GroupOp g, const Roles &r) {
+  for (Operation &op : g.block()) {
+    if (isa<YieldOp>(op)) continue;
+    if (!isa<MapOp, ReduceOp, BroadcastOp, StopGradOp, RenameOp, ConstantOp, SizeOp, IotaOp, RandomOp, SliceOp, ConcatOp, ContractOp, CacheOp>(op)) return false;
+    if (llvm::any_of(op.getOperandTypes(), [](Type t) { return isa<SubsetType>(t); })) return false;
+    if (!GroupOp::kept(&op)) continue;
+    if (isa<CacheOp>(op) || !r.local(dimsOf(op.getResult(0)))) return false;
+    // The strip's rows stand beside each other: what an op sums or moves is not among them.
+    if (auto m = dyn_cast<ReduceOp>(op))
+      for (StringAttr d : strings(m.getOver()))
+        if (d == r.strip || has(r.batch, d) || has(r.turns, d)) return false;
+  }
+  return true;
+}
+/// A contraction whose result has rows in each strip: the right side has none, so it is packed once for all strips.
+bool fitsLocal(ContractOp c, const Roles &r) {
+  if (!r.local(dimsOf(c.getResult()))) return false;
+  auto own = [&](ArrayRef<StringAttr> dims) { return has(dims, r.strip) || llvm::any_of(r.turns, [&](StringAttr d) { return has(dims, d); }); };
+  const bool l = own(dimsOf(c.getLhs())), rr = own(dimsOf(c.getRhs()));
+  if (l == rr) return false;
+  ArrayRef<StringAttr> left = dimsOf(l ? c.getLhs() : c.getRhs()), right = dimsOf(l ? c.getRhs() : c.getLhs());
+  for (StringAttr d : strings(c.getOver()))
+    if (d == r.strip || has(r.turns, d) || has(r.batch, d)) return false;
+  for (StringAttr d : dimsOf(c.getResult())) { // columns come from the right side alone
+    if (d == r.strip || has(r.turns, d) || has(r.batch, d)) continue;
+    if (has(left, d) || !has(right, d)) return false;
+  }
+  return has(left, r.strip);
+}
+/// A contraction that sums the strips.
+bool fitsSum(GroupOp g, ContractOp c, const Roles &r) {
+  Dimset over(strings(c.getOver())), all(r.turns);
+  all.push_back(r.strip);
+  if (over.size() != all.size() || !within(over, all) || !within(r.batch, dimsOf(c.getResult()))) return false;
+  for (StringAttr d : dimsOf(c.getResult()))
+    if (!has(r.batch, d) && has(dimsOf(c.getLhs()), d) == has(dimsOf(c.getRhs()), d)) return false;
+  return llvm::count_if(g.block(), [](Operation &op) { return GroupOp::kept(&op); }) == 1;
+}
+bool fits(GroupOp g, const Roles &r) {
+  if (g.strip()) return false;
+  ContractOp c = g.tiled();
+  if (!c) return fitsRows(g, r);
+  if (c.getRoster() || !c.getSubsets().empty()) return false;
+  return fitsSum(g, c, r) || (fitsLocal(c, r) && fitsRows(g, r));
+}
+
+class StripFormer {
+public:
+  StripFormer(Block &block, const Dims &dims) : block(block), dims(dims) {}
+
+  void run() {
+    for (auto g : llvm::to_vector(block.getOps<GroupOp>())) {
+      if (merged.contains(g)) continue;
+      ContractOp c = g.tiled();
+      if (!c || c.getRoster() || !c.getSubsets().empty()) continue;
+      ContractionDims d = classify(c);
+      if (d.batch.empty()) continue;
+      SetVector best;
+      Roles roles;
+      for (bool rows : {true, false})
+        for (StringAttr t : rows ? d.rows : d.columns) {
+          Roles r{Dimset(d.batch), {}, Dimset(dimsOf(c.getResult())), t};
+          for (StringAttr x : rows ? d.rows : d.columns)
+            if (x != t) r.turns.push_back(x);
+          SetVector found = grow(g, r);
+          if (found.size() > best.size()) best = found, roles = r;
+        }
+      if (best.size() > 1) merge(best, roles);
+    }
+  }
+
+private:
+  using SetVector = llvm::SetVector<GroupOp>;
+  Block &block;
+  const Dims &dims;
+  llvm::DenseSet<Operation *> merged;
+
+  /// The groups that read or make wide values, from one on; empty where none of these values stays inside.
+  SetVector grow(GroupOp seed, const Roles &r) {
+    SetVector all;
+    if (!fits(seed, r)) return all;
+    all.insert(seed);
+    for (size_t i = 0; i < all.size(); ++i) {
+      auto take = [&](Operation *op) {
+        auto g = dyn_cast_or_null<GroupOp>(op);
+        if (!g || g->getBlock() != &block || all.contains(g) || !fits(g, r)) return;
+        all.insert(g);
+        if (!canStandTogether(all, r)) all.remove(g);
+      };
+      GroupOp at = all[i];
+      for (Value v : at.getInputs())
+        if (r.isWide(v)) take(v.getDefiningOp());
+      for (Value v : at.getResults())
+        if (r.isWide(v))
+          for (Operation *u : v.getUsers()) take(u);
+    }
+    auto stays = [&](Value v) { return r.isWide(v) && llvm::all_of(v.getUsers(), [&](Operation *u) { return isa<GroupOp>(u) && all.contains(cast<GroupOp>(u)); }); };
+    if (!llvm::any_of(all, [&](GroupOp g) { return llvm::any_of(g.getResults(), stays); })) all.clear();
+    return all;
+  }
+  /// Ops behind the first of the groups that need one of them, and are none of them.
+  llvm::SetVector<Operation *> between(const SetVector &groups) {
+    llvm::SetVector<Operation *> late;
+    Operation *first = *llvm::min_element(groups, [](GroupOp a, GroupOp b) { return a->isBeforeInBlock(b); });
+    for (Operation *op = first->getNextNode(); op; op = op->getNextNode()) {
+      auto needed = [&](Value v) {
+        Operation *def = v.getDefiningOp();
+        return def && (late.contains(def) || (isa<GroupOp>(def) && groups.contains(cast<GroupOp>(def))));
+      };
+      bool needs = llvm::any_of(op->getOperands(), needed);
+      if (!isa<GroupOp>(op)) // a loop's body sees values from outside through operands only
+        op->walk([&](Operation *in) { needs |= llvm::any_of(in->getOperands(), needed); });
+      if (needs && !(isa<GroupOp>(op) && groups.contains(cast<GroupOp>(op)))) late.insert(op);
+    }
+    return late;
+  }
+  /// Nothing between them that one of them needs, and none needs a sum over the strips of another.
+  bool canStandTogether(const SetVector &groups, const Roles &r) {
+    auto late = between(groups);
+    return llvm::none_of(groups, [&](GroupOp g) {
+      return llvm::any_of(g.getInputs(), [&](Value v) {
+        Operation *def = v.getDefiningOp();
+        return def && (late.contains(def) || (isa<GroupOp>(def) && groups.contains(cast<GroupOp>(def)) && !has(dimsOf(v), r.strip)));
+      });
+    });
+  }
+
+  void merge(const SetVector &found, const Roles &r) {
+    SmallVector<GroupOp> groups(found.begin(), found.end());
+    llvm::sort(groups, [](GroupOp a, GroupOp b) { return a->isBeforeInBlock(b); });
+    auto late = between(found);
+    // Users between the groups move behind them.
+    Operation *behind = groups.back();
+    for (Operation *op : late)
+      if (op->isBeforeInBlock(groups.back())) op->moveAfter(behind), behind = op;
+
+    llvm::SetVector<Value> inputs;
+    SmallVector<Value> results;
+    SmallVector<Type> types;
+    for (GroupOp g : groups) {
+      for (Value v : g.getInputs())
+        if (auto d = v.getDefiningOp<GroupOp>(); !d || !found.contains(d)) inputs.insert(v);
+      for (Value v : g.getResults())
+        if (llvm::any_of(v.getUsers(), [&](Operation *u) { return !isa<GroupOp>(u) || !found.contains(cast<GroupOp>(u)); })) results.push_back(v), types.push_back(v.getType());
+    }
+    OpBuilder b(groups.back());
+    Dimset rows(r.batch);
+    dims.sort(rows);
+    auto made = GroupOp::create(b, groups[0].getLoc(), types, inputs.getArrayRef(), b.getArrayAttr(SmallVector<Attribute>(rows.begin(), rows.end())));
+    made->setAttr("fil.strip", r.strip);
+    Block *body = &made.getBody().emplaceBlock();
+    IRMapping map;
+    for (Value v : inputs) map.map(v, body->addArgument(v.getType(), v.getLoc()));
+    OpBuilder in = OpBuilder::atBlockEnd(body);
+    for (GroupOp g : groups) {
+      for (auto [a, v] : llvm::zip(g.block().getArguments(), g.getInputs())) map.map(a, map.lookup(v));
+      for (Operation &op : g.block().without_terminator()) in.clone(op, map);
+      for (auto [v, y] : llvm::zip(g.getResults(), g.yielded())) map.map(v, map.lookup(y));
+    }
+    SmallVector<Value> yields;
+    for (Value v : results) yields.push_back(map.lookup(v));
+    // What several groups computed for themselves is one op now.
+    SmallVector<Operation *> own;
+    for (Operation &op : llvm::make_early_inc_range(*body)) {
+      if (GroupOp::kept(&op)) continue;
+      auto *same = llvm::find_if(own, [&](Operation *o) { return OperationEquivalence::isEquivalentTo(o, &op, OperationEquivalence::IgnoreLocations); });
+      if (same == own.end()) own.push_back(&op);
+      else op.replaceAllUsesWith(*same), op.erase();
+    }
+    YieldOp::create(in, made.getLoc(), yields);
+    for (auto [v, n] : llvm::zip(results, made.getResults())) v.replaceUsesWithIf(n, [&](OpOperand &use) { return !isa<GroupOp>(use.getOwner()) || !found.contains(cast<GroupOp>(use.getOwner())); });
+    for (GroupOp g : llvm::reverse(groups)) merged.insert(g), g.erase();
+    merged.insert(made);
+  }
+};
+
+struct FormStripsPass : impl::FormStripsPassBase<FormStripsPass> {
+  void runOnOperation() override {
+    Dims dims(getOperation());
+    for (FuncOp f : getOperation().getOps<FuncOp>()) {
+      if (f.getEntry() == "decode") continue;
+      SmallVector<Block *> blocks{&f.getBody().front()};
+      f.walk([&](LayersOp l) { blocks.push_back(&l.block()); });
+      for (Block *b : blocks) StripFormer(*b, dims).run();
+    }
+  }
+};
+} // namespace
+} // namespace fil::passes

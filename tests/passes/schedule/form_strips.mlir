@@ -1,0 +1,48 @@
+// RUN: %fil-opt %s --fil-schedule-form-groups --fil-schedule-form-strips | FileCheck %s
+// Scores, softmax and mixture are one group by strips of queries; sums over the strips too; what leaves the strips' sight stays apart.
+
+fil.dims {B, T, S, H = "4", N = "32"}
+
+// CHECK-LABEL: fil.func @attention
+// CHECK-NEXT: fil.group rows ["B", "H"]
+// CHECK: fil.contract {{.*}} over ["N"]
+// CHECK: fil.reduce max
+// CHECK: fil.reduce sum
+// CHECK: fil.contract {{.*}} over ["S"]
+// CHECK: fil.yield %{{[0-9]+}} : !fil.tensor<[B,T,H,N], f64>
+// CHECK-NEXT: } {fil.strip = "T"}
+// CHECK-NEXT: fil.return
+fil.func @attention(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>, %v: !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64> {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.reduce max %0 over ["S"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,H], f64>
+  %2 = fil.map sub(%0, %1) : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %3 = fil.map exp(%2) : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %4 = fil.reduce sum %3 over ["S"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,H], f64>
+  %5 = fil.map div(%3, %4) : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %6 = fil.contract %5, %v over ["S"] : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64>
+  fil.return %6 : !fil.tensor<[B,T,H,N], f64>
+}
+
+// The gradient of the keys is a sum over the strips.
+// CHECK-LABEL: fil.func @gradient
+// CHECK-NEXT: fil.group rows ["B", "H"]
+// CHECK: fil.map tanh
+// CHECK: fil.contract {{.*}} over ["T"]
+// CHECK: } {fil.strip = "T"}
+// CHECK-NEXT: fil.return
+fil.func @gradient(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,S,H,N], f64> {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.map tanh(%0) : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %2 = fil.contract %1, %q over ["T"] : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H,N], f64>) -> !fil.tensor<[B,S,H,N], f64>
+  fil.return %2 : !fil.tensor<[B,S,H,N], f64>
+}
+
+// Scores that leave the function are in memory anyway.
+// CHECK-LABEL: fil.func @wanted
+// CHECK-NOT: fil.strip
+// CHECK: fil.return
+fil.func @wanted(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>) -> (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H], f64>) {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.reduce sum %0 over ["S"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,H], f64>
+  fil.return %0, %1 : !fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H], f64>
+}
