@@ -48,6 +48,7 @@ public:
     ContractionSizes sizes{known(m), known(n), known(k)};
     if (ragged == Rows) sizes.m.reset();
     if (ragged == Sums) sizes.k.reset();
+    descriptor = {f64 ? Element::F64 : Element::F32, sizes, known(batch)};
     shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
     blocks = shared(chooseBlocks(target, shape, sizes), shape, sizes, known(batch));
     if (!ragged) left = plain(leftOperand, d.rows);
@@ -63,6 +64,7 @@ public:
   Size m, n, k, batch; ///< m or k of all positions together
   Ragged ragged = None;
   Dimlist others, beside; ///< of the batch without the position; of the rows without the points
+  ContractionDescriptor descriptor;
   TileShape shape;
   CacheBlocks blocks;
   std::optional<Plain> left, right;
@@ -421,7 +423,7 @@ private:
 
 EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement) {
   Problem p(target, dims, f64, group, placement);
-  EmittedContraction out{ContractionEmitter(target, p, f64).pack(), ContractionEmitter(target, p, f64).product(), {}};
+  EmittedContraction out{ContractionEmitter(target, p, f64).pack(), ContractionEmitter(target, p, f64).product(), {}, p.descriptor};
   out.packedBytes = p.packedBatches() * p.packedElements() * Size(f64 ? 8 : 4);
   return out;
 }

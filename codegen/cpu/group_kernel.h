@@ -2,6 +2,7 @@
 // From a group to a kernel: what every emitter is given and gives back.
 #pragma once
 #include "codegen/cpu/kernel_builder.h"
+#include "codegen/select/contraction.h"
 
 namespace fil {
 
@@ -31,6 +32,7 @@ EmittedKernel emitRows(const Target &, const ir::Dims &, bool f64, ir::GroupOp, 
 struct EmittedContraction {
   EmittedKernel pack, product;
   Size packedBytes;
+  ContractionDescriptor descriptor;
 };
 EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 /// A group with strips: several contractions and what stands between them.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/machine.h"
+#include "runtime/base/settings.h"
+#include "runtime/base/status.h"
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
+#include <sstream>
 
 namespace fil {
 namespace {
@@ -24,7 +27,20 @@ std::string firstWord(const std::string &path) {
 
 } // namespace
 
+/// `32K,512K,32M`
+static Caches statedCaches(const std::string &text) {
+  Caches c{0, 0, 0};
+  std::istringstream sizes(text);
+  std::string size;
+  for (int64_t *to : {&c.l1, &c.l2, &c.l3})
+    if (std::getline(sizes, size, ',')) *to = parseBytes(size);
+  if (c.l1 <= 0 || c.l2 < c.l1 || c.l3 < c.l2 || sizes.peek() != std::istringstream::traits_type::eof())
+    throw Error(Exit::Usage, "E0703", fmt::format("FIL_TARGET_CACHES=`{}` is not three sizes, each no less than the one before", text), "write `32K,512K,32M`");
+  return c;
+}
+
 Caches findCaches() {
+  if (const std::string stated = setting("FIL_TARGET_CACHES"); !stated.empty()) return statedCaches(stated);
   Caches c{0, 0, 0};
   for (int i = 0; i < 8; ++i) {
     std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";

@@ -7,7 +7,7 @@
 namespace fil {
 
 struct Caches { int64_t l1, l2, l3; }; ///< bytes, of data
-/// What the system does not tell gets the size of a small machine of the last ten years.
+/// FIL_TARGET_CACHES where it is set. What the system does not tell gets the size of a small machine of the last ten years.
 Caches findCaches();
 /// All that decides what code is generated for `native`: processor, features, caches.
 std::string machineText();

@@ -20,7 +20,7 @@ struct Target {
   std::string str() const;
 };
 
-/// `native`, `x86-64-v3` or `x86-64-v4`; cache sizes are always this machine's. Error E0703 (usage) for another word, or if the
+/// `native`, `x86-64-v3` or `x86-64-v4`; cache sizes are this machine's or FIL_TARGET_CACHES. Error E0703 (usage) for another word, or if the
 /// machine lacks the ISA.
 Target findTarget(std::string_view wanted);
 

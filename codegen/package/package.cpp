@@ -5,6 +5,7 @@
 #include "codegen/package/package.h"
 #include "codegen/cpu/image.h"
 #include "codegen/package/places.h"
+#include "codegen/package/work.h"
 #include "runtime/base/philox.h"
 #include "runtime/base/status.h"
 #include "llvm/Support/raw_ostream.h"
@@ -46,7 +47,7 @@ private:
 
 class Packager {
 public:
-  Packager(mlir::ModuleOp m, const Target &t, PackageText *text, std::vector<std::vector<LaunchNote>> &notes) : module(m), target(t), dims(m), layouts(m), text(text), notes(notes) {
+  Packager(mlir::ModuleOp m, const Target &t, PackageText *text, PackageText &notes) : module(m), target(t), dims(m), layouts(m), text(text), notes(notes) {
     for (auto d : m.getOps<DimsOp>())
       for (auto b : d.getBounds()) out.bounds[b.getName().str()] = Size::parse(cast<StringAttr>(b.getValue()).getValue())->constant()->num;
     m.walk([&](Operation *op) {
@@ -69,6 +70,7 @@ public:
         if (options.llvm) text->llvm += title + optimizedText(kernels.modules[i], target) + "\n";
         if (options.assembly) text->assembly += title + assemblyText(kernels.modules[i], target) + "\n";
       }
+    if (!options.code) return std::move(out);
     Image image = compileImage(kernels.modules, target, options.store, options.build);
     for (size_t i = 0; i < kernels.rows.size(); ++i) kernels.rows[i].entry = image.entry[i], kernels.rows[i].codeBytes = image.size[i];
     times.compile = now() - emitted;
@@ -85,7 +87,7 @@ private:
   Dims dims;
   Layouts layouts;
   PackageText *text;
-  std::vector<std::vector<LaunchNote>> &notes;
+  PackageText &notes;
   bool f64 = false;
   int64_t launches = 0;
   Manifest out;
@@ -169,6 +171,7 @@ private:
   void entry(FuncOp f) {
     Program made;
     program = &made;
+    notes.programs.emplace_back();
     buffers = Buffers();
     places.clear(), storageBuffers.clear();
     loops = 0;
@@ -188,6 +191,7 @@ private:
     made.running.assign(lengths.begin(), lengths.end());
     block(f.getBody().front(), made.steps);
     made.buffers = std::move(buffers.all);
+    notes.programs.back().buffers.resize(made.buffers.size());
     for (Buffer &b : made.buffers) b.first = std::max(b.first, 0), b.last = std::max(b.last, b.first);
     out.programs.push_back(std::move(made));
   }
@@ -204,14 +208,22 @@ private:
     p.view.buffer = it->second;
     return p;
   }
-  Place arena(mlir::Type type, llvm::ArrayRef<StringAttr> order, std::string what) {
+  int inArena(Size bytes, std::string what, mlir::Value v) {
+    const int buffer = buffers.add(Buffer::Arena, 0, bytes, std::move(what));
+    auto &lines = notes.programs.back().buffers;
+    lines.resize(size_t(buffer) + 1);
+    lines.back() = originOf(v);
+    return buffer;
+  }
+  Place arena(mlir::Value v, llvm::ArrayRef<StringAttr> order, std::string what) {
     auto size = [&](StringAttr d) { return sizeOf(d); };
+    const mlir::Type type = v.getType();
     Place p;
     p.layout = layoutOf(order, size);
-    p.view.buffer = buffers.add(Buffer::Arena, 0, elementsOf(p.layout, size) * Size(elementBytes(type, f64)), what);
+    p.view.buffer = inArena(elementsOf(p.layout, size) * Size(elementBytes(type, f64)), what, v);
     if (auto s = dyn_cast<SubsetType>(type)) {
       p.countLayout = layoutOf(countOrder(order, s), size);
-      p.counts.buffer = buffers.add(Buffer::Arena, 0, elementsOf(p.countLayout, size) * Size(4), what + " (count)");
+      p.counts.buffer = inArena(elementsOf(p.countLayout, size) * Size(4), what + " (count)", v);
     }
     return p;
   }
@@ -236,6 +248,8 @@ private:
     if (isa<SubsetType>(type)) buffers.touch(p.counts);
   }
   void step(std::vector<Step> &to, Step s) {
+    const auto *l = std::get_if<Launch>(&s.is);
+    notes.programs.back().steps.push_back(l ? l->site + (l->site.empty() ? "" : ": ") + l->what : "");
     to.push_back(std::move(s));
     ++buffers.position;
   }
@@ -288,7 +302,7 @@ private:
       const int slot = outerSlot(r, outer);
       if (w) whole = storage(w.getVariable()); // of a cache: turns write into it
       else if (slot >= 0) whole = outer->stacked[size_t(slot)]; // goes on into the outer loop's
-      else whole = arena(r.getType(), stackedOrder(l, r), "stacked");
+      else whole = arena(r, stackedOrder(l, r), "stacked");
       places[r] = whole;
       results.push_back(whole);
     }
@@ -300,7 +314,7 @@ private:
     for (auto [a, v] : llvm::zip(l.stackedArgs(), l.getStacked())) places[a] = slice(places[v], l.getDimAttr(), context.number, v.getType());
     for (auto [a, v] : llvm::zip(l.sharedArgs(), l.getShared())) places[a] = Place(places[v]);
     if (!l.turn().use_empty()) {
-      places[l.turn()] = arena(l.turn().getType(), {}, "turn");
+      places[l.turn()] = arena(l.turn(), {}, "turn");
       buffers.touch(places[l.turn()].view);
       step(loop.body, {TurnStep{places[l.turn()].view, context.number}});
     }
@@ -350,7 +364,7 @@ private:
     auto size = [&](StringAttr d) { return sizeOf(d); };
     auto aside = [&](const Place &to) { // first to the arena, later to its place
       late.push_back({to, r});
-      return arena(r.getType(), to.layout.order, "new value");
+      return arena(r, to.layout.order, "new value");
     };
     for (mlir::OpOperand &use : r.getUses()) {
       Operation *user = use.getOwner();
@@ -373,11 +387,11 @@ private:
         if (n >= loop->carried.size()) return loop->stacked[n - loop->carried.size()];
         return free(g, i, {loop->op.carriedArgs()[n]}) ? loop->carried[n] : aside(loop->carried[n]);
       }
-      if (auto l = dyn_cast<LayersOp>(user); l && n < l.getCarried().size()) return arena(r.getType(), layouts.standard(cast<TensorType>(r.getType()).getDims()), "carried");
+      if (auto l = dyn_cast<LayersOp>(user); l && n < l.getCarried().size()) return arena(r, layouts.standard(cast<TensorType>(r.getType()).getDims()), "carried");
     }
     for (auto c : g.block().getOps<CacheOp>()) // an append: where the past is
       if (c.getPast() && c.getResult() == g.yielded()[i]) return inputs[cast<mlir::BlockArgument>(c.getPast()).getArgNumber()];
-    return arena(r.getType(), layouts.natural(g, i, inputs), describe(g));
+    return arena(r, layouts.natural(g, i, inputs), describe(g));
   }
 
   void group(GroupOp g, std::vector<Step> &steps, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
@@ -390,9 +404,11 @@ private:
       at.inputs.push_back({p.layout, p.countLayout, !shared});
     }
     for (const Place &p : results) at.results.push_back({p.layout, p.countLayout, false});
-    notes.emplace_back();
-    auto launchInto = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) {
+    notes.launches.emplace_back();
+    const GroupWork work = workOf(g, dims, f64);
+    auto launchInto = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<View> more, bool withResults, const GroupWork &w) {
       Launch l;
+      l.flops = w.flops, l.bytes = w.bytes;
       l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")");
       k.what = l.what;
       auto use = [&](const Place &p, mlir::Type type) {
@@ -406,12 +422,12 @@ private:
       for (const View &v : l.views) buffers.touch(v);
       l.sizes = k.sizes, l.tiles = k.tiles, l.scratch = k.scratch, l.grain = k.grain;
       l.kernel = kernels.add(k);
-      notes.back().push_back({kernels.rows[size_t(l.kernel)].key, l.what});
+      notes.launches.back().push_back({kernels.rows[size_t(l.kernel)].key, l.what, {}});
       ++launches;
       if (text) text->kernels += fmt::format("// {} {}: kernel {} {}, tiles {}\n", program->entry.name, buffers.position, kernels.rows[size_t(l.kernel)].key, l.what, l.tiles.str());
       step(to, {std::move(l)});
     };
-    auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) { launchInto(steps, std::move(k), more, withResults); };
+    auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) { launchInto(steps, std::move(k), more, withResults, work); };
     if (g.strip()) launch(emitStrips(target, dims, f64, g, at), {}, true);
     else if (!g.tiled()) launch(emitRows(target, dims, f64, g, at), {}, true);
     else {
@@ -427,12 +443,13 @@ private:
       std::vector<Step> many;
       EmittedContraction c = emitContraction(target, dims, f64, g, at);
       View packed;
-      packed.buffer = buffers.add(Buffer::Arena, 0, c.packedBytes, "packed operand");
-      launchInto(few ? many : steps, std::move(c.pack), packed, false);
-      launchInto(few ? many : steps, std::move(c.product), packed, true);
+      packed.buffer = inArena(c.packedBytes, "packed operand", g.tiled().getResult());
+      launchInto(few ? many : steps, std::move(c.pack), packed, false, {{}, Size(2) * c.packedBytes});
+      launchInto(few ? many : steps, std::move(c.product), packed, true, work);
+      notes.launches.back().back().contraction = c.descriptor;
       if (few) {
         ChoiceStep choice{few->rows, fewRows, {}, std::move(many)};
-        launchInto(choice.upTo, std::move(few->kernel), {}, true);
+        launchInto(choice.upTo, std::move(few->kernel), {}, true, work);
         step(steps, {std::move(choice)});
       }
     }
@@ -470,7 +487,7 @@ private:
 } // namespace
 
 Manifest package(mlir::ModuleOp module, const Target &target, const PackageOptions &options, PackageText &text, PackageTimes &times) {
-  return Packager(module, target, options.kernels || options.llvm || options.assembly ? &text : nullptr, text.launches).run(times, options);
+  return Packager(module, target, options.kernels || options.llvm || options.assembly ? &text : nullptr, text).run(times, options);
 }
 
 } // namespace fil

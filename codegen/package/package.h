@@ -3,6 +3,7 @@
 #pragma once
 #include "codegen/cache/store.h"
 #include "codegen/cpu/target.h"
+#include "codegen/select/contraction.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "runtime/exec/manifest.h"
 
@@ -10,15 +11,22 @@ namespace fil {
 
 struct LaunchNote {
   std::string kernel, what; ///< what: rows and kept operations of its group, perhaps its part of the work and its tiles in brackets
+  std::optional<ContractionDescriptor> contraction; ///< what its register tile was chosen for
+};
+struct ProgramNotes {
+  std::vector<std::string> buffers; ///< of each what made its value, `model.fil:7  map exp at l[0..4]`; empty where no operation did
+  std::vector<std::string> steps;   ///< of each position what happens there
 };
 /// For people: what was made, in the order of the launches.
 struct PackageText {
   std::string kernels, llvm, assembly;
   std::vector<std::vector<LaunchNote>> launches; ///< for each group of the module, in the order of its text
+  std::vector<ProgramNotes> programs;            ///< of the manifest
 };
 /// Which texts are wanted (assembly and optimised IR are made for them alone).
 struct PackageOptions {
   bool kernels = false, llvm = false, assembly = false;
+  bool code = true;           ///< else the manifest has none
   Store *store = nullptr; ///< of compileImage
   std::string build;
 };

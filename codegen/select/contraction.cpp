@@ -2,6 +2,7 @@
 #include "codegen/select/contraction.h"
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <fmt/format.h>
 
@@ -17,30 +18,40 @@ std::string TileShape::str() const {
 }
 std::string CacheBlocks::str() const { return fmt::format("mc {} nc {} kc {}", mc, nc, kc); }
 
-TileShape chooseShape(const Target &target, Element element, const ContractionSizes &sizes) {
-  TileShape best;
-  best.element = element;
-  best.lanes = target.lanesF32 * 4 / elementBytes(element);
-  double bestScore = -1;
+std::string ContractionDescriptor::str() const {
+  auto size = [](std::optional<int64_t> n) { return n ? std::to_string(*n) : "?"; };
+  return fmt::format("{} m {} n {} k {}, batch {}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch));
+}
+
+std::vector<Candidate> candidates(const Target &target, Element element, const ContractionSizes &sizes) {
+  std::vector<Candidate> all;
   // A step of k loads `vectors` vectors and broadcasts `rows` scalars for rows * vectors multiplications; a vector of B counts twice,
   // as panels come from the second-level cache. Accumulators, the row of B and one broadcast are in vector registers, the addresses
   // of the rows in general ones.
   for (int vectors = 1; vectors <= 4; ++vectors)
     for (int rows = 1; rows <= 8; ++rows) {
       if (rows * vectors + vectors + 1 > target.registers) continue;
-      double score = double(rows * vectors) / double(rows + 2 * vectors);
-      if (rows * vectors < 8) score *= double(rows * vectors) / 8; // two units, four cycles: fewer chains leave gaps
-      int64_t columns = int64_t(vectors) * best.lanes;
-      if (sizes.m) score *= double(*sizes.m) / double(roundUp(*sizes.m, rows));
-      if (sizes.n) score *= double(*sizes.n) / double(roundUp(*sizes.n, columns));
+      Candidate c;
+      c.shape.element = element, c.shape.rows = rows, c.shape.vectors = vectors;
+      c.shape.lanes = target.lanesF32 * 4 / elementBytes(element);
+      // Longer turns gain little, and the time to compile them grows faster than they do.
+      c.shape.unroll = std::min(4, (16 + rows * vectors - 1) / (rows * vectors));
+      c.products = double(rows * vectors) / double(rows + 2 * vectors);
+      if (rows * vectors < 8) c.chains = double(rows * vectors) / 8; // two units, four cycles: fewer chains leave gaps
+      const int64_t columns = c.shape.columns();
+      if (sizes.m) c.rows = double(*sizes.m) / double(roundUp(*sizes.m, rows));
+      if (sizes.n) c.columns = double(*sizes.n) / double(roundUp(*sizes.n, columns));
       // Columns that fill panels are written in place, without a scratch tile: measured, 8x48 has 0.79 of oneDNN at 4096x512x128, 6x64 1.04.
       // A size that is not known is most likely a multiple of 64.
-      if (sizes.n.value_or(64) % columns) score *= 0.9;
-      if (score > bestScore) bestScore = score, best.rows = rows, best.vectors = vectors;
+      if (sizes.n.value_or(64) % columns) c.panels = 0.9;
+      all.push_back(c);
     }
-  // Longer turns gain little, and the time to compile them grows faster than they do.
-  best.unroll = std::min(4, (16 + best.rows * best.vectors - 1) / (best.rows * best.vectors));
-  return best;
+  return all;
+}
+
+TileShape chooseShape(const Target &target, Element element, const ContractionSizes &sizes) {
+  const auto all = candidates(target, element, sizes);
+  return std::ranges::max_element(all, {}, &Candidate::score)->shape;
 }
 
 CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const ContractionSizes &sizes) {
@@ -81,6 +92,23 @@ CacheBlocks shared(CacheBlocks blocks, const TileShape &shape, const Contraction
       if (tiles > most || (tiles == most && moved < least)) best = b, most = tiles, least = moved;
     }
   return best;
+}
+
+std::string explainChoice(const Target &target, const ContractionDescriptor &d) {
+  auto all = candidates(target, d.element, d.sizes);
+  std::ranges::stable_sort(all, std::ranges::greater(), &Candidate::score);
+  const TileShape &shape = all[0].shape;
+  const CacheBlocks blocks = shared(chooseBlocks(target, shape, d.sizes), shape, d.sizes, d.batch);
+  std::string text = fmt::format("{}: {} of {} register tiles, {:.0f} % of the multiplications of this processor expected\n", d.str(), shape.str(), all.size(), 100 * all[0].expectedShare());
+  text += "    tile     score  products a load  chains    rows  columns  panels\n";
+  for (size_t i = 0; i < std::min<size_t>(all.size(), 5); ++i) {
+    const Candidate &c = all[i];
+    text += fmt::format("  {} {:<6} {:6.3f} {:16.3f} {:7.2f} {:7.2f} {:8.2f} {:7.2f}\n", i ? ' ' : '>', fmt::format("{}x{}", c.shape.rows, c.shape.columns()), c.score(), c.products, c.chains, c.rows, c.columns, c.panels);
+  }
+  const int64_t bytes = elementBytes(d.element);
+  auto share = [&](int64_t taken) { return fmt::format("{} bytes, {:.0f} % of the second-level cache", taken, 100 * double(taken) / double(target.l2)); };
+  text += fmt::format("  {}: a panel {}; a block of A {}; a tile of C {}\n", blocks.str(), share(blocks.kc * shape.columns() * bytes), share(blocks.mc * blocks.kc * bytes), share(blocks.mc * blocks.nc * bytes));
+  return text;
 }
 
 } // namespace fil

@@ -5,6 +5,7 @@
 #include "codegen/cpu/target.h"
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace fil {
 
@@ -26,7 +27,27 @@ struct TileShape {
 
 /// Sizes where they are known while compiling.
 struct ContractionSizes { std::optional<int64_t> m, n, k; };
+/// All that the choice depends on besides the target.
+struct ContractionDescriptor {
+  Element element = Element::F32;
+  ContractionSizes sizes;
+  std::optional<int64_t> batch;
+  std::string str() const; ///< `f32 m ? n 128 k 512, batch 4`
+};
 
+/// A register tile, and what speaks for it: each term a factor of its score.
+struct Candidate {
+  TileShape shape;
+  double products = 1; ///< multiplications for each load; two units do each, so that 1 keeps both busy
+  double chains = 1;   ///< of the accumulators, as a share of those that the units' latency asks for
+  double rows = 1, columns = 1; ///< of a known m or n, as a share of the tiles that it is cut into
+  double panels = 1;   ///< less where the last panel of n is not whole
+  double score() const { return products * chains * rows * columns * panels; }
+  /// Of the units' multiplications; what memory takes is not in it.
+  double expectedShare() const { return (products < 1 ? products : 1) * chains * rows * columns * panels; }
+};
+/// Those that fit the registers, in the order in which the first of equal ones wins.
+std::vector<Candidate> candidates(const Target &, Element, const ContractionSizes &);
 /// The register tile that fills the registers with the least loads for each multiplication; a known small `m` or `n` shrinks it.
 TileShape chooseShape(const Target &, Element, const ContractionSizes &);
 
@@ -39,5 +60,8 @@ struct CacheBlocks {
 CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionSizes &);
 /// The same cut smaller, so that the tiles of all `batch` products are enough for several threads.
 CacheBlocks shared(CacheBlocks, const TileShape &, const ContractionSizes &, std::optional<int64_t> batch);
+
+/// Why a contraction has its tiles: the candidates with their terms, the best first, and what the blocks take of the caches.
+std::string explainChoice(const Target &, const ContractionDescriptor &);
 
 } // namespace fil

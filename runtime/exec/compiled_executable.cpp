@@ -32,6 +32,7 @@ struct Prepared {
   std::vector<std::unique_ptr<BoundProgram>> bound;
   std::vector<double> seconds;
   std::vector<int64_t> calls;
+  std::vector<double> flops, bytes;
 };
 
 class Loaded final : public CompiledExecutable {
@@ -39,6 +40,7 @@ public:
   Loaded(Manifest m, std::span<const fil_kernel> given)
       : bounds_(m.bounds), code_(m.code), kernels_(kernelsOf(m, given)), storages_(std::move(m.storages), m.variables, m.bounds) {
     target_ = m.target;
+    for (const Kernel &k : m.kernels) keys_.push_back(k.key);
     for (const VariableRow &v : m.variables) variables_.push_back(v.info);
     for (const Program &p : m.programs) {
       entries_.push_back(p.entry);
@@ -66,6 +68,7 @@ public:
     Machine machine{pool, p.flat.rows.data(), scratch_.data(), scratchStride_};
     if (profiling_) machine.seconds = p.seconds.data(), machine.calls = p.calls.data();
     walk(b, pointers_.data(), machine);
+    if (profiling_) addWork(p, b);
     if (p.keeps)
       for (auto &r : p.running) lengths_[r.counter].second = p.symbols[size_t(r.length)];
   }
@@ -84,14 +87,20 @@ public:
   void profile(bool on) override {
     profiling_ = on;
     if (!on) return;
-    for (auto &p : programs_) p->seconds.assign(p->flat.rows.size(), 0), p->calls.assign(p->flat.rows.size(), 0);
+    for (auto &p : programs_) {
+      for (auto *list : {&p->seconds, &p->flops, &p->bytes}) list->assign(p->flat.rows.size(), 0);
+      p->calls.assign(p->flat.rows.size(), 0);
+    }
   }
   std::vector<LaunchTime> times() const override {
     std::vector<LaunchTime> all;
     for (size_t i = 0; i < programs_.size(); ++i) {
       const Prepared &p = *programs_[i];
       for (size_t r = 0; r < p.calls.size(); ++r)
-        if (p.calls[r]) all.push_back({entries_[i].name, p.flat.rows[r].site, p.flat.rows[r].what, p.seconds[r], p.calls[r]});
+        if (p.calls[r]) {
+          const ProfileRow &row = p.flat.rows[r];
+          all.push_back({entries_[i].name, row.site, row.what, size_t(row.kernel) < keys_.size() ? keys_[size_t(row.kernel)] : "", p.seconds[r], p.calls[r], p.flops[r], p.bytes[r]});
+        }
     }
     return all;
   }
@@ -101,6 +110,7 @@ private:
   std::string target_;
   Binding bounds_;
   CodeImage code_;
+  std::vector<std::string> keys_;
   std::vector<fil_kernel> kernels_;
   Storages storages_;
   std::vector<std::unique_ptr<Prepared>> programs_; ///< of each entry
@@ -212,6 +222,11 @@ private:
       if (inputs[i].shape != b->inputShapes[i]) refuse(e, inputs);
     if (isNew) p.flat.bindSteps(*b, storages_.bytes());
     return *b;
+  }
+
+  void addWork(Prepared &p, BoundProgram &b) const {
+    if (b.work.empty()) p.flat.bindWork(b);
+    for (const BoundProgram::Work &w : b.work) p.flops[size_t(w.row)] += w.flops, p.bytes[size_t(w.row)] += w.bytes;
   }
 
   void checkIndices(const BoundProgram &b, const Entry &e, std::span<const Array> inputs) const {

@@ -10,8 +10,10 @@ namespace fil {
 /// How long the calls of one launch (copy, fill) took together.
 struct LaunchTime {
   std::string entry, site, what;
+  std::string kernel;             ///< its key; empty of a copy or fill
   double seconds = 0;
   int64_t calls = 0;
+  double flops = 0, bytes = 0;    ///< of all calls, by the cost model
 };
 
 class CompiledExecutable : public Executable {

@@ -11,7 +11,7 @@ namespace {
 
 using json = nlohmann::json;
 constexpr char magic[8] = {'f', 'i', 'l', 'e', 'x', 'e', 'c', '\n'};
-constexpr uint32_t version = 2;
+constexpr uint32_t version = 3;
 
 /// The first bytes of the file.
 struct Head {
@@ -82,7 +82,7 @@ struct Writer {
     json views = json::array();
     for (const View &v : l.views) views.push_back(view(v));
     return {{"is", "launch"}, {"kernel", l.kernel}, {"views", views}, {"sizes", all(l.sizes)}, {"tiles", size(l.tiles)}, {"scratch", size(l.scratch)},
-            {"grain", l.grain}, {"site", l.site}, {"what", l.what}};
+            {"grain", l.grain}, {"site", l.site}, {"what", l.what}, {"flops", size(l.flops)}, {"bytes", size(l.bytes)}};
   }
   json step(const LoopStep &l) { return {{"is", "loop"}, {"number", l.number}, {"turns", l.turns}, {"lo", l.lo}, {"reverse", l.reverse}, {"body", steps(l.body)}}; }
   json step(const CopyStep &c) { return {{"is", "copy"}, {"to", view(c.to)}, {"from", view(c.from)}, {"bytes", size(c.bytes)}}; }
@@ -140,7 +140,7 @@ struct Reader {
   Step step(const json &j) {
     const std::string is = j.at("is");
     if (is == "launch") {
-      Launch l{j.at("kernel"), {}, all(j.at("sizes")), size(j.at("tiles")), size(j.at("scratch")), j.at("grain"), j.at("site"), j.at("what")};
+      Launch l{j.at("kernel"), {}, all(j.at("sizes")), size(j.at("tiles")), size(j.at("scratch")), j.at("grain"), j.at("site"), j.at("what"), size(j.at("flops")), size(j.at("bytes"))};
       for (const json &v : j.at("views")) l.views.push_back(view(v));
       return {l};
     }

@@ -68,7 +68,7 @@ void FlatProgram::flattenOne(const Launch &l) {
   op.scratch = formulas.add(l.scratch);
   op.grain = std::max<int64_t>(l.grain, 1);
   op.row = int(rows.size());
-  rows.push_back({l.site, l.what});
+  rows.push_back({l.site, l.what, l.kernel, l.flops, l.bytes});
 }
 void FlatProgram::flattenOne(const LoopStep &l) {
   if (l.turns < 0) broken(fmt::format("loop {} has {} turns", l.number, l.turns));
@@ -82,17 +82,17 @@ void FlatProgram::flattenOne(const LoopStep &l) {
 }
 void FlatProgram::flattenOne(const CopyStep &c) {
   add(FlatOp::Copy, {&c.to, &c.from}, &c.bytes).row = int(rows.size());
-  rows.push_back({"", "copy to " + buffers_[size_t(c.to.buffer)].what});
+  rows.push_back({"", "copy to " + buffers_[size_t(c.to.buffer)].what, -1, {}, Size(2) * c.bytes});
 }
 void FlatProgram::flattenOne(const FillStep &f) {
   add(FlatOp::Fill, {&f.to}, &f.bytes).row = int(rows.size());
-  rows.push_back({"", "zero " + buffers_[size_t(f.to.buffer)].what});
+  rows.push_back({"", "zero " + buffers_[size_t(f.to.buffer)].what, -1, {}, f.bytes});
 }
 void FlatProgram::flattenOne(const TurnStep &t) {
   if (std::find(around_.begin(), around_.end(), t.loop) == around_.end()) broken(fmt::format("the turn of loop {} is asked for outside of it", t.loop));
   FlatOp &op = add(FlatOp::Turn, {&t.to}, nullptr);
   op.loop = t.loop, op.row = int(rows.size());
-  rows.push_back({"", "turn"});
+  rows.push_back({"", "turn", -1, {}, {}});
 }
 void FlatProgram::flattenOne(const ChoiceStep &c) {
   const size_t choice = ops_.size();
@@ -124,7 +124,7 @@ void FlatProgram::bindPorts(BoundProgram &b, const std::vector<int64_t> &symbols
 }
 
 void FlatProgram::bindSteps(BoundProgram &b, std::span<const int64_t> storageBytes) {
-  b.ops.clear(), b.loops.clear(), b.increments.clear(), b.places.clear(), b.sizes.clear(), b.lifetimes.clear();
+  b.work.clear(), b.ops.clear(), b.loops.clear(), b.increments.clear(), b.places.clear(), b.sizes.clear(), b.lifetimes.clear();
   b.bufferBytes.assign(buffers_.size(), -1);
   b.scratchBytes = 0;
   open_.clear(), checks_.clear();
@@ -149,6 +149,24 @@ void FlatProgram::bindSteps(BoundProgram &b, std::span<const int64_t> storageByt
   }
   placeArena(b);
   b.valid = true;
+}
+
+void FlatProgram::bindWork(BoundProgram &b) const {
+  auto value = [&](const Size &s) {
+    auto v = s.eval([&](const std::string &name) -> std::optional<int64_t> {
+      for (size_t i = 0; i < b.symbols.size(); ++i)
+        if (formulas.symbols()[i] == name && b.symbols[i] != Formulas::unbound) return b.symbols[i];
+      return std::nullopt;
+    });
+    return v ? v->value() : 0;
+  };
+  double turns = 1;
+  std::vector<double> outer;
+  for (const BoundProgram::Op &op : b.ops) {
+    if (op.kind == BoundProgram::Op::Begin) outer.push_back(turns), turns *= double(b.loops[op.loop].turns);
+    else if (op.kind == BoundProgram::Op::End) turns = outer.back(), outer.pop_back();
+    else b.work.push_back({op.row, turns * value(rows[size_t(op.row)].flops), turns * value(rows[size_t(op.row)].bytes)});
+  }
 }
 
 void FlatProgram::bindOp(BoundProgram &b, const FlatOp &op) {

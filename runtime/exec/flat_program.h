@@ -43,12 +43,18 @@ struct BoundProgram {
   std::vector<Lifetime> lifetimes; ///< of each buffer
   std::vector<int64_t> bufferBytes; ///< -1 where no step uses it
   int64_t arenaBytes = 0, scratchBytes = 0;
+  struct Work { int32_t row; double flops, bytes; };
+  std::vector<Work> work;       ///< of the launches of a call, where a profile has asked for it
   std::vector<std::vector<int64_t>> inputShapes, outputShapes;
   std::vector<int64_t> indexBounds; ///< of each input; -1 where there is none
 };
 
 /// A line of the profile.
-struct ProfileRow { std::string site, what; };
+struct ProfileRow {
+  std::string site, what;
+  int kernel = -1; ///< row of Manifest::kernels; -1 where it is no launch
+  Size flops, bytes;
+};
 /// What a step needs besides a bound program.
 struct Machine {
   ThreadPool &pool;
@@ -72,6 +78,8 @@ public:
   void bindPorts(BoundProgram &, const std::vector<int64_t> &symbols);
   /// The rest, after bindPorts. `storageBytes` limit the views.
   void bindSteps(BoundProgram &, std::span<const int64_t> storageBytes);
+  /// BoundProgram::work, after bindSteps.
+  void bindWork(BoundProgram &) const;
 
 private:
   struct FlatView { int buffer, offset; uint32_t firstStep, lastStep; };

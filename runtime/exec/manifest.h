@@ -35,6 +35,7 @@ struct Launch {
   Size scratch;                   ///< bytes a thread, 64-aligned memory
   int64_t grain = 1;              ///< tiles taken from the queue at a time
   std::string site, what;         ///< for explain and profiles
+  Size flops, bytes;              ///< the same: operations, and bytes that it reads and writes once, by the cost model
 };
 struct Step;
 /// Turns lo..lo+turns-1, run from the last to the first if `reverse`.

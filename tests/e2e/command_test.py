@@ -11,9 +11,9 @@ OPTIONS = {
     "check": ["--dim", "--plan", "--json"],
     "compile": ["--dim", "--plan", "-o", "--emit", "--stop-after", "--dump-dir", "--timing", "--trace", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
     "train": ["--dim", "--plan", "--out", "--data", "--weights", "--steps", "--seed", "--resume", "--timing", "--trace", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
-    "run": ["--dim", "--plan", "--weights", "--in", "--out", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
-    "sample": ["--dim", "--plan", "--weights", "--prompt", "--tokens", "--temperature", "--top-k", "--seed", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
-    "explain": ["--dim", "--plan", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
+    "run": ["--dim", "--plan", "--weights", "--in", "--out", "--profile", "--profile-out", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
+    "sample": ["--dim", "--plan", "--weights", "--prompt", "--tokens", "--temperature", "--top-k", "--seed", "--profile", "--profile-out", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
+    "explain": ["--dim", "--plan", "--kernels", "--memory", "--entry", "--at", "--profile", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"],
     "help": [],
 }
 

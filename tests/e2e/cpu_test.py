@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands with generated code: what the reference does in the other files, where code could make a difference."""
+import json
+import os
+import re
 import unittest
+import unittest.mock
 
 from support import CommandTest, read_checkpoint, read_npy, write_npy
 
@@ -54,6 +58,88 @@ class Cpu(CommandTest):
         for name in ("08-schedule.mlir", "09-kernels.mlir", "10-llvm.ll", "11-asm.s"):
             self.assertGreater(len(self.read("dump/" + name)), 1000)
         self.fil("compile", "c.fil", "-o", "program", exit=1, code="E0801")  # the reference makes no code
+
+    def explain(self, *args, **kw):
+        return self.fil("explain", "c.fil", CPU, *args, **kw)[0].decode()
+
+    def test_explain_says_why_a_contraction_has_its_tiles(self):
+        out = self.explain("--plan", "p", "--dim", "D=64", "L=1", "--target-cpu=x86-64-v3", "l[*].Attention.q")
+        self.assertRegex(out, r"\n    f32 m \? n 64 k 64, batch 1: f32 \d+x\d+ \(\d x 8 lanes\) unroll \d of \d+ register tiles, \d+ % of the multiplications")
+        self.assertRegex(out, r"\n +tile +score +products a load +chains +rows +columns +panels\n      > \d+x\d+ ")
+        self.assertRegex(out, r"\n      mc \d+ nc \d+ kc \d+: a panel \d+ bytes, \d+ % of the second-level cache; a block of A ")
+
+    def test_caches_can_be_stated(self):
+        small, large = ("FIL_TARGET_CACHES", "16K,64K,1M"), ("FIL_TARGET_CACHES", "32K,64M,64M")
+        tiles = []
+        for name, value in (small, large):
+            with unittest.mock.patch.dict(os.environ, {name: value}):
+                tiles.append(re.search(r"mc \d+ nc \d+ kc \d+", self.explain("--plan", "p", "--dim", "D=256", "L=1", "l[*].Attention.q")).group(0))
+        self.assertNotEqual(*tiles)
+        for wrong in ("32K", "32K,16K,1M", "a,b,c", "1K,2K,3K,4K", "32K,512K,"):
+            with unittest.mock.patch.dict(os.environ, {"FIL_TARGET_CACHES": wrong}):
+                self.fil("explain", "c.fil", CPU, "--kernels", exit=2, code="E0703")
+
+    def test_kernels_of_a_program_are_listed(self):
+        out = self.explain("--plan", "p", "--kernels")
+        self.assertRegex(out, r"(^|\n)[0-9a-f]{16} rows \[B,T,D\]: gather\n  \d+ bytes of code, \d+ instructions, \d+ % of them vector\n"
+                              r"  step \(B=4 T=8\): 1 launch of 32 tiles, 0 FLOPs, 2176 bytes, 0 FLOPs a byte; Char\n")  # 32 indices, and 256 values read and written
+        self.assertRegex(out, r"\n  decode \(B=1 S=8 T=1\): 2 launches of ")  # one for each layer
+        kernels, code = re.search(r"\n(\d+) kernels, (\d+) bytes of code, \d+ instructions, \d+ % of them vector\n$", out).groups()
+        self.assertEqual(int(kernels), len(re.findall(r"^[0-9a-f]{16} ", out, re.M)))
+        self.assertEqual(int(code), sum(int(n) for n in re.findall(r"^  (\d+) bytes of code, ", out, re.M)))
+        self.assertNotIn("warning", out)
+        step = self.explain("--plan", "p", "--kernels", "--entry", "step", "--at", "B=5", "T=3")
+        self.assertIn("  step (B=5 T=3): 1 launch of 15 tiles, ", step)
+        self.assertNotIn("decode", step)
+        self.assertRegex(self.explain("--kernels", "--entry", "step"), r"step \(B=32\): 1 launch of 32\*T tiles")  # no window: formulas
+
+    def test_memory_of_a_program_is_told(self):
+        out = self.explain("--plan", "p", "--memory")
+        self.assertTrue(out.startswith("variables: params "))
+        entries = re.findall(r"\n\n(\w+) \((.*)\)\n  arena ([\d,]+) bytes, at most ([\d,]+) alive at once: (\d\.\d+), within 1\.15(?:; [\d,]+ bytes with room to grow)?\n  at the peak: ", out)
+        self.assertEqual({name: sizes for name, sizes, *_ in entries}["step"], "B=4 S=8 T=8")
+        for _, _, arena, most, ratio in entries:
+            self.assertGreaterEqual(int(arena.replace(",", "")), int(most.replace(",", "")))
+            self.assertLessEqual(float(ratio), 1.15)
+        self.assertRegex(out, r"\n +[\d,]+  c\.fil:18  map exp at loss\.xent\.logsumexp, a group's result\n")
+        self.assertRegex(out, r"\n +[\d,]+  c\.fil:\d+  \w+.*, saved by a loop\n")
+        larger = self.explain("--plan", "p", "--memory", "--entry", "step", "--at", "B=40")
+        self.assertIn("\nstep (B=40 S=8 T=8)\n", larger)
+        self.assertNotIn("\neval", larger)
+
+    def test_explain_of_a_whole_program_refuses_what_it_cannot(self):
+        for what in ("--kernels", "--memory"):
+            self.fil("explain", "c.fil", CPU, what, "--entry", "nothing", exit=2, code="E0108")
+            self.fil("explain", "c.fil", CPU, what, "--at", "B", exit=2, code="E0105")
+            self.fil("explain", "c.fil", what, exit=1, code="E0801")  # of the reference
+        self.fil("explain", "c.fil", CPU, "--memory", "--entry", "step", exit=1, code="E0516")  # T has no size
+        self.fil("explain", "c.fil", CPU, "q", "--entry", "step", exit=2, code="E0108")
+        self.fil("explain", "c.fil", CPU, "--memory", "--profile", "p.json", exit=2, code="E0108")
+        self.fil("explain", "c.fil", CPU, "--kernels", "--profile", "absent.json", exit=1, code="E0501")
+        self.write("p.json", "{}")
+        self.fil("explain", "c.fil", CPU, "--kernels", "--profile", "p.json", exit=1, code="E0522")
+
+    def test_a_profile_stands_beside_the_limits_of_the_machine(self):
+        self.fil("train", "k.fil", "--plan", "p", "--out", "o", CPU)
+        run = ("run", "k.fil", "--weights", "o/last.safetensors", "--in", "x=x.npy", "--out")
+        self.fil(*run, "y.npy", CPU)
+        _, err = self.fil(*run, "z.npy", CPU, "--profile", "--profile-out", "p.json")
+        self.assertEqual(self.read("y.npy"), self.read("z.npy"))
+        self.assertRegex(err, r"^  seconds  share     calls  GFLOP/s    GB/s    of limit  launch\n")
+        self.assertRegex(err, r"\d+% (flops|bytes)  run .*: rows \[B,K\]: ")
+        self.assertRegex(err, r"\nlimits, measured in this run: [\d.]+ GFLOP/s \(f32, x86-64-v\d\), [\d.]+ GB/s, \d+ threads?;")
+        profile = json.loads(self.read("p.json"))
+        self.assertEqual({l["entry"] for l in profile["launches"]}, {"run"})
+        for l in profile["launches"]:
+            self.assertGreaterEqual(l["calls"], 3)
+        self.assertEqual(profile["launches"][0]["flops"], profile["launches"][0]["calls"] * 30 * (2 * 4 * 3 + 3))  # x @ w + b of 30 rows
+        out = self.fil("explain", "k.fil", "--plan", "p", CPU, "--kernels", "--entry", "step", "--profile", "p.json")[0].decode()
+        self.assertIn("  not in the profile\n", out)
+        self.assertRegex(out, r"\nlimits, measured with the profile: ")
+        self.fil("train", "c.fil", "--plan", "p", "--out", "t", CPU, "--profile-out", "t.json")
+        out = self.explain("--plan", "p", "--kernels", "--entry", "step", "--profile", "t.json")
+        self.assertRegex(out, r"\n  measured: \d+ launches in [\d.e-]+ s, [\d.]+ GFLOP/s, [\d.]+ GB/s, \d+ % of the limit \((operations|bytes)\)\n")
+        self.fil(*run, "z.npy", "--profile", exit=1, code="E0801")  # the reference has no launches
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ class Docs(unittest.TestCase):
         synopsis = PAGE.split("```")[1]
         shared = set(re.findall(r"^\| `(--[a-z-]+)", PAGE, re.M))
         self.assertEqual(shared, {"--dim", "--plan", "--set", "--data-dir", "--threads", "--target-cpu", "--backend"})
+        options = {}
         for line in synopsis.strip().splitlines():
-            command = line.split()[1]
+            options.setdefault(line.split()[1], set()).update(re.findall(r"(?<![\w-])(--[a-z-]+|-o)\b", line))
+        for command, said in options.items():
             if command.startswith("--"):
                 continue
-            said = set(re.findall(r"(?<![\w-])(--[a-z-]+|-o)\b", line))
             has = set(re.findall(r"^ +(?:-h,)?(--[a-z-]+|-o)\b", self.fil(command, "--help"), re.M)) - {"--help"}
             expected = said | {"check": {"--dim"}, "help": set(), "cache": set()}.get(command, shared)
             self.assertEqual(has, expected, command)

@@ -161,9 +161,9 @@ void Compiler::generate(mlir::ModuleOp m) {
   PackageText text;
   PackageTimes times;
   auto store = options.build.empty() ? std::nullopt : Store::ofUser();
-  Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), store ? &*store : nullptr, options.build}, text, times);
+  Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), last != Stage::kernels_, store ? &*store : nullptr, options.build}, text, times);
   made.plan = plan.text, made.dims = program.dimSizes();
-  if (options.keepGroups) result.launches = std::move(text.launches);
+  if (options.keepGroups) result.launches = std::move(text.launches), result.programs = std::move(text.programs), result.manifest = made;
   timeline().split(name(Stage::kernels_), times.emit / 1e3);
   if (done(Stage::kernels_, [&] { return text.kernels; })) return;
   timeline().lap(name(Stage::asm_));

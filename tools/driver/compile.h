@@ -20,6 +20,8 @@ struct Compiled {
   std::string emitted;                    ///< text of the stage asked for
   mlir::OwningOpRef<mlir::ModuleOp> scheduled; ///< in the compiler's context
   std::vector<std::vector<LaunchNote>> launches; ///< for each group of `scheduled`, in the order of its text; empty for the reference
+  std::vector<ProgramNotes> programs;            ///< of `manifest`
+  std::optional<Manifest> manifest;              ///< with CompileOptions::keepGroups
 };
 
 /// The module at the end of `last` (fil to precision); mistakes of the program are in its diagnostics and give null.

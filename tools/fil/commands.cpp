@@ -13,7 +13,8 @@ struct Commands::Options {
   RunArguments run;
   SampleArguments sample;
   bool json = false;
-  std::string site, topic;
+  ExplainArguments explain;
+  std::string topic;
 };
 
 template <class F> CLI::App *Commands::add(CLI::App &app, const char *name, const char *what, F run) {
@@ -45,6 +46,10 @@ void addTiming(CLI::App *sub, TimingArguments &a) {
   sub->add_flag("--timing", a.timing, "on stderr, where the time went until the program was compiled");
   sub->add_option("--trace", a.trace, "the same as a file for chrome://tracing or Perfetto")->type_name("FILE");
 }
+void addProfile(CLI::App *sub, bool &print, std::string &out) {
+  sub->add_flag("--profile", print, "on stderr, the launches by the time that they took, beside the limits of this machine");
+  sub->add_option("--profile-out", out, "the same, and as a file for `fil explain --kernels --profile FILE`")->type_name("FILE");
+}
 const char *anyPlan = "a plan of the program; without it every default holds";
 
 } // namespace
@@ -75,13 +80,14 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
   sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
   addTiming(sub, o.train);
-  sub->add_flag("--profile", o.train.profile, "the launches by the time that they took, on stderr");
+  addProfile(sub, o.train.profile, o.train.profileOut);
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
   sub->add_option("--weights", o.run.weights, "the checkpoint")->type_name("CKPT")->required();
   addList(sub, "--in", o.run.in, "NAME=FILE.npy..: the model's inputs")->type_name("NAME=FILE.npy")->required();
   sub->add_option("--out", o.run.out, "the result as npy; without it, as text on stdout")->type_name("OUT.npy");
+  addProfile(sub, o.run.profile, o.run.profileOut);
 
   sub = add(app, "sample", "writes text with a trained language model over bytes", [&o] { return sample(o.common, o.sample); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
@@ -91,16 +97,27 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--temperature", o.sample.temperature, "below 1 likelier, above 1 bolder; 0 takes the likeliest")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
   sub->add_option("--top-k", o.sample.topK, "draws from the K likeliest alone; 0: from all")->check(CLI::NonNegativeNumber)->type_name("K")->capture_default_str();
   sub->add_option("--seed", o.sample.seed, "of what is drawn")->type_name("N")->capture_default_str();
-  sub->add_flag("--profile", o.sample.profile, "the launches by the time that they took, on stderr");
+  addProfile(sub, o.sample.profile, o.sample.profileOut);
 
-  sub = add(app, "explain", "what became of a site: types, sizes, costs, kernels", [&o] {
-    o.site = o.common.files.back();
-    o.common.files.pop_back();
-    if (o.common.files.empty()) throw Error(Exit::Usage, "E0108", "`fil explain` takes files and a SITE as its last argument", "`fil explain model.fil 'l[*].Attention.q'`");
-    return compilerLibrary().explain(o.common, o.site);
+  sub = add(app, "explain", "what became of a site, of all kernels or of the memory of a program", [&o] {
+    ExplainArguments &e = o.explain;
+    const bool whole = e.kernels || e.memory;
+    if (!whole && !(e.entry.empty() && e.profile.empty() && e.at.empty())) throw Error(Exit::Usage, "E0108", "`--entry`, `--at` and `--profile` belong to `--kernels` or `--memory`");
+    if (!e.profile.empty() && !e.kernels) throw Error(Exit::Usage, "E0108", "`--profile` belongs to `--kernels`");
+    if (!whole) {
+      e.site = o.common.files.back();
+      o.common.files.pop_back();
+    }
+    if (o.common.files.empty()) throw Error(Exit::Usage, "E0108", "`fil explain` takes files and a SITE as its last argument, or `--kernels` or `--memory`", "`fil explain model.fil 'l[*].Attention.q'`");
+    return compilerLibrary().explain(o.common, e);
   });
   addCommon(sub, o.common, anyPlan);
   sub->get_option("FILE")->description("the program's .fil files, then the SITE")->type_name("FILE.. SITE");
+  sub->add_flag("--kernels", o.explain.kernels, "in place of a SITE: each kernel with its code, launches, operations and bytes");
+  sub->add_flag("--memory", o.explain.memory, "in place of a SITE: the arena of each entry, and what is alive at its peak");
+  sub->add_option("--entry", o.explain.entry, "of this entry alone: init step eval run prefill decode")->type_name("NAME");
+  addList(sub, "--at", o.explain.at, "NAME=SIZE..: dims that have a size when the program is called; else the plan's batch and window")->type_name("NAME=SIZE");
+  sub->add_option("--profile", o.explain.profile, "with --kernels, what was measured: a file of --profile-out")->type_name("FILE");
 
   sub = add(app, "cache", "compiled programs and kernels on disk: lists, verifies or clears them", [&o] { return cache(o.topic); });
   sub->add_option("WHAT", o.topic, "list: what is there, the last used first; verify: removes what is damaged; clear: removes everything")->check(CLI::IsMember({"list", "verify", "clear"}))->required();
@@ -128,7 +145,7 @@ std::vector<std::string> spreadLists(int argc, char **argv) {
   std::vector<std::string> spread;
   for (int i = 1; i < argc; ++i) {
     spread.push_back(argv[i]);
-    if (spread.back() != "--dim" && spread.back() != "--set" && spread.back() != "--in") continue;
+    if (spread.back() != "--dim" && spread.back() != "--set" && spread.back() != "--in" && spread.back() != "--at") continue;
     const std::string option = spread.back();
     if (i + 1 < argc) spread.push_back(argv[++i]);
     while (i + 1 < argc && isPair(argv[i + 1])) spread.push_back(option), spread.push_back(argv[++i]);

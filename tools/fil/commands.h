@@ -26,10 +26,12 @@ struct TrainArguments : TimingArguments {
   std::string out, data, weights;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
+  std::string profileOut;
   bool resume = false, profile = false;
 };
 struct RunArguments {
-  std::string weights, out;
+  std::string weights, out, profileOut;
+  bool profile = false;
   std::vector<std::string> in; ///< `x=X.npy`
 };
 struct SampleArguments {
@@ -37,7 +39,14 @@ struct SampleArguments {
   int64_t tokens = 256, topK = 0;
   double temperature = 1;
   uint64_t seed = 0;
+  std::string profileOut;
   bool profile = false;
+};
+
+struct ExplainArguments {
+  std::string site, entry, profile;
+  std::vector<std::string> at; ///< `B=32`
+  bool kernels = false, memory = false;
 };
 
 class Commands {
@@ -60,7 +69,7 @@ std::vector<std::string> spreadLists(int argc, char **argv);
 /// Prints to stderr what the checker has found and not printed yet, each message once; Input if there are errors.
 Exit report(LoadedProgram &);
 /// `D=64` to a map; Error (usage) for what is no such pair.
-std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &);
+std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &, const char *option = "--dim");
 
 Exit check(const CommonOptions &, bool json);
 Exit compile(const CommonOptions &, const CompileArguments &);
@@ -68,7 +77,7 @@ Exit train(const CommonOptions &, const TrainArguments &);
 Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
 Exit cache(const std::string &what);
-Exit explain(const CommonOptions &, const std::string &site);
+Exit explain(const CommonOptions &, const ExplainArguments &);
 Exit help(const std::string &topic);
 
 } // namespace fil

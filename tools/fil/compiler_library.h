@@ -10,7 +10,7 @@ namespace fil {
 struct CompilerLibrary {
   Exit (*check)(const CommonOptions &, bool json);
   Exit (*compile)(const CommonOptions &, const CompileArguments &);
-  Exit (*explain)(const CommonOptions &, const std::string &site);
+  Exit (*explain)(const CommonOptions &, const ExplainArguments &);
   /// Null where the program has mistakes, which are in its diagnostics.
   std::unique_ptr<Executable> (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
   std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);

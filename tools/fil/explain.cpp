@@ -3,6 +3,7 @@
 #include "ir/ir.h"
 #include "lang/sema/plan_sites.h"
 #include "tools/driver/compile.h"
+#include "tools/fil/explain_program.h"
 #include "tools/fil/session.h"
 #include "tools/fil/site_ops.h"
 #include "llvm/ADT/MapVector.h"
@@ -41,7 +42,7 @@ std::string listOf(ArrayRef<std::string> titles) {
 /// The kernels of a program: its groups, and what they became.
 class Kernels {
 public:
-  Kernels(ModuleOp scheduled, const std::vector<std::vector<LaunchNote>> &launches) : dims(scheduled), ops(scheduled, dims), launches(launches) {
+  Kernels(ModuleOp scheduled, const std::vector<std::vector<LaunchNote>> &launches, const Target &target) : dims(scheduled), ops(scheduled, dims), launches(launches), target(target) {
     for (auto f : scheduled.getOps<ir::FuncOp>())
       f.walk([&](ir::GroupOp g) { groups.push_back(g); });
     bool match = groups.size() == launches.size();
@@ -82,12 +83,18 @@ private:
   ir::Dims dims;
   SiteOps ops;
   const std::vector<std::vector<LaunchNote>> &launches;
+  Target target;
   std::vector<ir::GroupOp> groups;
 
   static std::string rowsOf(ir::GroupOp g) {
     std::string s = "rows [";
     for (auto [i, d] : llvm::enumerate(ir::strings(g.getRows()))) s += (i ? "," : "") + d.str();
     return s + "]";
+  }
+  static std::string indented(StringRef lines) {
+    std::string s;
+    for (char c : lines.rtrim()) s += c == '\n' ? std::string("\n    ") : std::string(1, c);
+    return s;
   }
   std::string story(ir::GroupOp g, const std::vector<LaunchNote> &made, const llvm::SetVector<Operation *> &own) {
     llvm::MapVector<StringRef, std::vector<std::string>> mine, others; // by role; by site
@@ -101,6 +108,8 @@ private:
       const size_t brackets = l.what.find(" (", l.what.find("]:"));
       s += (i ? ", " : " ") + l.kernel + (brackets < l.what.size() ? l.what.substr(brackets) : "");
     }
+    for (const LaunchNote &l : made)
+      if (l.contraction) s += "\n    " + indented(explainChoice(target, *l.contraction));
     return s;
   }
 };
@@ -213,10 +222,25 @@ private:
 
 } // namespace
 
-Exit explain(const CommonOptions &o, const std::string &site) {
+/// Of the program as a whole.
+static Exit explainProgram(Session &session, const CommonOptions &o, const ExplainArguments &a) {
+  if (o.backend == "reference") throw Error(Exit::Input, "E0801", "the reference walks the operations one by one: it has no kernels and no arena", "leave `--backend=reference` out");
+  CompileOptions options = session.compileOptions(o);
+  options.keepGroups = true;
+  Compiler compiler(*session.program, session.plan, options); // what it has compiled lives in its context
+  const Compiled compiled = compiler.run();
+  if (report(*session.program) != Exit::Ok) return Exit::Input;
+  if (a.kernels) explainKernels(*compiled.manifest, session.plan.train, a);
+  if (a.memory) explainMemory(compiled, session.plan.train, a);
+  return Exit::Ok;
+}
+
+Exit explain(const CommonOptions &o, const ExplainArguments &a) {
   auto session = Session::open(o, "compile", {}, true);
   if (!session) return Exit::Input;
+  if (a.kernels || a.memory) return explainProgram(*session, o, a);
   LoadedProgram &p = *session->program;
+  const std::string &site = a.site;
   ast::File holder;
   const ast::SitePath *pattern = parsePattern(p, site, holder);
   if (!pattern) return Exit::Input;
@@ -242,7 +266,7 @@ Exit explain(const CommonOptions &o, const std::string &site) {
   if (o.backend == "cpu") {
     try {
       compiled = generator.run();
-      kernels.emplace(*compiled.scheduled, compiled.launches);
+      kernels.emplace(*compiled.scheduled, compiled.launches, findTarget(o.targetCpu));
     } catch (const Error &e) { // what does not become code can still be explained
       if (e.code() != "E0801") throw;
       whyNone = e.message();

@@ -4,6 +4,7 @@
 #include "runtime/base/thread_pool.h"
 #include "tools/driver/timeline.h"
 #include "tools/fil/compiler_library.h"
+#include "tools/fil/profile.h"
 #include <algorithm>
 #include <charconv>
 
@@ -72,18 +73,14 @@ void printTimes(const TimingArguments &a) {
 }
 
 void startProfile(Executable &e) {
-  if (auto *c = dynamic_cast<CompiledExecutable *>(&e)) c->profile(true);
+  auto *c = dynamic_cast<CompiledExecutable *>(&e);
+  if (!c) throw Error(Exit::Input, "E0801", "the reference walks a program and has no launches that could be measured", "leave `--backend=reference` out");
+  c->profile(true);
 }
-void printProfile(const Executable &e) {
-  auto *c = dynamic_cast<const CompiledExecutable *>(&e);
-  if (!c) return;
-  auto times = c->times();
-  std::sort(times.begin(), times.end(), [](const LaunchTime &a, const LaunchTime &b) { return a.seconds > b.seconds; });
-  double sum = 0;
-  for (const LaunchTime &t : times) sum += t.seconds;
-  fmt::print(stderr, "{:>9} {:>6} {:>9}  launch\n", "seconds", "share", "calls");
-  for (const LaunchTime &t : times) fmt::print(stderr, "{:9.4f} {:5.1f}% {:9}  {} {}: {}\n", t.seconds, 100 * t.seconds / sum, t.calls, t.entry, t.site, t.what);
-  fmt::print(stderr, "{:9.4f}\n", sum);
+void printProfile(const Executable &e, const std::string &format, const std::string &out) {
+  const Profile p = Profile::of(dynamic_cast<const CompiledExecutable &>(e), format);
+  fmt::print(stderr, "{}", p.table());
+  if (!out.empty()) writeFile(systemFiles(), out, p.json());
 }
 
 Exit report(LoadedProgram &p) {
@@ -91,14 +88,14 @@ Exit report(LoadedProgram &p) {
   return p.diags.errors() ? Exit::Input : Exit::Ok;
 }
 
-std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &given) {
+std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &given, const char *option) {
   std::map<std::string, int64_t> dims;
   for (const std::string &d : given) {
     size_t eq = d.find('=');
     int64_t size = 0;
     const char *end = d.data() + d.size();
     if (eq == std::string::npos || eq == 0 || std::from_chars(d.data() + eq + 1, end, size).ptr != end || size < 1)
-      throw Error(Exit::Usage, "E0105", fmt::format("`--dim {}` is not NAME=SIZE", d), "write `--dim D=64`");
+      throw Error(Exit::Usage, "E0105", fmt::format("`{} {}` is not NAME=SIZE", option, d), fmt::format("write `{} D=64`", option));
     dims[d.substr(0, eq)] = size;
   }
   return dims;

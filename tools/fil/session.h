@@ -25,9 +25,9 @@ struct Session {
 
 /// Where the time went until now, as was asked for.
 void printTimes(const TimingArguments &);
-/// Measures each launch from here on (generated code only).
+/// Measures each launch from here on. Error E0801 of the reference, which has none.
 void startProfile(Executable &);
-/// What was measured, the longest first, to stderr.
-void printProfile(const Executable &);
+/// What was measured, the longest first, beside the limits of this machine: to stderr, and to a file unless `out` is empty.
+void printProfile(const Executable &, const std::string &format, const std::string &out);
 
 } // namespace fil

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/fil/entry_sizes.h"
+#include "runtime/base/status.h"
+
+namespace fil {
+
+Binding entrySizes(const Program &p, const Manifest &m, const sema::TrainSettings &t, const Binding &given) {
+  const bool caches = p.entry.name == "prefill" || p.entry.name == "decode";
+  Binding sizes = given;
+  sizes.insert(m.bounds.begin(), m.bounds.end());
+  sizes.emplace(t.batchDim, caches ? 1 : t.batch);
+  for (auto &[length, from] : p.running) {
+    auto window = t.window.find(from);
+    if (auto it = given.find(from); it != given.end()) sizes.emplace(length, it->second), sizes.emplace(length + "#cap", it->second);
+    else if (window != t.window.end()) sizes.emplace(length, window->second), sizes.emplace(length + "#cap", window->second);
+    if (p.entry.name == "decode") sizes[from] = 1;
+  }
+  sizes.insert(t.window.begin(), t.window.end());
+  return sizes;
+}
+
+std::string sizesText(const Binding &sizes) {
+  std::vector<std::string> all;
+  for (auto &[dim, n] : sizes)
+    if (!dim.ends_with("#cap")) all.push_back(fmt::format("{}={}", dim, n));
+  return fmt::format("{}", fmt::join(all, " "));
+}
+
+Size atSizes(const Size &s, const Binding &sizes) {
+  return s.substitute([&](const std::string &dim) -> std::optional<Size> {
+    auto it = sizes.find(dim);
+    return it == sizes.end() ? std::nullopt : std::optional(Size(it->second));
+  });
+}
+
+std::vector<const Program *> wantedPrograms(const Manifest &m, const std::string &entry) {
+  std::vector<const Program *> programs;
+  std::vector<std::string> names;
+  for (const Program &p : m.programs) {
+    if (entry.empty() || p.entry.name == entry) programs.push_back(&p);
+    names.push_back(p.entry.name);
+  }
+  if (programs.empty()) throw Error(Exit::Usage, "E0108", fmt::format("the program has no entry `{}`", entry), fmt::format("its entries: {}", fmt::join(names, ", ")));
+  return programs;
+}
+
+} // namespace fil

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan of an arena as the runtime makes it, and what is alive where most is.
+#include "runtime/base/status.h"
+#include "runtime/exec/flat_program.h"
+#include "tools/fil/entry_sizes.h"
+#include "tools/fil/explain_program.h"
+#include <algorithm>
+
+namespace fil {
+namespace {
+
+constexpr double promised = 1.15;
+constexpr size_t shown = 16;
+
+std::string grouped(int64_t n) {
+  std::string text = std::to_string(n);
+  for (int i = int(text.size()) - 3; i > 0; i -= 3) text.insert(size_t(i), ",");
+  return text;
+}
+
+/// Of what a group computes its own operation says enough.
+std::string roleOf(const std::string &what) { return what.starts_with("rows [") ? "a group's result" : what == "stacked" ? "saved by a loop" : what; }
+
+/// The position where most is alive; the first one.
+int peakOf(std::span<const Lifetime> lives) {
+  int64_t most = -1;
+  int peak = 0;
+  for (const Lifetime &at : lives) { // it begins where a buffer does
+    int64_t sum = 0;
+    for (const Lifetime &l : lives)
+      if (l.first <= at.first && at.first <= l.last) sum += l.bytes;
+    if (sum > most || (sum == most && at.first < peak)) most = sum, peak = at.first;
+  }
+  return peak;
+}
+
+std::string variables(const Manifest &m) {
+  int64_t bytes[3] = {};
+  for (const VariableRow &v : m.variables) bytes[v.info.kind] += *elementCount(v.info.shape) * int64_t(byteSize(v.info.dtype));
+  return fmt::format("variables: params {}, states {}, of the optimizer {} bytes\n", grouped(bytes[VariableInfo::Param]), grouped(bytes[VariableInfo::State]), grouped(bytes[VariableInfo::Optimizer]));
+}
+
+std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m, const Binding &sizes) {
+  const std::vector<fil_kernel> none(m.kernels.size());
+  FlatProgram flat(p, m.storages.size(), none);
+  std::vector<int64_t> symbols;
+  Binding used;
+  for (const std::string &s : flat.formulas.symbols()) {
+    auto it = sizes.find(s);
+    if (it == sizes.end()) throw Error(Exit::Input, "E0516", fmt::format("the arena of `{}` depends on `{}`, whose size is not known", p.entry.name, s), fmt::format("write `--at {}=SIZE`", s.substr(0, s.find('#'))));
+    symbols.push_back(it->second), used.insert(*it);
+  }
+  BoundProgram b;
+  flat.bindPorts(b, symbols);
+  flat.bindSteps(b, std::vector<int64_t>(m.storages.size(), INT64_MAX));
+  const int64_t most = mostLive(b.lifetimes), arena = planArena(b.lifetimes).bytes;
+  std::string text = fmt::format("\n{}{}\n  arena {} bytes, at most {} alive at once: {:.3f}, {} {}{}\n", p.entry.name, used.empty() ? "" : " (" + sizesText(used) + ")", grouped(arena), grouped(most),
+                                 most ? double(arena) / double(most) : 1, double(arena) <= promised * double(most) ? "within" : "warning: above", promised,
+                                 b.arenaBytes == arena ? "" : fmt::format("; {} bytes with room to grow", grouped(b.arenaBytes)));
+  if (most == 0) return text;
+  const int peak = peakOf(b.lifetimes);
+  text += fmt::format("  at the peak: {}\n", size_t(peak) < notes.steps.size() && !notes.steps[size_t(peak)].empty() ? notes.steps[size_t(peak)] : "a copy or a turn's begin");
+  std::vector<size_t> alive;
+  for (size_t i = 0; i < b.lifetimes.size(); ++i)
+    if (const Lifetime &l = b.lifetimes[i]; l.bytes && l.first <= peak && peak <= l.last) alive.push_back(i);
+  std::ranges::stable_sort(alive, std::ranges::greater(), [&](size_t i) { return b.lifetimes[i].bytes; });
+  int64_t rest = 0;
+  for (size_t n = 0; n < alive.size(); ++n) {
+    const size_t i = alive[n];
+    if (n < shown) text += fmt::format("  {:>15}  {}, {}\n", grouped(b.lifetimes[i].bytes), notes.buffers[i].empty() ? "-" : notes.buffers[i], roleOf(p.buffers[i].what));
+    else rest += b.lifetimes[i].bytes;
+  }
+  if (alive.size() > shown) text += fmt::format("  {:>15}  in {} more\n", grouped(rest), alive.size() - shown);
+  return text;
+}
+
+} // namespace
+
+void explainMemory(const Compiled &c, const sema::TrainSettings &t, const ExplainArguments &a) {
+  const Manifest &m = *c.manifest;
+  const auto programs = wantedPrograms(m, a.entry);
+  std::string text = variables(m);
+  for (const Program *p : programs) text += entry(*p, c.programs[size_t(p - m.programs.data())], m, entrySizes(*p, m, t, dimOptions(a.at, "--at")));
+  fmt::print("{}", text);
+}
+
+} // namespace fil
