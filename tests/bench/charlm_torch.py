@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The model of examples/02_charlm in PyTorch: the peer of charlm_bench, driven by the same lines on stdin.
+"""The model of examples/02_charlm in PyTorch: a peer of program_bench, driven by the same lines on stdin.
 
 Same architecture, initial scale and optimizer as charlm.fil; written as a good PyTorch user would (fused
 scaled_dot_product_attention, fused AdamW), so that the comparison is against PyTorch at its best.
 
-  step N      N training steps on one batch of random tokens    -> seconds of each, the last loss
-  decode N    N tokens of one sequence with a cache, greedily   -> seconds of all
+  run BEFORE N    N training steps on one batch of random tokens, after some that do not count    -> seconds each
+  sample          one more                                                                        -> its loss, as JSON
+  decode N        N tokens of one sequence with a cache, greedily                                 -> seconds
 """
-import argparse, sys, time
+import argparse, json, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F
 
 
@@ -68,6 +69,8 @@ def main():
     ap.add_argument("--H", type=int, default=4); ap.add_argument("--T", type=int, default=128)
     ap.add_argument("--B", type=int, default=32)
     ap.add_argument("--threads", type=int, default=2); ap.add_argument("--seed", type=int, default=7)
+    ap.add_argument("--mode", default="eager", choices=["eager", "compile", "max-autotune"])
+    ap.add_argument("--avx2", action="store_true", help="limits what torch.compile generates")
     ap.add_argument("--cpu-time", action="store_true", help="seconds are those of the CPU, not of the wall")
     a = ap.parse_args()
     clock = time.process_time if a.cpu_time else time.perf_counter
@@ -81,6 +84,12 @@ def main():
     def loss_of(tok, target):
         return F.cross_entropy(model(tok, pos).view(-1, 256), target.reshape(-1))
 
+    if a.avx2:
+        import torch._inductor.config as config
+        config.cpp.simdlen, config.cpp.march = 256, "x86-64-v3"
+    if a.mode != "eager":
+        loss_of = torch.compile(loss_of, mode="default" if a.mode == "compile" else a.mode)
+
     def step(tok, target):
         opt.zero_grad(set_to_none=True)
         loss = loss_of(tok, target); loss.backward()
@@ -89,12 +98,16 @@ def main():
         return loss.item()
 
     def steps(n):
-        times = []
+        loss = None
         for _ in range(n):
-            start = clock()
             loss = step(tokens[:, :-1], tokens[:, 1:])
-            times.append(clock() - start)
-        return " ".join(f"{t:.6f}" for t in times) + f" {loss:.4f}"
+        return loss
+
+    def run(before, n):
+        steps(before)
+        start = clock()
+        steps(n)
+        return f"{(clock() - start) / n:.9f}"
 
     def decode(n):
         N = a.D // a.H
@@ -103,14 +116,15 @@ def main():
             tok = torch.zeros(1, 1, dtype=torch.long); start = clock()
             for t in range(n):
                 tok = model(tok, pos[t:t + 1], caches)[:, -1].argmax(-1, keepdim=True)
-            return f"{clock() - start:.6f}"
+            return f"{clock() - start:.9f}"
 
     print(f"ready torch {torch.__version__} {torch.backends.cpu.get_cpu_capability()}", flush=True)
     for line in sys.stdin:
         what, *n = line.split()
         if what == "quit":
             break
-        print(steps(int(n[0])) if what == "step" else decode(int(n[0])), flush=True)
+        n = [int(x) for x in n]
+        print(json.dumps({"loss": [steps(1)]}) if what == "sample" else run(*n) if what == "run" else decode(*n), flush=True)
 
 
 main()
