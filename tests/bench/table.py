@@ -332,19 +332,16 @@ def charlm_torch(b, dims, mode):
 def charlm(b):
     count = f", {b.a.threads} thread" + "s" * (b.a.threads > 1)
     for name, dims in list(CHARLM_SIZES.items())[:1 if b.a.floors else None]:
-        ours = charlm_ours(b, dims)
-        begin = ours.results()["loss"][0]
         for mode, bound in (("eager", 1.0 if b.a.floors else 1.5), ("compile", 1.0), ("max-autotune", 1.0))[:1 if b.a.floors else None]:
-            peer = charlm_torch(b, dims, mode)
-            before = [begin, peer.results()["loss"][0]]
+            ours, peer = charlm_ours(b, dims), charlm_torch(b, dims, mode)
+            before = [s.results()["loss"][0] for s in (ours, peer)]
             for _ in range(3):
                 ours.turn(), peer.turn()
             note = learns((ours, peer), before)
             b.row(f"training step charlm {name}, 32 x 128{count}", "torch " + mode, bound, ours.turn, peer.turn, note=note)
-            b.close(peer)
-        if b.a.profile:
-            ours.ask(f"profile run 5 {os.path.abspath(b.a.profile)}_step_{name.replace(' ', '_')}.txt")
-        b.close(ours)
+            if b.a.profile and mode == "eager":
+                ours.ask(f"profile run 5 {os.path.abspath(b.a.profile)}_step_{name.replace(' ', '_')}.txt")
+            b.close(ours, peer)
 
 
 def decode(b):
