@@ -118,10 +118,10 @@ class Side:
 
 
 def differs(results, reference):
-    """The largest distance of results that both have, relative to the largest value; NaN that nobody wrote is infinite."""
+    """The largest distance of results, relative to the largest value; NaN that nobody wrote is infinite."""
     most = 0.0
-    for name in results.keys() & reference.keys():
-        ours, theirs = results[name], reference[name]
+    for name, ours in results.items():
+        theirs = reference[name]
         if None in ours or len(ours) != len(theirs):
             return float("inf")
         most = max(most, max(abs(a - b) for a, b in zip(ours, theirs)) / max(max(map(abs, theirs)), 1e-30))
