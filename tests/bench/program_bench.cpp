@@ -13,6 +13,7 @@
 #include "passes/pipeline/pipeline.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
+#include "runtime/exec/binding.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/train.h"
 #include "tests/bench/driver.h"
@@ -28,7 +29,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> files;
-  std::map<std::string, int64_t> dims, sizes;
+  std::map<std::string, int64_t> dims;
+  Binding sizes;
   std::string plan, model, loss, entry = "run", target = "native";
   int threads = 2;
   bool cpuTime = false;
@@ -57,19 +59,19 @@ std::unique_ptr<Executable> compile(const Options &o) {
   return made;
 }
 
-Array operand(const Port &p, const std::map<std::string, int64_t> &sizes) {
+std::vector<int64_t> shapeOf(const Port &p, const Binding &sizes) {
   std::vector<int64_t> shape;
   for (size_t d = 0; d < p.sizes.size(); ++d) shape.push_back(valueOf(p.sizes[d], sizes, p.dims[d]));
-  const size_t n = size_t(elementCount(shape).value());
-  if (p.dtype == DType::F32) {
-    std::vector<float> values(n);
-    fill(p.name, values);
-    return Array::of(p.dtype, shape, values);
-  }
-  std::vector<int32_t> values(n);
+  return shape;
+}
+Array operand(const Port &p, const Binding &sizes) {
+  std::byte *data;
+  Array a = Array::make(p.dtype, shapeOf(p, sizes), data);
+  const size_t n = size_t(a.elements());
+  if (p.dtype == DType::F32) return fill(p.name, {reinterpret_cast<float *>(data), n}), a;
   const Bits bits(p.name);
-  for (size_t i = 0; i < n; ++i) values[i] = p.indexBound ? int32_t(bits(i) % uint32_t(valueOf(*p.indexBound, sizes, p.name))) : int32_t(i);
-  return Array::of(p.dtype, shape, values);
+  for (size_t i = 0; i < n; ++i) reinterpret_cast<int32_t *>(data)[i] = p.indexBound ? int32_t(bits(i) % uint32_t(valueOf(*p.indexBound, sizes, p.name))) : int32_t(i);
+  return a;
 }
 
 class Bench {
@@ -78,6 +80,10 @@ public:
     entry = program->find(o.entry);
     if (!entry) throw Error(Exit::Usage, "E0106", "the program has no entry " + o.entry);
     for (const Port &p : entry->inputs) inputs.push_back(p.sizes.empty() ? scalarInput(p, p.name == "seed" ? 7 : p.name == "lr" ? 1e-3 : 0) : operand(p, o.sizes));
+    for (const Port &p : entry->outputs) {
+      std::byte *data;
+      outputs.push_back(Array::make(p.dtype, shapeOf(p, o.sizes), data));
+    }
     if (o.entry != "run" && o.entry != "grad") initialize(*program, 7);
     else fillParams();
   }
@@ -113,9 +119,10 @@ private:
     for (size_t i = 0; i < program->variables().size(); ++i) {
       const VariableInfo &v = program->variables()[i];
       if (v.kind != VariableInfo::Param || v.dtype != DType::F32) continue;
-      std::vector<float> values(size_t(elementCount(v.shape).value()));
-      fill(v.name, values);
-      program->set(i, Array::of(v.dtype, v.shape, values));
+      std::byte *data;
+      const Array a = Array::make(v.dtype, v.shape, data);
+      fill(v.name, {reinterpret_cast<float *>(data), size_t(a.elements())});
+      program->set(i, a);
     }
   }
   void call() {
@@ -124,9 +131,7 @@ private:
     program->run(*entry, inputs, outputs);
   }
   std::string sampled() {
-    if (outputs.empty()) call(); // to have them
-    for (Array &a : outputs)
-      std::memset(const_cast<std::byte *>(a.data.get()), 0xff, a.bytes());
+    for (Array &a : outputs) std::memset(const_cast<std::byte *>(a.data.get()), 0xff, a.bytes());
     call();
     std::string s;
     for (size_t i = 0; i < outputs.size(); ++i) {
@@ -146,7 +151,7 @@ private:
 
   double memory(const std::string &what, int64_t bytes) {
     if (bytes != size) best.emplace(bytes), size = bytes;
-    const int64_t n = std::max<int64_t>(1, (64 << 20) / bytes);
+    const int64_t n = std::max<int64_t>(1, (256 << 20) / bytes);
     if (what == "read") return timed(1, n, cpuTime, [&] { best->read(); });
     return std::min(timed(1, n, cpuTime, [&] { best->copy(); }), timed(1, n, cpuTime, [&] { best->stream(); }));
   }

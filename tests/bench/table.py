@@ -118,14 +118,20 @@ class Side:
 
 
 def differs(results, reference):
-    """The largest distance of results that both have, relative to the largest value; NaN that nobody wrote is infinite."""
+    """The largest distance of results, relative to the largest value; NaN that nobody wrote is infinite."""
     most = 0.0
-    for name in results.keys() & reference.keys():
-        ours, theirs = results[name], reference[name]
+    for name, ours in results.items():
+        theirs = reference[name]
         if None in ours or len(ours) != len(theirs):
             return float("inf")
         most = max(most, max(abs(a - b) for a, b in zip(ours, theirs)) / max(max(map(abs, theirs)), 1e-30))
     return most
+
+
+def wrong(reference, *sides):
+    """What stands in the table where a side does not agree with float64."""
+    distances = [differs(s.results(), reference) for s in sides]
+    return "".join(f" WRONG ({d:.1e})" for d in distances if not d < 1e-4)
 
 
 class Bench:
@@ -138,7 +144,7 @@ class Bench:
         self.avx2 = self.isa == "x86-64-v3"
         self.env = AVX2_PEERS if self.avx2 else {}
         self.python = environment(os.path.join(self.build, "peers"))
-        self.rows, self.sides, self._torch = [], [], None
+        self.rows, self.processes, self._torch = [], [], None
         print(f"{datetime.date.today()}  {self.name}, {self.isa}, load {os.getloadavg()[0]:.1f}, {self.pairs} pairs")
         print(f"{'what':64} {'peer':18} {'ratio':>8} {'p10':>8} {'bound':>7}  {'met':3}  {'share':>5} {'others':>6}  ours, peer", flush=True)
 
@@ -146,13 +152,14 @@ class Bench:
         return os.path.join(self.build, "bin", name)
 
     def side(self, command, env={}):
-        self.sides.append(Side(command, env))
-        return self.sides[-1]
+        side = Side(command, env)
+        self.processes.append(side.process)
+        return side
 
     def close(self, *sides):
         for s in sides:
             s.close()
-            self.sides.remove(s)
+            self.processes.remove(s.process)
 
     def ours(self, files, threads, *options, dims={}, sizes={}, cpu_time=None):
         """One thread by CPU time unless said otherwise."""
@@ -179,16 +186,13 @@ class Bench:
         self._torch.calls = None
         return self._torch
 
-    def wrong(self, name, dims, *sides):
-        """Compares with float64; what stands in the table where it does not agree."""
-        results = [s.results() for s in sides]
-        reference = self.torch(name, "eager", dims).results("reference")
-        return "".join(f" WRONG ({d:.1e})" for d in (differs(r, reference) for r in results) if not d < 1e-4)
+    def reference(self, name, dims):
+        return self.torch(name, "eager", dims).results("reference")
 
     def row(self, name, peer, bound, mine, theirs=lambda: 1.0, *, ratio=lambda ours, theirs: theirs / ours, share=None, upper=False, unit="ms", note=""):
         """`mine` and `theirs` give the seconds of a turn; `share` the share of a ceiling from the median of ours."""
         for again in (False, True):
-            machine, pairs = Machine([s.process for s in self.sides]), []
+            machine, pairs = Machine(self.processes), []
             for i in range(self.pairs):
                 first, second = (mine, theirs) if i % 2 else (theirs, mine)
                 a, b = first(), second()
@@ -199,13 +203,14 @@ class Bench:
         ratios = [ratio(a, b) for a, b in pairs]
         ours, peers = (percentile([p[k] for p in pairs], 0.5) for k in (0, 1))
         scale = {"ms": 1e3, "s": 1, "": 1}[unit]
-        detail = f"{ours * scale:.3f}" + (f", {peers * scale:.3f}" if peer != "-" else "") + f" {unit}{note}"
+        detail = (f"{ours * scale:.3f}" + (f", {peers * scale:.3f}" if peer != "-" else "") + f" {unit}").strip() + note
         self.add(name, peer, bound, percentile(ratios, 0.5), percentile(ratios, 0.9 if upper else 0.1), others, share and share(ours), upper, detail)
 
     def add(self, name, peer, bound, middle, edge, others, share, upper, detail):
         met = middle <= bound and edge <= 1.05 * bound if upper else middle >= bound and edge >= 0.95 * bound
         met = met and "WRONG" not in detail
-        row = {"name": name, "peer": peer, "ratio": round(middle, 4), "p10": round(edge, 4), "bound": bound, "met": met, "isa": self.isa, "others": round(others / 100, 3)}
+        row = {"name": name, "peer": peer, "ratio": round(middle, 4), "p10": round(edge, 4), "bound": bound, "met": met,
+               "isa": self.isa, "others": round(others / 100, 3)}
         if share is not None:
             row["share"] = round(share, 3)
         if others > 5:
@@ -220,6 +225,10 @@ class Bench:
 ORIENTATIONS = {"NN": "Plain", "NT": "TransposedB", "TN": "TransposedA", "TT": "BothTransposed"}
 
 
+def plural(threads):
+    return f"{threads} thread" + "s" * (threads > 1)
+
+
 def peak_share(ours, flops):
     return lambda seconds: flops / seconds / ours.number("fma")
 
@@ -231,8 +240,9 @@ def contraction(b):
         for letters, model in ORIENTATIONS.items():
             ours = b.ours("contractions.fil", 1, "--model", model, dims=dims)
             peer = b.onednn(m, n, k, 1, *[f"--transposed-{x}" for x, t in zip("ab", letters) if t == "T"])
-            note = b.wrong(model, dims, ours, peer)
-            b.row(f"f32 contraction {m}x{n}x{k} {letters}, 1 thread", "oneDNN packed", 0.80 if b.a.floors else 0.95, ours.turn, peer.turn, share=peak_share(ours, 2 * m * n * k), note=note)
+            note = wrong(b.reference(model, dims), ours, peer)
+            b.row(f"f32 contraction {m}x{n}x{k} {letters}, 1 thread", "oneDNN packed", 0.80 if b.a.floors else 0.95, ours.turn, peer.turn,
+                  share=peak_share(ours, 2 * m * n * k), note=note)
             b.close(ours, peer)
 
 
@@ -241,7 +251,7 @@ def batched(b):
         dims = dict(G=g, M=m, N=n, K=k)
         ours = b.ours("contractions.fil", 1, "--model", model, dims=dims)
         peer = b.onednn(m, n, k, 1, "--batch", g, *(["--plain"] if model == "Batched" else []))
-        note = b.wrong(model, dims, ours, peer)
+        note = wrong(b.reference(model, dims), ours, peer)
         b.row(f"batched {g} x ({m}x{n}x{k}), 1 thread", "oneDNN batched", 0.95, ours.turn, peer.turn, share=peak_share(ours, 2 * g * m * n * k), note=note)
         b.close(ours, peer)
 
@@ -250,7 +260,7 @@ def epilogue(b):
     for m, n, k in ((1024,) * 3, (256, 3072, 768)):
         dims = dict(M=m, N=n, K=k)
         ours, bare = (b.ours("contractions.fil", 1, "--model", model, dims=dims) for model in ("Epilogue", "Plain"))
-        note = b.wrong("Epilogue", dims, ours)
+        note = wrong(b.reference("Epilogue", dims), ours)
         b.row(f"{m}x{n}x{k} with bias, SiLU and residual, 1 thread", "ours, bare", 0.97, ours.turn, bare.turn, share=peak_share(ours, 2 * m * n * k), note=note)
         b.close(ours, bare)
 
@@ -263,18 +273,20 @@ def threads(b):
 
 def matvec(b):
     size = 8 * 4096 * 4096 * 4
-    ours = b.ours("skinny.fil", 1, "--model", "Chain")
-    note = b.wrong("Chain", dict(M=1, D=4096), ours)
-    b.row("matrix x vector 4096x4096, 8 matrices in turn, 1 thread", "reading memory", 0.85, ours.turn, lambda: ours.number(f"read {size}"), note=note)
-    b.close(ours)
+    for count in (1, 2):
+        ours = b.ours("skinny.fil", count, "--model", "Chain")
+        note = wrong(b.reference("Chain", dict(M=1, D=4096)), ours)
+        b.row(f"matrix x vector 4096x4096, 8 matrices in turn, {plural(count)}", "reading memory", 0.85, ours.turn, lambda: ours.number(f"read {size}"), note=note)
+        b.close(ours)
 
 
 def skinny(b):
     size = 8 * 4096 * 4096 * 4
     for m in (8, 16):
         ours, peer = b.ours("skinny.fil", 1, "--model", "Chain", dims=dict(M=m)), b.onednn(m, 4096, 4096, 1, "--chain", 8)
-        note = b.wrong("Chain", dict(M=m, D=4096), ours, peer)
-        b.row(f"M={m} x 4096x4096, 8 matrices in turn, 1 thread", "oneDNN prepacked", 1.0, ours.turn, peer.turn, share=lambda s: ours.number(f"read {size}") / s, note=note)
+        note = wrong(b.reference("Chain", dict(M=m, D=4096)), ours, peer)
+        b.row(f"M={m} x 4096x4096, 8 matrices in turn, 1 thread", "oneDNN prepacked", 1.0, ours.turn, peer.turn,
+              share=lambda s: ours.number(f"read {size}") / s, note=note)
         b.close(ours, peer)
 
 
@@ -290,12 +302,12 @@ def rows(b):
                 model, what = (function + "Backward", "forward and backward") if backward else (function, "forward")
                 loss = ("--loss", "itself" if function == "CrossEntropy" else "along", "--entry", "grad") if backward else ()
                 ours = b.ours("rows_backward.fil" if backward else "rows.fil", 2, "--model", model, *loss, dims=dims)
-                note = b.wrong(model, dims, ours)
+                reference = b.reference(model, dims)
                 name, copied = f"{function} {r}x1024 {what}, 2 threads", moved * r * 1024 * 4
                 for mode, bound in (("eager", 2.5), ("compile", 1.0)):
                     peer = b.torch(model, mode, dims)
-                    b.row(name, "torch " + mode, bound, ours.turn, peer.turn, note=note)
-                b.row(name, "copying memory", 0.60, ours.turn, lambda: ours.number(f"copy {copied}"), note=note)
+                    b.row(name, "torch " + mode, bound, ours.turn, peer.turn, note=wrong(reference, ours, peer))
+                b.row(name, "copying memory", 0.60, ours.turn, lambda: ours.number(f"copy {copied}"), note=wrong(reference, ours))
                 b.close(ours)
 
 
@@ -303,10 +315,10 @@ def attention(b):
     dims = dict(B=4, H=12, T=1024, S=1024, N=64)
     for model, what, products in (("Attention", "forward", 2), ("AttentionBackward", "forward and backward", 7)):
         ours = b.ours("attention.fil", 2, "--model", model, *(("--loss", "along", "--entry", "grad") if products > 2 else ()), dims=dims)
-        note = b.wrong(model, dims, ours)
+        reference, peer = b.reference(model, dims), b.torch(model, "eager", dims)
         flops = products * 2 * 4 * 12 * 1024 * 1024 * 64 / 2 # the half that causality leaves
-        b.row(f"causal attention B4 H12 T1024 N64, {what}, 2 threads", "torch fused", 0.90, ours.turn, b.torch(model, "eager", dims).turn,
-              share=lambda s: flops / s / (2 * ours.number("fma")), note=note)
+        b.row(f"causal attention B4 H12 T1024 N64, {what}, 2 threads", "torch fused", 0.90, ours.turn, peer.turn,
+              share=lambda s: flops / s / (2 * ours.number("fma")), note=wrong(reference, ours, peer))
         b.close(ours)
 
 
@@ -330,25 +342,22 @@ def charlm_torch(b, dims, mode):
 
 
 def charlm(b):
-    count = f", {b.a.threads} thread" + "s" * (b.a.threads > 1)
+    count = ", " + plural(b.a.threads)
     for name, dims in list(CHARLM_SIZES.items())[:1 if b.a.floors else None]:
-        ours = charlm_ours(b, dims)
-        begin = ours.results()["loss"][0]
         for mode, bound in (("eager", 1.0 if b.a.floors else 1.5), ("compile", 1.0), ("max-autotune", 1.0))[:1 if b.a.floors else None]:
-            peer = charlm_torch(b, dims, mode)
-            before = [begin, peer.results()["loss"][0]]
+            ours, peer = charlm_ours(b, dims), charlm_torch(b, dims, mode)
+            before = [s.results()["loss"][0] for s in (ours, peer)]
             for _ in range(3):
                 ours.turn(), peer.turn()
             note = learns((ours, peer), before)
             b.row(f"training step charlm {name}, 32 x 128{count}", "torch " + mode, bound, ours.turn, peer.turn, note=note)
-            b.close(peer)
-        if b.a.profile:
-            ours.ask(f"profile run 5 {os.path.abspath(b.a.profile)}_step_{name.replace(' ', '_')}.txt")
-        b.close(ours)
+            if b.a.profile and mode == "eager":
+                ours.ask(f"profile run 5 {os.path.abspath(b.a.profile)}_step_{name.replace(' ', '_')}.txt")
+            b.close(ours, peer)
 
 
 def decode(b):
-    count = f", {b.a.threads} thread" + "s" * (b.a.threads > 1)
+    count = ", " + plural(b.a.threads)
     ours, peer = charlm_ours(b, CHARLM_SIZES["L=4 D=128"]), charlm_torch(b, CHARLM_SIZES["L=4 D=128"], "eager")
     turn = lambda s: lambda: s.number("decode 128") / 128
     turn(ours)(), turn(peer)()
@@ -396,8 +405,8 @@ class Command:
 
     def train(self, *options, cache=True):
         """Seconds from exec to the first launch."""
-        done = self.run("train", CHARLM, "--plan", "laptop", "--data", self.text, "--steps", "1", "--out", self.out, "--set", "train.validate.every=2000",
-                        "--target-cpu", self.isa, "--timing", *options, cache=cache)
+        done = self.run("train", CHARLM, "--plan", "laptop", "--data", self.text, "--steps", "1", "--out", self.out, "--target-cpu", self.isa, "--timing",
+                        *options, cache=cache)
         return float(re.search(r"^sum +(\S+) s", done.stderr, re.M).group(1))
 
     def compile(self, layers):
@@ -411,7 +420,8 @@ class Command:
 def compilation(b):
     command, itself = Command(b), lambda ours, theirs: ours
     L6 = ("--dim", "L=6")
-    b.row("compiling charlm training L=6, exec to first launch, cold, s", "-", 5.0 if b.a.floors else 1.0, lambda: command.train(*L6, cache=False), ratio=itself, upper=True, unit="s")
+    b.row("compiling charlm training L=6, exec to first launch, cold, s", "-", 5.0 if b.a.floors else 1.0, lambda: command.train(*L6, cache=False),
+          ratio=itself, upper=True, unit="s")
     b.row("cold, L=48 over L=6", "ours, L=6", 1.2 if b.a.floors else 1.1, lambda: command.compile(48), lambda: command.compile(6),
           ratio=lambda ours, theirs: ours / theirs, upper=True, unit="s")
     if b.a.floors:
@@ -443,7 +453,7 @@ def loaded(b):
     """One core busy with another process: the slow-down of either side, and the two beside each other."""
     ours, peer = b.ours("contractions.fil", 2, "--model", "Plain"), b.onednn(1024, 1024, 1024, 2)
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    b.sides.append(Load(busy))
+    b.processes.append(busy)
     try:
         def slowdown(side):
             def turn():
@@ -454,21 +464,15 @@ def loaded(b):
                 time.sleep(0.05)
                 return side.turn() / idle
             return turn
-        b.row("1024x1024x1024, 2 threads: slow-down with one core busy", "oneDNN's", 1.5, slowdown(ours), slowdown(peer), ratio=lambda ours, theirs: ours, upper=True, unit="")
+        b.row("1024x1024x1024, 2 threads: slow-down with one core busy", "oneDNN's", 1.5, slowdown(ours), slowdown(peer),
+              ratio=lambda ours, theirs: ours, upper=True, unit="")
         busy.send_signal(signal.SIGCONT)
         b.row("1024x1024x1024, 2 threads, one core busy", "oneDNN packed", 1.0, ours.turn, peer.turn)
     finally:
         busy.kill()
         busy.wait()
-        b.sides.pop()
+        b.processes.remove(busy)
     b.close(ours, peer)
-
-
-class Load:
-    """Counts as ours among the machine's processes."""
-
-    def __init__(self, process):
-        self.process = process
 
 
 PARTS = {f.__name__: f for f in (contraction, batched, epilogue, threads, matvec, skinny, rows, attention, charlm, decode, moe)}

@@ -10,8 +10,6 @@ import json, sys, time
 import numpy as np
 import torch, torch.nn.functional as F
 
-AVX2, THREADS = "--avx2" in sys.argv, 2
-
 
 def fill(name, shape, below=None):
     key = 2166136261
@@ -99,8 +97,8 @@ def elements(v):
 
 
 def main():
-    torch.set_num_threads(THREADS)
-    if AVX2:
+    torch.set_num_threads(2)
+    if "--avx2" in sys.argv:
         import torch._inductor.config as config
         config.cpp.simdlen, config.cpp.march = 256, "x86-64-v3"
     print(f"ready torch {torch.__version__} {torch.backends.cpu.get_cpu_capability()}", flush=True)
