@@ -30,34 +30,24 @@ struct Roles {
   bool local(ArrayRef<StringAttr> dims) const { return has(dims, strip) && within(batch, dims) && within(turns, dims); }
 };
 
-bool fitsRows(GroupOp g, const Roles &r) {
-  for (Operation &op : g.block()) {
-    if (isa<YieldOp>(op)) continue;
-    if (!isa<MapOp, ReduceOp, BroadcastOp, StopGradOp, RenameOp, ConstantOp, SizeOp, IotaOp, RandomOp, SliceOp, ConcatOp, ContractOp, CacheOp>(op)) return false;
-    if (llvm::any_of(op.getOperandTypes(), [](Type t) { return isa<SubsetType>(t); })) return false;
-    if (!GroupOp::kept(&op)) continue;
-    if (isa<CacheOp>(op) || !r.local(dimsOf(op.getResult(0)))) return false;
-    // The strip's rows stand beside each other: what an op sums or moves is not among them.
-    if (auto m = dyn_cast<ReduceOp>(op))
-      for (StringAttr d : strings(m.getOver()))
-        if (d == r.strip || has(r.batch, d) || has(r.turns, d)) return false;
-  }
-  return true;
+/// No members of subsets, no gathers or windows: what an op reads at a point follows from the names of its dims.
+bool isPlain(GroupOp g) {
+  return llvm::all_of(g.block(), [](Operation &op) {
+    return isa<YieldOp, MapOp, ReduceOp, BroadcastOp, StopGradOp, RenameOp, ConstantOp, SizeOp, IotaOp, RandomOp, SliceOp, ConcatOp, ContractOp, CacheOp>(op) &&
+           llvm::none_of(op.getOperandTypes(), [](Type t) { return isa<SubsetType>(t); });
+  });
+}
+bool areLocal(GroupOp g, const Roles &r) {
+  return llvm::all_of(g.block(), [&](Operation &op) { return !GroupOp::kept(&op) || (!isa<CacheOp>(op) && r.local(dimsOf(op.getResult(0)))); });
 }
 /// A contraction whose result has rows in each strip: the right side has none, so it is packed once for all strips.
 bool fitsLocal(ContractOp c, const Roles &r) {
-  if (!r.local(dimsOf(c.getResult()))) return false;
-  auto own = [&](ArrayRef<StringAttr> dims) { return has(dims, r.strip) || llvm::any_of(r.turns, [&](StringAttr d) { return has(dims, d); }); };
-  const bool l = own(dimsOf(c.getLhs())), rr = own(dimsOf(c.getRhs()));
-  if (l == rr) return false;
-  ArrayRef<StringAttr> left = dimsOf(l ? c.getLhs() : c.getRhs()), right = dimsOf(l ? c.getRhs() : c.getLhs());
-  for (StringAttr d : strings(c.getOver()))
-    if (d == r.strip || has(r.turns, d) || has(r.batch, d)) return false;
-  for (StringAttr d : dimsOf(c.getResult())) { // columns come from the right side alone
-    if (d == r.strip || has(r.turns, d) || has(r.batch, d)) continue;
-    if (has(left, d) || !has(right, d)) return false;
-  }
-  return has(left, r.strip);
+  auto ofStrip = [&](StringAttr d) { return d == r.strip || has(r.turns, d); };
+  const bool l = llvm::any_of(dimsOf(c.getLhs()), ofStrip);
+  if (l == llvm::any_of(dimsOf(c.getRhs()), ofStrip)) return false;
+  return llvm::all_of(dimsOf(c.getResult()), [&](StringAttr d) { // columns come from the right side alone
+    return ofStrip(d) || has(r.batch, d) || !has(dimsOf(l ? c.getLhs() : c.getRhs()), d);
+  });
 }
 /// A contraction that sums the strips.
 bool fitsSum(GroupOp g, ContractOp c, const Roles &r) {
@@ -69,11 +59,10 @@ bool fitsSum(GroupOp g, ContractOp c, const Roles &r) {
   return llvm::count_if(g.block(), [](Operation &op) { return GroupOp::kept(&op); }) == 1;
 }
 bool fits(GroupOp g, const Roles &r) {
-  if (g.strip()) return false;
+  if (g.strip() || !isPlain(g)) return false;
   ContractOp c = g.tiled();
-  if (!c) return fitsRows(g, r);
-  if (c.getRoster() || !c.getSubsets().empty()) return false;
-  return fitsSum(g, c, r) || (fitsLocal(c, r) && fitsRows(g, r));
+  if (c && fitsSum(g, c, r)) return true;
+  return (!c || fitsLocal(c, r)) && areLocal(g, r);
 }
 
 class StripFormer {
@@ -84,7 +73,7 @@ public:
     for (auto g : llvm::to_vector(block.getOps<GroupOp>())) {
       if (merged.contains(g)) continue;
       ContractOp c = g.tiled();
-      if (!c || c.getRoster() || !c.getSubsets().empty()) continue;
+      if (!c || !isPlain(g)) continue;
       ContractionDims d = classify(c);
       if (d.batch.empty()) continue;
       SetVector best;
@@ -139,21 +128,33 @@ private:
         Operation *def = v.getDefiningOp();
         return def && (late.contains(def) || (isa<GroupOp>(def) && groups.contains(cast<GroupOp>(def))));
       };
-      bool needs = llvm::any_of(op->getOperands(), needed);
-      if (!isa<GroupOp>(op)) // a loop's body sees values from outside through operands only
-        op->walk([&](Operation *in) { needs |= llvm::any_of(in->getOperands(), needed); });
-      if (needs && !(isa<GroupOp>(op) && groups.contains(cast<GroupOp>(op)))) late.insert(op);
+      if (llvm::any_of(op->getOperands(), needed) && !(isa<GroupOp>(op) && groups.contains(cast<GroupOp>(op)))) late.insert(op);
     }
     return late;
   }
-  /// Nothing between them that one of them needs, and none needs a sum over the strips of another.
+  /// Nothing between them that one of them needs, none needs a sum over the strips of another, and each reads the others at its own rows.
   bool canStandTogether(const SetVector &groups, const Roles &r) {
     auto late = between(groups);
-    return llvm::none_of(groups, [&](GroupOp g) {
-      return llvm::any_of(g.getInputs(), [&](Value v) {
+    return llvm::all_of(groups, [&](GroupOp g) {
+      for (auto [a, v] : llvm::zip(g.block().getArguments(), g.getInputs())) {
         Operation *def = v.getDefiningOp();
-        return def && (late.contains(def) || (isa<GroupOp>(def) && groups.contains(cast<GroupOp>(def)) && !has(dimsOf(v), r.strip)));
-      });
+        if (!def) continue;
+        if (late.contains(def)) return false;
+        if (isa<GroupOp>(def) && groups.contains(cast<GroupOp>(def)) && !(has(dimsOf(v), r.strip) && readAtOwnRows(a, r))) return false;
+      }
+      return llvm::all_of(g.block(), [&](Operation &op) { return !GroupOp::kept(&op) || readAtOwnRows(op.getResult(0), r); });
+    });
+  }
+  /// No view on the way to what is kept gives another name to a dim of the rows, or moves along it.
+  static bool readAtOwnRows(Value v, const Roles &r) {
+    return llvm::all_of(v.getUsers(), [&](Operation *op) {
+      Dimset moved;
+      if (auto x = dyn_cast<RenameOp>(op)) moved = {x.getFromAttr(), x.getToAttr()};
+      if (auto x = dyn_cast<CacheOp>(op)) moved = {x.getFromAttr(), x.getToAttr()};
+      if (auto x = dyn_cast<SliceOp>(op)) moved = {x.getDimAttr(), x.getIntoAttr()};
+      if (auto x = dyn_cast<ConcatOp>(op)) moved = strings(x.getDims()), moved.push_back(x.getIntoAttr());
+      if (llvm::any_of(moved, [&](StringAttr d) { return d == r.strip || has(r.batch, d) || has(r.turns, d); })) return false;
+      return isa<YieldOp>(op) || GroupOp::kept(op) || readAtOwnRows(op->getResult(0), r);
     });
   }
 

@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s --fil-schedule-form-groups --fil-schedule-form-strips | FileCheck %s
 // Scores, softmax and mixture are one group by strips of queries; sums over the strips too; what leaves the strips' sight stays apart.
 
-fil.dims {B, T, S, H = "4", N = "32"}
+fil.dims {B, T, S, H = "4", N = "32", R = "T-1", A = "1"}
 
 // CHECK-LABEL: fil.func @attention
 // CHECK-NEXT: fil.group rows ["B", "H"]
@@ -45,4 +45,18 @@ fil.func @wanted(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64
   %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
   %1 = fil.reduce sum %0 over ["S"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,H], f64>
   fil.return %0, %1 : !fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H], f64>
+}
+
+// Rows that are read a position further on may be those of another strip: the scores are in memory.
+// CHECK-LABEL: fil.func @turned
+// CHECK-NOT: fil.strip
+// CHECK: fil.return
+fil.func @turned(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H], f64> {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.slice %0 "T" from "1" into "R" : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,S,H,R], f64>
+  %2 = fil.slice %0 "T" from "0" into "A" : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,S,H,A], f64>
+  %3 = fil.concat(%1, %2) ["R", "A"] into "T" : (!fil.tensor<[B,S,H,R], f64>, !fil.tensor<[B,S,H,A], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %4 = fil.map mul(%0, %3) : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %5 = fil.reduce sum %4 over ["S"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,H], f64>
+  fil.return %5 : !fil.tensor<[B,T,H], f64>
 }
