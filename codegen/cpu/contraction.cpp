@@ -104,7 +104,7 @@ private:
 
 class ContractionEmitter {
 public:
-  ContractionEmitter(const Target &t, Problem &p, bool f64) : k(t, p.dims, f64), p(p), e(k, p.group, inputs()) {}
+  ContractionEmitter(const Target &t, Problem &p, bool f64) : k(t, p.dims, f64), p(p), e(k, p.group, inputsOf(k, p.group, p.at, number)) {}
 
   /// A tile is a panel of one batch; of sorted points some steps of it.
   EmittedKernel pack() {
@@ -267,11 +267,6 @@ private:
     LV m0 = nullptr, n0 = nullptr, m = nullptr, k = nullptr, first = nullptr;
   };
 
-  std::vector<Memory> inputs() {
-    std::vector<Memory> all;
-    for (auto [v, where] : llvm::zip(p.group.getInputs(), p.at.inputs)) all.push_back(memoryOf(k, v.getType(), where.layout, where.counts, number, where.constant));
-    return all;
-  }
   llvm::Align align() { return llvm::Align(p.shape.element == Element::F64 ? 8 : 4); }
   LV elementAt(LV pointer, LV offset) { return emitAt(k.b, k.real, pointer, offset); }
   /// One element of the roster.

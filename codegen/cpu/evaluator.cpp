@@ -17,6 +17,12 @@ Memory memoryOf(KernelBuilder &k, mlir::Type type, const Layout &layout, const L
   return m;
 }
 
+std::vector<Memory> inputsOf(KernelBuilder &k, GroupOp group, const GroupPlacement &at, int &number) {
+  std::vector<Memory> all;
+  for (auto [v, p] : llvm::zip(group.getInputs(), at.inputs)) all.push_back(memoryOf(k, v.getType(), p.layout, p.counts, number, p.constant));
+  return all;
+}
+
 Evaluator::Evaluator(KernelBuilder &k, GroupOp group, llvm::ArrayRef<Memory> inputs) : k(k), group(group) {
   for (auto [a, m] : llvm::zip(group.block().getArguments(), inputs)) residences[a] = {m, nullptr};
   known.emplace_back();

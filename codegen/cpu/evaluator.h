@@ -2,7 +2,7 @@
 // Values of a group at a point: what is not kept is computed where it is used, through views, gathers and windows, for one element or for
 // a vector of them. An op computes an element from elements at positions that follow from its own; so views cost index arithmetic only.
 #pragma once
-#include "codegen/cpu/kernel_builder.h"
+#include "codegen/cpu/group_kernel.h"
 #include "llvm/ADT/SmallVector.h"
 
 namespace fil {
@@ -73,5 +73,6 @@ private:
 
 /// Where a kernel's inputs or results stand: `number` counts the buffers before them and is moved on.
 Memory memoryOf(KernelBuilder &, mlir::Type, const Layout &layout, const Layout &countLayout, int &number, bool constant);
+std::vector<Memory> inputsOf(KernelBuilder &, ir::GroupOp, const GroupPlacement &, int &number);
 
 } // namespace fil

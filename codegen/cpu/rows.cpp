@@ -14,16 +14,9 @@ namespace {
 
 struct Emitter {
   KernelBuilder kernel;
+  int number = 0; ///< of the first buffer behind the inputs
   Evaluator evaluator;
-  Emitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : kernel(t, dims, f64), evaluator(kernel, g, inputs(g, p)) {}
-
-private:
-  std::vector<Memory> inputs(GroupOp group, const GroupPlacement &p) {
-    std::vector<Memory> all;
-    int number = 0;
-    for (auto [v, where] : llvm::zip(group.getInputs(), p.inputs)) all.push_back(memoryOf(kernel, v.getType(), where.layout, where.counts, number, where.constant));
-    return all;
-  }
+  Emitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : kernel(t, dims, f64), evaluator(kernel, g, inputsOf(kernel, g, p, number)) {}
 };
 
 class RowEmitter : Emitter, Stages {
@@ -31,8 +24,6 @@ public:
   RowEmitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : Emitter(t, dims, f64, g, p), Stages(kernel, evaluator), group(g), at(p) {}
 
   EmittedKernel run() {
-    int number = 0;
-    for (auto [v, p] : llvm::zip(group.getInputs(), at.inputs)) number += isa<SubsetType>(v.getType()) ? 2 : 1;
     for (auto [v, p] : llvm::zip(group.yielded(), at.results)) results[v] = {memoryOf(k, v.getType(), p.layout, p.counts, number, false)};
     for (Operation &op : group.block())
       if (GroupOp::kept(&op)) kept.push_back(&op);

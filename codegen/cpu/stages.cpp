@@ -49,13 +49,7 @@ Dimlist Stages::dimsOf(mlir::Value v) {
   if (auto s = dyn_cast<SubsetType>(v.getType())) return Dimlist(s.getPer());
   return Dimlist(cast<TensorType>(v.getType()).getDims());
 }
-Dimlist Stages::inOrder(Dimlist list) {
-  Dimlist sorted;
-  for (StringAttr d : order)
-    if (contains(list, d)) sorted.push_back(d);
-  addTo(sorted, list);
-  return sorted;
-}
+Dimlist Stages::inOrder(const Dimlist &list) { return fil::inOrder(list, order); }
 
 Dimlist Stages::innerOf(Operation *op) {
   Dimlist inner;

@@ -41,7 +41,7 @@ public:
   void emit(const Point &row);
 
   std::optional<int64_t> known(mlir::StringAttr);
-  Dimlist inOrder(Dimlist);
+  Dimlist inOrder(const Dimlist &);
   static Dimlist dimsOf(mlir::Value);
 
 private:

@@ -117,10 +117,9 @@ private:
 
 class StripEmitter {
 public:
-  StripEmitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : k(t, dims, f64), group(g), at(p), strip(g.strip()), e(k, g, inputs()) {}
+  StripEmitter(const Target &t, const Dims &dims, bool f64, GroupOp g, const GroupPlacement &p) : k(t, dims, f64), group(g), at(p), strip(g.strip()), inputs(inputsOf(k, g, p, number)), e(k, g, inputs) {}
 
   EmittedKernel run() {
-    batch = strings(group.getRows());
     for (auto [v, r] : llvm::zip(group.yielded(), at.results)) results[v] = memoryOf(k, v.getType(), r.layout, r.counts, number, false);
     formPhases();
     const Size tiles = extents(k.dims, batch);
@@ -149,12 +148,13 @@ private:
   const GroupPlacement &at;
   StringAttr strip;
   int number = 0; ///< of the first buffer behind the inputs
-  llvm::DenseMap<mlir::Value, Memory> inputMemory, results;
+  const std::vector<Memory> inputs;
   Evaluator e;
-  llvm::SmallVector<StringAttr> batch;
+  const llvm::SmallVector<StringAttr> batch = strings(group.getRows());
   Dimlist turns;
   int64_t stripRows = 0;
   std::vector<Cut> cuts;
+  llvm::DenseMap<mlir::Value, Memory> results;
 
   /// A contraction. Its left side has the strip's rows, or sums over them; the right side is packed.
   struct Product {
@@ -169,6 +169,8 @@ private:
     bool direct = false; ///< written to where the result belongs
     Memory to;           ///< the result; of others than sums as if from row 0 of the strip's first row
     Size row;            ///< elements from row to row
+    /// Of the left side, what one row of the strip has.
+    const Dimlist &along() const { return sum ? rows : summed; }
     mlir::Value right() { return c->getOperand(unsigned(1 - left)); }
     mlir::Value leftSide() { return c->getOperand(unsigned(left)); }
   };
@@ -184,11 +186,6 @@ private:
   llvm::MapVector<mlir::Value, Memory> strips; ///< values that stand in scratch for the strip
   llvm::DenseMap<mlir::Value, Layout> layouts; ///< of these, and of results that are written directly
 
-  std::vector<Memory> inputs() {
-    std::vector<Memory> all;
-    for (auto [a, where] : llvm::zip(group.block().getArguments(), at.inputs)) all.push_back(inputMemory[a] = memoryOf(k, a.getType(), where.layout, where.counts, number, where.constant));
-    return all;
-  }
   LV elementAt(LV pointer, LV offset) { return emitAt(k.b, k.real, pointer, offset); }
   int64_t bytes() const { return k.f64 ? 8 : 4; }
   Element element() const { return k.f64 ? Element::F64 : Element::F32; }
@@ -196,11 +193,17 @@ private:
     auto c = s.constant();
     return c ? std::optional(c->num) : std::nullopt;
   }
-  /// What a value has besides batch, turns and the strip's dim.
+  /// Dims in which a row of a strip has one position.
+  Dimlist points() const {
+    Dimlist all(batch.begin(), batch.end());
+    llvm::append_range(all, turns), all.push_back(strip);
+    return all;
+  }
+  /// What a value has besides them.
   Dimlist restOf(mlir::Value v) {
     Dimlist rest;
     for (StringAttr d : dimsOf(v))
-      if (d != strip && !llvm::is_contained(batch, d) && !contains(turns, d)) rest.push_back(d);
+      if (!contains(points(), d)) rest.push_back(d);
     return rest;
   }
 
@@ -281,10 +284,16 @@ private:
         p.to.pointer = k.allocateScratch(outer * Size(bytes()));
       } else p.to = strips[p.c.getResult()], p.row = rowLength(p.c.getResult());
       if (p.direct && !p.sum) layouts[p.c.getResult()] = p.to.layout;
-      if (!p.sum && !leftInPlace(p)) p.packedLeft = k.allocateScratch(Size(stripRows + p.shape.rows) * (p.k + 64) * Size(bytes()));
+      if (!leftInPlace(p)) p.packedLeft = k.allocateScratch(Size(stripRows) * rowLength(p.along()) * Size(bytes()));
     }
     cuts = Cuts(group).find();
+    llvm::erase_if(cuts, [&](const Cut &c) { return llvm::any_of(products, [&](const Product &p) { return !canSkip(p, c.dim); }); });
     for (Rows &r : rowRuns) form(r);
+  }
+  /// Can the product leave out a part of the dim, as its rows or what it sums, or compute it whole, as columns of a strip?
+  static bool canSkip(const Product &p, StringAttr d) {
+    auto apart = [&](const Dimlist &list) { return !contains(list, d) || list.size() == 1; };
+    return apart(p.rows) && apart(p.summed) && !(p.sum && contains(p.columns, d));
   }
   /// Is the dim one of the operand that has the strip's rows?
   bool onStripsSide(ContractOp c, StringAttr d) {
@@ -309,8 +318,7 @@ private:
   Product product(ContractOp c) {
     Product p;
     p.c = c;
-    auto result = dimsOf(c.getResult());
-    p.sum = !llvm::is_contained(result, strip);
+    p.sum = !llvm::is_contained(dimsOf(c.getResult()), strip);
     auto wide = [&](mlir::Value v) { // the side of the longer rows of a sum: what is made here
       mlir::Value root = v;
       while (Operation *op = root.getDefiningOp()) {
@@ -322,8 +330,8 @@ private:
     };
     if (p.sum) p.left = wide(c.getLhs()) ? 0 : 1;
     else p.left = llvm::is_contained(dimsOf(c.getLhs()), strip) ? 0 : 1;
-    for (StringAttr d : result) {
-      if (d == strip || llvm::is_contained(batch, d) || contains(turns, d)) continue;
+    for (StringAttr d : dimsOf(c.getResult())) {
+      if (contains(points(), d)) continue;
       (llvm::is_contained(dimsOf(p.leftSide()), d) ? p.rows : p.columns).push_back(d);
     }
     if (!p.sum)
@@ -348,19 +356,32 @@ private:
       auto it = layouts.find(x);
       return it == layouts.end() ? nullptr : &it->second;
     };
-    llvm::SmallVector<StringAttr> points(batch.begin(), batch.end());
-    llvm::append_range(points, turns), points.push_back(strip);
-    return plainOf(k.dims, v, layout, outer, summed, points);
+    return plainOf(k.dims, v, layout, outer, summed, points());
   }
-  bool leftInPlace(Product &p) {
-    auto l = plain(p.leftSide(), {}, p.summed);
-    return l && l->sum == Size(1);
+  /// Rows of the strip by `batch`, what each has by `sum`.
+  std::optional<Plain> leftInPlace(Product &p) {
+    auto l = plain(p.leftSide(), {}, p.along());
+    return l && (p.sum || l->sum == Size(1)) ? l : std::nullopt;
+  }
+  struct Left { LV at, row, step; }; ///< first element; elements from row of the strip to row, and between neighbours of one
+  Left leftOf(Product &p, const Point &point, LV rows) {
+    if (auto l = leftInPlace(p)) return {startOf(*l, point), k.size(l->batch.back()), k.size(l->sum)};
+    LV length = k.size(rowLength(p.along())), n = k.size(extents(k.dims, p.along()));
+    emitLoop(k.b, k.number(0), rows, 1, [&](LV i) {
+      Point q = point;
+      q.set(strip, {k.b.CreateAdd(point(strip).base, i), 0, nullptr});
+      LV to = elementAt(p.packedLeft, k.b.CreateMul(i, length));
+      emitLoop(k.b, k.number(0), n, k.lanes, [&](LV j) {
+        emitAlong(e, q, p.along(), j, true, k.b.CreateSub(n, j), k.lanes, elementAt(to, j), [&](const Point &r) { return e.value(p.leftSide(), r); });
+      });
+    });
+    return {p.packedLeft, length, k.number(1)};
   }
 
   void form(Rows &r) {
     r.stages = std::make_unique<Stages>(k, e);
     Stages &s = *r.stages;
-    llvm::append_range(s.rows, batch), llvm::append_range(s.rows, turns), s.rows.push_back(strip);
+    s.rows = points();
     for (Operation *op : r.ops) {
       mlir::Value v = op->getResult(0);
       addTo(s.order, dimsOf(v));
@@ -378,14 +399,12 @@ private:
 
   LV startOf(const Plain &x, const Point &point) {
     LV from = pointerOf(x.root);
-    llvm::SmallVector<StringAttr> points(batch.begin(), batch.end());
-    llvm::append_range(points, turns), points.push_back(strip);
-    for (auto [d, s] : llvm::zip(points, x.batch))
+    for (auto [d, s] : llvm::zip(points(), x.batch))
       if (point.has(d)) from = elementAt(from, emitMul(k.b, point(d).base, k.size(s)));
     return from;
   }
   LV pointerOf(mlir::Value root) {
-    if (auto a = dyn_cast<mlir::BlockArgument>(root)) return inputMemory[a].pointer;
+    if (auto a = dyn_cast<mlir::BlockArgument>(root)) return inputs[a.getArgNumber()].pointer;
     return now[root].pointer;
   }
   llvm::DenseMap<mlir::Value, Memory> now; ///< scratch and direct results as the strip at hand sees them
@@ -485,50 +504,29 @@ private:
     o.cRow = k.size(p.row);
     LV column = k.b.CreateMul(first, width);
     o.c = elementAt(p.direct ? startIn(p.to, point) : p.to.pointer, column);
-    LV b = elementAt(p.packed, k.b.CreateMul(first, o.bPanel)), a = nullptr;
-    auto l = plain(p.leftSide(), {}, p.summed);
-    if (l && l->sum == Size(1)) {
-      a = startOf(*l, point);
-      o.aRow = k.size(l->batch.back());
-    } else {
-      a = p.packedLeft;
-      o.aRow = k.size(p.k + 64);
-      copyLeft(p, point, rows, o.aRow);
-    }
-    o.aK = k.number(1), o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
+    LV b = elementAt(p.packed, k.b.CreateMul(first, o.bPanel));
+    const Left left = leftOf(p, point, rows);
+    o.aRow = left.row, o.aK = left.step, o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
     // A sum of nothing is 0 and has a block too.
     emitLoop(k.b, steps.begin, emitMax(k.b, steps.end, k.b.CreateAdd(steps.begin, k.number(1))), p.kc, [&](LV k0) {
       o.k = emitMax(k.b, k.number(0), emitMin(k.b, k.number(p.kc), k.b.CreateSub(steps.end, k0)));
       o.accumulate = k.b.CreateICmpNE(k0, steps.begin);
-      o.a = elementAt(a, k0), o.b = elementAt(b, k.b.CreateMul(k0, width));
+      o.a = elementAt(left.at, k0), o.b = elementAt(b, k.b.CreateMul(k0, width));
       emitTile(k.b, p.shape, o);
     });
     e.reside(p.c.getResult(), now[p.c.getResult()]);
     if (!p.direct && results.contains(p.c.getResult())) copyOut(p, point, t0, rows, {});
   }
-  /// The left side of the strip's rows, one behind the other.
-  void copyLeft(Product &p, const Point &point, LV rows, LV length) {
-    LV K = k.size(p.k);
-    emitLoop(k.b, k.number(0), rows, 1, [&](LV i) {
-      Point q = point;
-      q.set(strip, {k.b.CreateAdd(point(strip).base, i), 0, nullptr});
-      LV to = elementAt(p.packedLeft, k.b.CreateMul(i, length));
-      emitLoop(k.b, k.number(0), K, k.lanes, [&](LV step) {
-        emitAlong(e, q, p.summed, step, true, k.b.CreateSub(K, step), k.lanes, elementAt(to, step), [&](const Point &r) { return e.value(p.leftSide(), r); });
-      });
-    });
-  }
   void sumUp(Product &p, const Point &point, LV t0, LV rows) {
     Dimlist over{strip};
     packRight(p, point, rows, over);
-    auto l = plain(p.leftSide(), p.rows, over);
-    assert(l && "a value that is made here has rows of one stride");
+    const Left left = leftOf(p, point, rows);
     Range range = rangeOf(p.rows, t0, rows);
     TileOperands o;
     o.m = k.b.CreateSub(range.end, range.begin), o.k = rows;
     o.panels = k.size(Size::ceil(extents(k.dims, p.columns) / Size(p.shape.columns())));
-    o.aRow = k.size(l->outer), o.aK = k.size(l->sum), o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
-    o.a = elementAt(startOf(*l, point), k.b.CreateMul(range.begin, o.aRow));
+    o.aRow = left.step, o.aK = left.row, o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
+    o.a = elementAt(left.at, k.b.CreateMul(range.begin, o.aRow));
     o.b = p.packed, o.bPanel = k.b.CreateMul(rows, k.number(p.shape.columns()));
     o.cRow = k.size(p.row);
     o.c = elementAt(p.direct ? startIn(p.to, point) : p.to.pointer, k.b.CreateMul(range.begin, o.cRow));

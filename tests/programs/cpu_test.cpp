@@ -101,6 +101,16 @@ TEST_P(AttentionOnTheCpu, AgreesWithTheReference) {
     for (int t : lengths) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
   }
 }
+TEST(StripsOnTheCpu, AgreeWithTheReference) { // rows of other strips; sums of a part of a strip's rows; products with a sum over the strips
+  for (const char *mixture : {"let (first, rest) = split(p, A:1, R:T-1, over T)\n let turned = concat(rest, first, over T)\n x += dot(turned * p + p, vs, over S) @ o",
+                              "let (a, b) = split(p, U:5, W:S-5, over S)\n x += mean(dot(a, xq, over T), over U) @ o + dot(p, vs, over S) @ o",
+                              "x += 0.1 * dot(p, dot(tanh(dot(p, vs, over S)), p, over T), over S) @ o"}) {
+    const std::string text = fmt::format("dims B, T, S, D = 24, H = 2, N = 16, C = 5\nmodel M(x: [B,T,D]) -> [B,T,C] {{\n layers l in 0..2 {{\n param q, k, v: D -> (H, N)\n param o: (H, N) -> D\n"
+                                         " cache ks: [B,S,H,N] <- x @ k; cache vs: [B,S,H,N] <- x @ v\n let xq = x @ q\n let p = softmax(dot(xq, ks, over N) / sqrt(N) where causal(T, S), over S)\n {}\n }}\n"
+                                         " param head: D -> C\n return x @ head\n}}\nloss l(y: [B,T,C], t: index<C>[B,T]) = mean(xent(y, t, over C), over B, T)\n", mixture);
+    for (int t : {7, 70}) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
+  }
+}
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
