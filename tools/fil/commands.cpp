@@ -46,9 +46,9 @@ void addTiming(CLI::App *sub, TimingArguments &a) {
   sub->add_flag("--timing", a.timing, "on stderr, where the time went until the program was compiled");
   sub->add_option("--trace", a.trace, "the same as a file for chrome://tracing or Perfetto")->type_name("FILE");
 }
-void addProfile(CLI::App *sub, bool &print, std::string &out) {
-  sub->add_flag("--profile", print, "on stderr, the launches by the time that they took, beside the limits of this machine");
-  sub->add_option("--profile-out", out, "the same, and as a file for `fil explain --kernels --profile FILE`")->type_name("FILE");
+void addProfile(CLI::App *sub, ProfileArguments &a) {
+  sub->add_flag("--profile", a.profile, "on stderr, the launches by the time that they took, beside the limits of this machine");
+  sub->add_option("--profile-out", a.profileOut, "the same, and as a file for `fil explain --kernels --profile FILE`")->type_name("FILE")->each([&a](const std::string &) { a.profile = true; });
 }
 const char *anyPlan = "a plan of the program; without it every default holds";
 
@@ -80,14 +80,14 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
   sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
   addTiming(sub, o.train);
-  addProfile(sub, o.train.profile, o.train.profileOut);
+  addProfile(sub, o.train);
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
   sub->add_option("--weights", o.run.weights, "the checkpoint")->type_name("CKPT")->required();
   addList(sub, "--in", o.run.in, "NAME=FILE.npy..: the model's inputs")->type_name("NAME=FILE.npy")->required();
   sub->add_option("--out", o.run.out, "the result as npy; without it, as text on stdout")->type_name("OUT.npy");
-  addProfile(sub, o.run.profile, o.run.profileOut);
+  addProfile(sub, o.run);
 
   sub = add(app, "sample", "writes text with a trained language model over bytes", [&o] { return sample(o.common, o.sample); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
@@ -97,7 +97,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--temperature", o.sample.temperature, "below 1 likelier, above 1 bolder; 0 takes the likeliest")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
   sub->add_option("--top-k", o.sample.topK, "draws from the K likeliest alone; 0: from all")->check(CLI::NonNegativeNumber)->type_name("K")->capture_default_str();
   sub->add_option("--seed", o.sample.seed, "of what is drawn")->type_name("N")->capture_default_str();
-  addProfile(sub, o.sample.profile, o.sample.profileOut);
+  addProfile(sub, o.sample);
 
   sub = add(app, "explain", "what became of a site, of all kernels or of the memory of a program", [&o] {
     ExplainArguments &e = o.explain;

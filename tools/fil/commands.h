@@ -19,28 +19,28 @@ struct TimingArguments {
   bool timing = false;
   std::string trace;
 };
+struct ProfileArguments {
+  bool profile = false;   ///< also if just a file is wanted
+  std::string profileOut;
+};
 struct CompileArguments : TimingArguments {
   std::string out, emit, stopAfter, dumpDir;
 };
-struct TrainArguments : TimingArguments {
+struct TrainArguments : TimingArguments, ProfileArguments {
   std::string out, data, weights;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
-  std::string profileOut;
-  bool resume = false, profile = false;
+  bool resume = false;
 };
-struct RunArguments {
-  std::string weights, out, profileOut;
-  bool profile = false;
+struct RunArguments : ProfileArguments {
+  std::string weights, out;
   std::vector<std::string> in; ///< `x=X.npy`
 };
-struct SampleArguments {
+struct SampleArguments : ProfileArguments {
   std::string weights, prompt = "\n";
   int64_t tokens = 256, topK = 0;
   double temperature = 1;
   uint64_t seed = 0;
-  std::string profileOut;
-  bool profile = false;
 };
 
 struct ExplainArguments {

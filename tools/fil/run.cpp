@@ -88,7 +88,7 @@ Exit run(const CommonOptions &o, const RunArguments &a) {
   const Entry &entry = *program->find("run");
   const std::vector<Array> inputs = inputsFor(entry, files);
   Array y = program->run(entry, inputs).at(0);
-  if (a.profile || !a.profileOut.empty()) { // again, with memory in place and for a time that can be measured
+  if (a.profile) { // again, with memory in place and for a time that can be measured
     startProfile(*program);
     std::vector<Array> outputs;
     const double begin = systemClock().seconds();

@@ -15,7 +15,7 @@ Exit sample(const CommonOptions &o, const SampleArguments &a) {
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);
   Decoder decoder(*program);
-  if (a.profile || !a.profileOut.empty()) startProfile(*program);
+  if (a.profile) startProfile(*program);
   std::vector<int32_t> prompt;
   for (char c : a.prompt) prompt.push_back(uint8_t(c));
   auto write = [](std::string_view text) {
@@ -29,7 +29,7 @@ Exit sample(const CommonOptions &o, const SampleArguments &a) {
     write({&byte, 1});
   });
   if (isatty(STDOUT_FILENO)) write("\n");
-  if (a.profile || !a.profileOut.empty()) printProfile(*program, session->plan.precision, a.profileOut);
+  if (a.profile) printProfile(*program, session->plan.precision, a.profileOut);
   return Exit::Ok;
 }
 

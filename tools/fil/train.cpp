@@ -98,12 +98,12 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   logInfo("plan {}, model {}, back end {}, seed {}: {} parameters, steps {} to {} of {}", session->plan.name, session->plan.model, o.backend, options.info.seed, parameters, options.info.step, end, options.schedule.steps);
 
   catchSignals();
-  if (a.profile || !a.profileOut.empty()) startProfile(*program);
+  if (a.profile) startProfile(*program);
   TrainResult result = fil::train(*program, *data.set, systemFiles(), systemClock(), progress, options);
   if (result.interrupted) progress.note(fmt::format("stopped after step {}; `--resume` goes on", result.step));
   else if (!result.finished && !options.contracts.empty()) progress.note(fmt::format("stopped after step {} of {}: what the plan requires is checked at its end", result.step, options.schedule.steps));
   progress.note(fmt::format("checkpoint: {}/last.safetensors", a.out));
-  if (a.profile || !a.profileOut.empty()) printProfile(*program, session->plan.precision, a.profileOut);
+  if (a.profile) printProfile(*program, session->plan.precision, a.profileOut);
   return Exit::Ok;
 }
 
