@@ -14,11 +14,12 @@
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
 #include "runtime/exec/binding.h"
+#include "runtime/memory/limits.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/train.h"
 #include "tests/bench/driver.h"
-#include "tests/bench/machine.h"
 #include "tools/driver/compile.h"
+#include "tools/fil/profile.h"
 #include <CLI/CLI.hpp>
 #include <cstring>
 
@@ -94,7 +95,7 @@ public:
     if (what == "run") return words >> before >> n, fmt::format("{:.9f}", timed(before, n, cpuTime, [&] { call(); }));
     if (what == "decode") return words >> n, fmt::format("{:.9f}", decode(n));
     if (what == "sample") return sampled();
-    if (what == "fma") return fmt::format("{:.0f}", multiplyAddRate(findTarget(target).lanesF32));
+    if (what == "fma") return fmt::format("{:.0f}", multiplyAddRate());
     if (what == "read" || what == "copy") return words >> n, fmt::format("{:.9f}", memory(what, n));
     if (what != "profile") return "what is " + what + "?";
     words >> of >> n >> file;
@@ -112,7 +113,7 @@ private:
   bool cpuTime;
   int64_t step = 0;
   std::vector<Array> inputs, outputs;
-  std::optional<Memory> best;
+  std::optional<MemoryTraffic> best;
   int64_t size = 0;
 
   void fillParams() {
@@ -149,6 +150,12 @@ private:
     return seconds(cpuTime) - start;
   }
 
+  /// Operations of one second of this thread's CPU time.
+  double multiplyAddRate() {
+    double operations = 0;
+    const double time = timed(1, 1, true, [&] { operations = multiplyAdds(findTarget(target).lanesF32, 4'000'000); });
+    return operations / time;
+  }
   double memory(const std::string &what, int64_t bytes) {
     if (bytes != size) best.emplace(bytes), size = bytes;
     const int64_t n = std::max<int64_t>(1, (256 << 20) / bytes);
@@ -156,23 +163,15 @@ private:
     return std::min(timed(1, n, cpuTime, [&] { best->copy(); }), timed(1, n, cpuTime, [&] { best->stream(); }));
   }
 
-  /// Launches of all entries that ran, the longest first, with their share of the wall time.
+  /// Launches of all entries that ran.
   std::string profile(const std::string &what, int64_t n) {
     auto work = [&] { return what == "decode" ? decode(n) : double(n) * timed(0, n, cpuTime, [&] { call(); }); };
     work();
     compiled->profile(true);
     const double wall = work();
-    std::vector<LaunchTime> all = compiled->times();
+    const std::string table = Profile::of(*compiled, "f32").table();
     compiled->profile(false);
-    std::ranges::sort(all, std::greater(), &LaunchTime::seconds);
-    double sum = 0;
-    int64_t calls = 0;
-    for (const LaunchTime &t : all) sum += t.seconds, calls += t.calls;
-    std::string s = fmt::format("{} of {}, {} threads: {:.3f} ms each; in launches {:.3f} ms ({:.1f} %), {} launches each\n{:>9} {:>6} {:>7} {:>9}  entry  what | site\n", n, what,
-                                processPool().threads(), wall / double(n) * 1e3, sum / double(n) * 1e3, 100 * sum / wall, calls / n, "ms each", "share", "calls", "us/call");
-    for (const LaunchTime &t : all)
-      s += fmt::format("{:9.3f} {:5.1f}% {:7} {:9.2f}  {}  {} | {}\n", t.seconds / double(n) * 1e3, 100 * t.seconds / wall, t.calls, t.seconds / double(t.calls) * 1e6, t.entry, t.what, t.site);
-    return s;
+    return fmt::format("{} of {}, {} threads: {:.3f} ms each\n", n, what, processPool().threads(), wall / double(n) * 1e3) + table;
   }
 };
 

@@ -4,34 +4,13 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
-#include "runtime/memory/pages.h"
+#include "runtime/memory/limits.h"
 #include <algorithm>
-#include <cstring>
-#include <immintrin.h>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 namespace fil {
 namespace {
-
-constexpr int chains = 12; ///< two units, four or five cycles
-constexpr int64_t rounds = 1 << 18;
-
-__attribute__((target("avx2,fma"))) float multiplyAdd256() {
-  __m256 x[chains], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(0.001f);
-  for (int c = 0; c < chains; ++c) x[c] = _mm256_set1_ps(float(c));
-  for (int64_t i = 0; i < rounds; ++i)
-    for (auto &v : x) v = _mm256_fmadd_ps(v, a, b);
-  for (int c = 1; c < chains; ++c) x[0] = _mm256_add_ps(x[0], x[c]);
-  return _mm256_cvtss_f32(x[0]);
-}
-__attribute__((target("avx512f"))) float multiplyAdd512() {
-  __m512 x[chains], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(0.001f);
-  for (int c = 0; c < chains; ++c) x[c] = _mm512_set1_ps(float(c));
-  for (int64_t i = 0; i < rounds; ++i)
-    for (auto &v : x) v = _mm512_fmadd_ps(v, a, b);
-  for (int c = 1; c < chains; ++c) x[0] = _mm512_add_ps(x[0], x[c]);
-  return _mm512_cvtss_f32(x[0]);
-}
 
 /// The shortest of some runs.
 template <class F> double least(int runs, F f) {
@@ -43,9 +22,6 @@ template <class F> double least(int runs, F f) {
   }
   return best;
 }
-
-/// A result that nobody wants, so that it is computed.
-template <class T> void keep(T x) { asm volatile("" : : "g"(x) : "memory"); }
 
 std::string share(const LaunchTime &t, const Limits &l) {
   const double least = l.seconds(t.flops, t.bytes);
@@ -59,26 +35,12 @@ std::string Limits::str() const { return fmt::format("{:.1f} GFLOP/s ({}, {}), {
 Limits probe(const std::string &target, const std::string &format) {
   ThreadPool &pool = processPool();
   Limits l{0, 0, pool.threads(), format, target};
-  const bool wide = target == "x86-64-v4";
   const int64_t parts = pool.threads();
-  const double seconds = least(8, [&] { pool.run(parts, 1, [&](int64_t, int64_t, int) { keep(wide ? multiplyAdd512() : multiplyAdd256()); }); });
-  l.flops = double(parts * rounds * chains * 2 * (wide ? 16 : 8)) / seconds / (format == "f64" ? 2 : 1);
-
-  const int64_t bytes = std::clamp<int64_t>(4 * findCaches().l3, 128 << 20, 512 << 20), piece = 1 << 20, pieces = bytes / piece;
-  Pages memory(static_cast<size_t>(bytes));
-  pool.run(pieces, 1, [&](int64_t i, int64_t end, int) { std::memset(memory.data() + i * piece, 1, size_t((end - i) * piece)); });
-  const double reading = least(4, [&] {
-    pool.run(pieces, 4, [&](int64_t i, int64_t end, int) {
-      auto *word = reinterpret_cast<const uint64_t *>(memory.data() + i * piece);
-      uint64_t sum = 0;
-      for (int64_t n = (end - i) * piece / 8, k = 0; k < n; ++k) sum += word[k];
-      keep(sum);
-    });
-  });
-  const double copying = least(4, [&] {
-    pool.run(pieces / 2, 4, [&](int64_t i, int64_t end, int) { std::memcpy(memory.data() + i * piece, memory.data() + (pieces / 2 + i) * piece, size_t((end - i) * piece)); });
-  });
-  l.bytes = double(bytes) / std::min(reading, copying);
+  std::vector<double> operations(static_cast<size_t>(parts));
+  const double seconds = least(8, [&] { pool.run(parts, 1, [&](int64_t i, int64_t, int) { operations[size_t(i)] = multiplyAdds(target == "x86-64-v4" ? 16 : 8, 1 << 18); }); });
+  l.flops = std::reduce(operations.begin(), operations.end()) / seconds / (format == "f64" ? 2 : 1);
+  MemoryTraffic memory(std::clamp<int64_t>(4 * findCaches().l3, 128 << 20, 512 << 20));
+  l.bytes = double(memory.bytes()) / std::min(least(4, [&] { memory.read(); }), least(4, [&] { memory.copy(); }));
   return l;
 }
 
