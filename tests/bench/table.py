@@ -23,9 +23,10 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 CHARLM = os.path.join(ROOT, "examples", "02_charlm", "charlm.fil")
 MOE = os.path.join(ROOT, "examples", "03_moe", "moe.fil")
 AVX2_PEERS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-# PyTorch's own advice for an allocator on CPUs.
+# An allocator that keeps its memory, on huge pages. PyTorch's own advice for CPUs (a background thread, oversize_threshold:1, decay after years)
+# makes the training step of charlm half as long again as this, and 1.4 times as long as with the C library's.
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
-ALLOCATOR = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "oversize_threshold:1,background_thread:true,metadata_thp:auto,dirty_decay_ms:9000000000,muzzy_decay_ms:9000000000"}
+ALLOCATOR = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0"}
 
 
 def cpu():
