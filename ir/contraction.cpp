@@ -57,4 +57,37 @@ bool worthTiles(const ContractionDims &d, const Dims &dims) {
   return d.joint && atLeastFour(d.rows) && atLeastFour(d.columns) && atLeastFour(d.summed);
 }
 
+bool worthPacking(ContractOp c, const Dims &dims) {
+  const ContractionDims d = classify(c);
+  if (!d.joint || d.position || !c.getSubsets().empty()) return false;
+  auto elements = [&](ArrayRef<StringAttr> own) {
+    int64_t n = 1;
+    for (ArrayRef<StringAttr> list : {own, ArrayRef<StringAttr>(d.summed)})
+      for (StringAttr x : list) {
+        auto v = dims.value(x.getValue()).constant();
+        n *= v ? v->num : 1;
+      }
+    return n;
+  };
+  constexpr int64_t large = 1 << 14;
+  auto variable = [&](Value v) -> ReadOp {
+    while (true) {
+      Operation *op = v.getDefiningOp();
+      if (auto r = dyn_cast_or_null<ReadOp>(op)) return r;
+      if (isa_and_nonnull<RenameOp, StopGradOp>(op)) v = op->getOperand(0);
+      else if (auto a = dyn_cast<BlockArgument>(v); a && isa<LayersOp>(a.getOwner()->getParentOp()) && a.getArgNumber() > cast<LayersOp>(a.getOwner()->getParentOp()).getCarried().size())
+        v = a.getOwner()->getParentOp()->getOperand(a.getArgNumber() - 1);
+      else return {};
+    }
+  };
+  for (bool right : {true, false}) {
+    if (elements(right ? d.columns : d.rows) < large) continue;
+    ReadOp r = variable(right ? c.getRhs() : c.getLhs());
+    bool written = !r;
+    if (r) c->getParentOfType<FuncOp>().walk([&](WriteOp w) { written |= w.getVariable() == r.getVariable(); });
+    if (!written) return true;
+  }
+  return false;
+}
+
 } // namespace fil::ir

@@ -20,5 +20,7 @@ ContractionDims classify(ContractOp);
 ContractionDims classifySorted(ContractOp);
 /// Are rows, columns and sum long enough for register tiles?
 bool worthTiles(const ContractionDims &, const Dims &);
+/// Of few rows: is the other operand a large variable that the function does not write? Packed once, it serves all calls.
+bool worthPacking(ContractOp, const Dims &);
 
 } // namespace fil::ir

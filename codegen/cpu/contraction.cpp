@@ -17,7 +17,10 @@ using LV = llvm::Value *;
 
 namespace {
 
-/// What both kernels know.
+/// Up to so many rows a right side that must be packed in each call is not: it is read once for each row as it is.
+constexpr int64_t fewRows = 3;
+
+/// What all kernels know.
 class Problem {
 public:
   Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at) : dims(dims), group(group), at(at), c(group.tiled()) {
@@ -50,10 +53,30 @@ public:
     if (ragged == Sums) sizes.k.reset();
     descriptor = {f64 ? Element::F64 : Element::F32, sizes, known(batch)};
     shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
-    blocks = shared(chooseBlocks(target, shape, sizes), shape, sizes, known(batch));
     if (!ragged) left = plain(leftOperand, d.rows);
+    descriptor.packsLeft = packsLeft();
+    chooseTiles(target, false);
     if (ragged != Sums) right = plain(1 - leftOperand, d.columns);
+    llvm::SetVector<unsigned> read;
+    llvm::SmallPtrSet<Operation *, 8> seen;
+    std::function<void(mlir::Value)> readBy = [&](mlir::Value v) {
+      auto *op = v.getDefiningOp();
+      if (!op) read.insert(cast<mlir::BlockArgument>(v).getArgNumber());
+      else if (seen.insert(op).second)
+        for (mlir::Value x : op->getOperands()) readBy(x);
+    };
+    readBy(c->getOperand(unsigned(1 - leftOperand)));
+    for (mlir::Value s : c.getSubsets()) readBy(s);
+    if (ragged == Sums) readBy(c.getRoster());
+    packs = read.takeVector();
+    unpacked = !ragged && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
+              ((n == Size(shape.columns()) && right->sum == n) || (k.constant() && k.constant()->num * n.constant()->num * elementBytes(shape.element) <= target.l1 / 2));
   }
+  void chooseTiles(const Target &target, bool fewRows) {
+    descriptor.fewRows = fewRows;
+    blocks = shared(chooseBlocks(target, shape, descriptor.sizes), shape, descriptor);
+  }
+  bool packsLeft() const { return !left || !(left->sum == Size(1)); }
   enum Ragged { None, Rows, Sums };
   const Dims &dims;
   GroupOp group;
@@ -67,7 +90,10 @@ public:
   ContractionDescriptor descriptor;
   TileShape shape;
   CacheBlocks blocks;
+  int64_t ahead = 0; ///< TileOperands::ahead
   std::optional<Plain> left, right;
+  llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
+  bool unpacked = false; ///< the right side stands as panels, or the first-level cache holds it: read as it is
 
   Size panels() const { return Size::ceil(n / Size(shape.columns())); }
   Size packedElements() const { return panels() * Size(shape.columns()) * k; } ///< of one batch
@@ -146,7 +172,7 @@ public:
     int count = number;
     std::vector<Memory> results;
     for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
-    LV packed = k.buffer(count);
+    LV packed = p.unpacked ? nullptr : k.buffer(count);
     const int64_t mc = p.blocks.mc, nc = p.blocks.nc, kc = p.blocks.kc, columns = p.shape.columns();
     LV M = k.size(p.m), N = k.size(p.n), K = k.size(p.k);
     Size mTiles = Size::ceil(p.m / Size(mc)), nTiles = Size::ceil(p.n / Size(nc));
@@ -156,7 +182,7 @@ public:
     const int64_t bytes = p.shape.element == Element::F64 ? 8 : 4;
     std::optional<std::pair<Size, Size>> direct = inPlace(); // strides of rows and columns in the result
     LV tileC = direct ? nullptr : k.allocateScratch(Size(mc * rowC * bytes));
-    const bool packsA = !p.left || !(p.left->sum == Size(1));
+    const bool packsA = p.packsLeft();
     auto kKnown = p.ragged == Problem::Sums ? std::nullopt : p.k.constant();
     const bool oneBlock = kKnown && kKnown->num <= kc;
     const int64_t rowA = p.ragged == Problem::Sums ? (mc + k.lanes - 1) / k.lanes * k.lanes + 16
@@ -175,9 +201,16 @@ public:
         TileOperands o;
         o.m = rows;
         o.panels = k.b.CreateUDiv(k.b.CreateAdd(cols, k.number(columns - 1)), k.number(columns));
-        o.bPanel = k.b.CreateMul(K, k.number(columns));
-        LV b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
-        b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
+        o.ahead = p.ahead;
+        LV b0;
+        if (p.unpacked) {
+          o.bPanel = k.number(columns), o.bK = k.size(p.right->sum);
+          b0 = elementAt(start(*p.right, t.batch), t.n0);
+        } else {
+          o.bPanel = k.b.CreateMul(K, k.number(columns)), o.bK = k.number(columns);
+          b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
+          b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
+        }
         if (p.ragged == Problem::Sums) b0 = elementAt(b0, k.b.CreateMul(t.first, k.number(columns)));
         if (direct) {
           o.cRow = k.size(direct->first);
@@ -188,7 +221,7 @@ public:
         emitLoop(k.b, k.number(0), p.ragged ? emitMax(k.b, t.k, k.number(1)) : K, kc, [&](LV k0) {
           o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
-          o.b = elementAt(b0, k.b.CreateMul(k0, k.number(columns)));
+          o.b = elementAt(b0, k.b.CreateMul(k0, o.bK));
           leftSide(o, t, k0, packedA, rowA);
           emitTile(k.b, p.shape, o);
         });
@@ -221,11 +254,12 @@ public:
     });
     k.finish();
     Size batches = p.ragged == Problem::Rows ? extents(p.dims, p.others) : p.batch;
-    return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, 1,
-            p.shape.str() + ", " + p.blocks.str() + (direct ? ", in place" : "") + (p.ragged ? ", by member" : "")};
+    return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, p.shape.rows == 1 ? grain(nc) : 1,
+            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (direct ? ", in place" : "") + (p.ragged ? ", by member" : "")};
   }
 
-  /// Row by row, columns in vectors, the right side in place (its columns are neighbours in memory).
+  /// Row by row, the right side as it is: columns in vectors where they are neighbours in memory, else the sum of each column where its steps are.
+  static bool readsFewRows(const Problem &p) { return p.left && p.right && (p.right->outer == Size(1) || (p.right->sum == Size(1) && p.left->sum == Size(1))); }
   EmittedKernel fewRows() {
     int count = number;
     std::vector<Memory> results;
@@ -238,21 +272,34 @@ public:
       digits(k, k.b.CreateUDiv(tile, k.size(nTiles)), p.d.batch, batch);
       LV n0 = k.b.CreateMul(k.b.CreateURem(tile, k.size(nTiles)), k.number(nc));
       LV cols = emitMin(k.b, k.number(nc), k.b.CreateSub(k.size(p.n), n0));
-      LV left = start(*p.left, batch), right = elementAt(start(*p.right, batch), n0);
+      LV left = start(*p.left, batch), right = elementAt(start(*p.right, batch), k.b.CreateMul(n0, k.size(p.right->outer)));
       emitLoop(k.b, k.number(0), k.size(p.m), 1, [&](LV i) {
-        SkinnyOperands s;
-        s.m = k.number(1), s.n = cols, s.k = k.size(p.k);
-        s.a = elementAt(left, k.b.CreateMul(i, k.size(p.left->outer))), s.aRow = k.number(0), s.aK = k.size(p.left->sum);
-        s.b = right, s.bK = k.size(p.right->sum);
-        s.c = tileC, s.cRow = k.number(nc), s.accumulate = k.b.getFalse();
-        emitSkinny(k.b, p.shape.element, k.lanes, k.target.registers, s);
+        LV row = elementAt(left, k.b.CreateMul(i, k.size(p.left->outer)));
+        if (p.right->outer == Size(1)) {
+          SkinnyOperands s;
+          s.m = k.number(1), s.n = cols, s.k = k.size(p.k);
+          s.a = row, s.aRow = k.number(0), s.aK = k.size(p.left->sum);
+          s.b = right, s.bK = k.size(p.right->sum);
+          s.c = tileC, s.cRow = k.number(nc), s.accumulate = k.b.getFalse();
+          emitSkinny(k.b, p.shape.element, k.lanes, k.target.registers, s);
+        } else {
+          DotOperands d;
+          d.n = cols, d.k = k.size(p.k), d.a = row, d.b = right, d.bRow = k.size(p.right->outer), d.c = tileC;
+          emitDots(k.b, p.shape.element, k.lanes, d);
+        }
         Part t;
         t.batch = batch, t.m0 = i, t.n0 = n0;
         epilogue(t, k.number(1), cols, tileC, nc, results);
       });
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, 1, "few rows"};
+    return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(nc), "few rows"};
+  }
+  /// Tiles of `columns` of a few rows that one visit to the queue takes: less than some microseconds are not worth another thread's waking up.
+  int64_t grain(int64_t columns) {
+    constexpr int64_t worth = 64 << 10;
+    auto steps = p.k.constant();
+    return std::max<int64_t>(worth / ((steps ? steps->num : 128) * columns * elementBytes(p.shape.element)), 1);
   }
 
 private:
@@ -351,7 +398,7 @@ private:
       }
       PackOperands o;
       o.from = from, o.stride = outer, o.strideK = sum, o.count = t.m, o.steps = t.k, o.to = packed;
-      o.panel = k.b.CreateMul(t.k, k.number(r));
+      o.panel = k.b.CreateAdd(k.b.CreateMul(t.k, k.number(r)), k.number(16)); // panels on different cache sets
       emitPackA(k.b, p.shape, o);
       t.a = packed, t.aRow = k.number(1), t.aK = k.number(r), t.aBlock = o.panel;
       return;
@@ -416,17 +463,37 @@ private:
 
 } // namespace
 
-EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement) {
+EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
   Problem p(target, dims, f64, group, placement);
-  EmittedContraction out{ContractionEmitter(target, p, f64).pack(), ContractionEmitter(target, p, f64).product(), {}, p.descriptor};
+  EmittedContraction out;
+  out.rows = p.m, out.descriptor = p.descriptor;
+  auto pack = ContractionEmitter(target, p, f64).pack();
   out.packedBytes = p.packedBatches() * p.packedElements() * Size(f64 ? 8 : 4);
+  out.packs = p.packs;
+  auto constant = [](const Size &s) { return bool(s.constant()); };
+  out.once = !p.unpacked && llvm::all_of(p.packs, [&](unsigned i) { return placement.inputs[i].variable; }) && constant(out.packedBytes) && constant(pack.tiles) && llvm::all_of(pack.sizes, constant);
+  if (out.once) pack.what = "packing once";
+  auto m = p.ragged ? std::nullopt : p.m.constant();
+  few &= !p.ragged && (out.once || !m || m->num <= fewRows);
+  // Weights come from memory. Measured at 8 and 16 rows of 4096 x 4096: 2 KB ahead 0.75 of the time, 1 KB 0.85, 8 KB as 2.
+  if (out.once) p.ahead = 2048 / elementBytes(p.shape.element);
+  if (few && out.once && m) few = false; // the tile is made for so many
+  if (few && out.once) {
+    Problem one = p;
+    one.shape.rows = 1, one.shape.unroll = 4, one.descriptor.sizes.m = 1;
+    one.chooseTiles(target, false);
+    p.chooseTiles(target, true);
+    out.descriptor = p.descriptor;
+    out.few = ContractionEmitter(target, one, f64).product();
+    out.limit = 1, out.fewPacked = true;
+  } else if (few) {
+    if (ContractionEmitter::readsFewRows(p)) out.few = ContractionEmitter(target, p, f64).fewRows();
+    else out.few = emitRows(target, dims, f64, group, placement);
+    out.limit = fewRows;
+  }
+  if (!(few && m)) out.product = ContractionEmitter(target, p, f64).product();
+  if ((out.product || out.fewPacked) && !p.unpacked) out.pack = std::move(pack);
   return out;
-}
-
-FewRows emitFewRows(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement) {
-  Problem p(target, dims, f64, group, placement);
-  if (p.left && p.right && p.right->outer == Size(1)) return {ContractionEmitter(target, p, f64).fewRows(), p.m};
-  return {emitRows(target, dims, f64, group, placement), p.m};
 }
 
 } // namespace fil

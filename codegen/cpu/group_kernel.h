@@ -10,6 +10,7 @@ namespace fil {
 struct Placement {
   Layout layout, counts;
   bool constant = false; ///< of an input: no result is written into the same memory
+  bool variable = false; ///< of an input: stands in memory that the entry does not change
 };
 struct GroupPlacement {
   std::vector<Placement> inputs, results;
@@ -27,23 +28,23 @@ struct EmittedKernel {
 /// Groups that are computed row by row: maps, reductions, small contractions, scatters, windows, appends to caches, top-k.
 EmittedKernel emitRows(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 
-/// A contraction by register tiles with what follows it. The right side is packed into panels by a kernel of its own, whose buffers are
-/// the group's inputs and `packed`; the product's buffers are inputs, results, `packed`.
+/// A contraction with what follows it. The right side is packed into panels by a kernel of its own, whose buffers are the group's inputs and
+/// `packed`; then the buffers of each other kernel are inputs, results, `packed`.
 struct EmittedContraction {
-  EmittedKernel pack, product;
+  std::optional<EmittedKernel> pack;    ///< none where no kernel reads panels
   Size packedBytes;
+  llvm::SmallVector<unsigned> packs;    ///< the inputs that `pack` reads
+  bool once = false;                    ///< they are variables: what is packed holds until one of them changes
+  std::optional<EmittedKernel> few;     ///< for up to `limit` rows
+  bool fewPacked = false;               ///< it reads panels too
+  int64_t limit = 0;
+  std::optional<EmittedKernel> product; ///< by register tiles, for more; none where there never are
+  Size rows;
   ContractionDescriptor descriptor;
 };
-EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
+/// `few`: the rows may be few.
+EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &, bool few);
 /// A group with strips: several contractions and what stands between them.
 EmittedKernel emitStrips(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
-
-/// A contraction's group for few rows, where packing would cost more than it saves: the right side is read once for each row as it is.
-struct FewRows {
-  EmittedKernel kernel;
-  Size rows;             ///< of the contraction
-};
-constexpr int64_t fewRows = 3;
-FewRows emitFewRows(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 
 } // namespace fil

@@ -22,13 +22,13 @@ public:
         width(columns <= lanes ? columns : std::gcd(columns, lanes)), perLane(16 / elementBytes(element)) {}
 
   void emit() {
+    if (isOne(o.stride)) return copyPanels();
     Value *count = b.CreateSDiv(b.CreateAdd(o.count, word(columns - 1)), word(columns));
     emitLoop(b, word(0), count, 1, [&](Value *p) {
       Value *first = emitMul(b, p, word(columns));
       Value *to = emitAt(b, scalar, o.to, emitMul(b, p, o.panel)), *left = b.CreateSub(o.count, first);
       Value *from = emitAt(b, scalar, o.from, emitMul(b, first, o.stride));
-      if (isOne(o.stride)) copyPanel(from, to, left);
-      else if (isOne(o.strideK)) transposePanel(from, to, left);
+      if (isOne(o.strideK)) transposePanel(from, to, left);
       else gatherPanel(from, to, left);
     });
   }
@@ -42,35 +42,40 @@ private:
   }
   void store(Value *v, Value *to) { b.CreateAlignedStore(v, to, align); }
 
-  // The panel's direction is contiguous: a row of the panel is a row of memory.
-  void copyPanel(Value *from, Value *to, Value *left) {
-    auto copyRow = [&](Value *k, function_ref<Value *(Value *at, int offset, int n)> read) {
-      Value *source = emitAt(b, scalar, from, emitMul(b, k, o.strideK)), *target = emitAt(b, scalar, to, emitMul(b, k, word(columns)));
+  // The panel's direction is contiguous: a row of the panel is part of a row of memory, which is read once for all panels.
+  void copyPanels() {
+    using Read = function_ref<Value *(Value *at, int offset, int n)>;
+    auto copyRow = [&](Value *first, Value *to, Value *k, Read read) {
+      Value *source = emitAt(b, scalar, emitAt(b, scalar, o.from, first), emitMul(b, k, o.strideK)), *target = emitAt(b, scalar, to, emitMul(b, k, word(columns)));
       for (int offset = 0; offset < columns; offset += lanes) {
         int n = std::min(lanes, columns - offset);
         store(read(emitAt(b, scalar, source, word(offset)), offset, n), emitAt(b, scalar, target, word(offset)));
       }
     };
-    emitIf(
-        b, b.CreateICmpSGE(left, word(columns)),
-        [&] {
-          auto whole = [&](Value *at, int, int n) { return load(n, at); };
-          Value *unrolled = b.CreateAnd(o.steps, word(-4));
-          emitLoop(b, word(0), unrolled, 4, [&](Value *k) {
-            for (int u = 0; u < 4; ++u) copyRow(emitAdd(b, k, word(u)), whole);
-          });
-          emitLoop(b, unrolled, o.steps, 1, [&](Value *k) { copyRow(k, whole); });
-          return Values();
-        },
-        [&] {
-          SmallVector<Value *> masks;
-          for (int offset = 0; offset < columns; offset += lanes)
-            masks.push_back(emitMask(b, b.CreateSub(left, word(offset)), std::min(lanes, columns - offset)));
-          emitLoop(b, word(0), o.steps, 1, [&](Value *k) {
-            copyRow(k, [&](Value *at, int offset, int n) { return load(n, at, masks[size_t(offset / lanes)]); });
-          });
-          return Values();
-        });
+    // A step writes whole vectors, beyond its end into the next one, which is written later; the last steps write what is theirs.
+    Value *panels = b.CreateSDiv(o.count, word(columns)), *unrolled = b.CreateAnd(emitMax(b, b.CreateSub(o.steps, word(1)), word(0)), word(-4));
+    auto vector = [&](Value *at, int, int n) {
+      const int all = int(PowerOf2Ceil(uint64_t(n)));
+      return all == n ? load(n, at) : load(all, at, emitMask(b, word(n), all));
+    };
+    auto exact = [&](Value *at, int, int n) { return load(n, at); };
+    auto whole = [&](Value *k, int steps, Read read) {
+      emitLoop(b, word(0), panels, 1, [&](Value *p) {
+        Value *first = emitMul(b, p, word(columns)), *to = emitAt(b, scalar, o.to, emitMul(b, p, o.panel));
+        for (int u = 0; u < steps; ++u) copyRow(first, to, emitAdd(b, k, word(u)), read);
+      });
+    };
+    emitLoop(b, word(0), unrolled, 4, [&](Value *k) { whole(k, 4, vector); });
+    emitLoop(b, unrolled, o.steps, 1, [&](Value *k) { whole(k, 1, exact); });
+    Value *first = emitMul(b, panels, word(columns)), *rest = b.CreateSub(o.count, first);
+    emitIf(b, b.CreateICmpSGT(rest, word(0)), [&] {
+      Value *to = emitAt(b, scalar, o.to, emitMul(b, panels, o.panel));
+      SmallVector<Value *> masks;
+      for (int offset = 0; offset < columns; offset += lanes) masks.push_back(emitMask(b, b.CreateSub(rest, word(offset)), std::min(lanes, columns - offset)));
+      emitLoop(b, word(0), o.steps, 1, [&](Value *k) {
+        copyRow(first, to, k, [&](Value *at, int offset, int n) { return load(n, at, masks[size_t(offset / lanes)]); });
+      });
+    });
   }
 
   // k is contiguous: `width` rows of memory, `lanes` steps of k at a time, are transposed in registers.

@@ -499,7 +499,7 @@ private:
     LV width = k.number(p.shape.columns()), first = k.b.CreateUDiv(columns.begin, width), K = k.size(p.k);
     TileOperands o;
     o.m = rows;
-    o.bPanel = k.b.CreateMul(K, width);
+    o.bPanel = k.b.CreateMul(K, width), o.bK = width;
     o.panels = k.b.CreateSub(k.b.CreateUDiv(k.b.CreateAdd(columns.end, k.number(p.shape.columns() - 1)), width), first);
     o.cRow = k.size(p.row);
     LV column = k.b.CreateMul(first, width);
@@ -527,7 +527,7 @@ private:
     o.panels = k.size(Size::ceil(extents(k.dims, p.columns) / Size(p.shape.columns())));
     o.aRow = left.step, o.aK = left.row, o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
     o.a = elementAt(left.at, k.b.CreateMul(range.begin, o.aRow));
-    o.b = p.packed, o.bPanel = k.b.CreateMul(rows, k.number(p.shape.columns()));
+    o.b = p.packed, o.bK = k.number(p.shape.columns()), o.bPanel = k.b.CreateMul(rows, o.bK);
     o.cRow = k.size(p.row);
     o.c = elementAt(p.direct ? startIn(p.to, point) : p.to.pointer, k.b.CreateMul(range.begin, o.cRow));
     o.accumulate = k.b.getTrue();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/tile.h"
 #include <llvm/IR/Intrinsics.h>
+#include <numeric>
 
 namespace fil {
 using namespace llvm;
@@ -16,6 +17,7 @@ struct Block {
   SmallVector<Value *, 16> a, c;   ///< the address of each row at k = 0, n = 0
   Value *aK, *b, *bK, *k, *accumulate;
   SmallVector<Value *, 8> mask;    ///< one a vector; empty: all lanes
+  int64_t ahead = 0;               ///< as TileOperands has it
 };
 
 class BlockEmitter {
@@ -72,6 +74,11 @@ private:
   void addStep(Value *rowB, Value *offsetA, Values &sums) {
     SmallVector<Value *, 8> row;
     for (int v = 0; v < block.vectors; ++v) row.push_back(load(rowB, v));
+    if (block.ahead) {
+      const int perLine = 64 / elementBytes(block.element);
+      for (int line = 0; line < block.vectors * block.lanes; line += perLine)
+        b.CreateIntrinsic(Intrinsic::prefetch, {b.getPtrTy()}, {emitAt(b, scalar, rowB, b.getInt64(uint64_t(block.ahead + line))), b.getInt32(0), b.getInt32(3), b.getInt32(1)});
+    }
     size_t i = 0;
     for (Value *a : block.a) {
       Value *x = b.CreateVectorSplat(unsigned(block.lanes), b.CreateLoad(scalar, emitAt(b, scalar, a, offsetA)));
@@ -105,9 +112,10 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
   Type *scalar = elementType(b, shape.element);
   auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
   auto emitRows = [&](int rows, int unroll, Value *a, Value *panel, Value *c, Value *valid) {
-    Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, word(shape.columns()), o.k, o.accumulate, {}};
+    Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
     block.a = rowAddresses(b, scalar, a, o.aRow, rows, valid);
     block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid);
+    block.ahead = o.ahead;
     BlockEmitter(b, block).emit();
   };
   // Blocks of a whole register tile, the last of them perhaps with fewer rows; a rest up to half a tile has its own smaller body.
@@ -166,6 +174,44 @@ void emitSkinny(IRBuilderBase &b, Element element, int lanes, int registers, con
       emitIf(b, b.CreateICmpSLT(wholeEnd, o.n), [&] { emitColumns(forms[f], wholeEnd, true); });
     });
   }
+}
+
+void emitDots(IRBuilderBase &b, Element element, int lanes, const DotOperands &o) {
+  Type *scalar = elementType(b, element);
+  auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
+  const Align align(uint64_t(elementBytes(element)));
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  Value *zero = Constant::getNullValue(vector), *whole = b.CreateAnd(o.k, word(-lanes)), *mask = emitMask(b, b.CreateSub(o.k, whole), lanes);
+  auto load = [&](Value *at, Value *masked) -> Value * {
+    if (masked) return b.CreateMaskedLoad(vector, at, align, masked, zero);
+    return b.CreateAlignedLoad(vector, at, align);
+  };
+  // `count` columns from n on share the loads of a; their sums do not wait for each other.
+  auto columns = [&](Value *n, int count) {
+    SmallVector<Value *> rows;
+    for (int j = 0; j < count; ++j) rows.push_back(emitAt(b, scalar, o.b, emitMul(b, b.CreateAdd(n, word(j)), o.bRow)));
+    auto add = [&](Value *k, Value *masked, ArrayRef<Value *> sums) {
+      Values next;
+      Value *x = load(emitAt(b, scalar, o.a, k), masked);
+      for (auto [row, sum] : zip(rows, sums)) next.push_back(b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, load(emitAt(b, scalar, row, k), masked), sum}));
+      return next;
+    };
+    Values sums = emitLoop(b, word(0), whole, lanes, Values(size_t(count), zero), [&](Value *k, ArrayRef<Value *> now) { return add(k, nullptr, now); });
+    if (auto *known = dyn_cast<ConstantInt>(o.k); !known || known->getSExtValue() % lanes)
+      sums = emitIf(b, b.CreateICmpSLT(whole, o.k), [&] { return add(whole, mask, sums); }, [&] { return sums; });
+    for (auto [j, sum] : enumerate(sums)) {
+      Value *v = sum;
+      for (int half = lanes / 2; half >= 1; half /= 2) {
+        SmallVector<int> low(static_cast<size_t>(half)), high(low);
+        std::iota(low.begin(), low.end(), 0), std::iota(high.begin(), high.end(), half);
+        v = b.CreateFAdd(b.CreateShuffleVector(v, low), b.CreateShuffleVector(v, high));
+      }
+      b.CreateAlignedStore(b.CreateExtractElement(v, uint64_t(0)), emitAt(b, scalar, o.c, b.CreateAdd(n, word(int64_t(j)))), align);
+    }
+  };
+  Value *four = b.CreateAnd(o.n, word(-4));
+  emitLoop(b, word(0), four, 4, [&](Value *n) { columns(n, 4); });
+  emitLoop(b, four, o.n, 1, [&](Value *n) { columns(n, 1); });
 }
 
 } // namespace fil

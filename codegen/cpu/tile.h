@@ -20,8 +20,9 @@ struct TileOperands {
   /// emitPackA leaves it: aRow = 1, aK = rows.
   llvm::Value *a = nullptr, *aRow = nullptr, *aK = nullptr, *aBlock = nullptr;
 
-  /// B[k, p * columns + n] = b[p * bPanel + k * columns + n]; all columns of a panel are read.
-  llvm::Value *b = nullptr, *bPanel = nullptr;
+  /// B[k, p * columns + n] = b[p * bPanel + k * bK + n]; all columns of a panel are read. As emitPackB leaves it: bK = columns.
+  llvm::Value *b = nullptr, *bPanel = nullptr, *bK = nullptr;
+  int64_t ahead = 0;             ///< elements of B that are asked for so long before they are read; 0: none
 
   /// C[i, n] = c[i * cRow + n]; m rows of panels * columns are read and written.
   llvm::Value *c = nullptr, *cRow = nullptr;
@@ -39,6 +40,10 @@ struct SkinnyOperands {
 };
 /// Right for any m >= 1, meant for m <= 8. A constant m emits only what it needs. `registers` of the target.
 void emitSkinny(llvm::IRBuilderBase &, Element, int lanes, int registers, const SkinnyOperands &);
+
+/// One row, both operands with k contiguous: c[n] = sum_k a[k] b[n * bRow + k]. Sums end in a tree over the lanes.
+struct DotOperands { llvm::Value *n = nullptr, *k = nullptr, *a = nullptr, *b = nullptr, *bRow = nullptr, *c = nullptr; };
+void emitDots(llvm::IRBuilderBase &, Element, int lanes, const DotOperands &);
 
 /// X[i,k] = from[i * stride + k * strideK], i < count, k < steps, to panels of `columns`: to[(i / columns) * panel +
 /// k * columns + i % columns], with zeros where i >= count in the last panel. Fast where one of the strides is the constant 1.

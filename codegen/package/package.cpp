@@ -100,6 +100,7 @@ private:
   llvm::DenseMap<mlir::Value, Place> places;
   std::map<std::string, int> storageBuffers;
   int loops = 0;
+  std::map<int, int64_t> turns; ///< of loops by number
 
   Size sizeOf(StringAttr d) { return dims.value(d.getValue()); }
   /// In a storage: bounded dims have the bound's size, a cache's running dim its capacity.
@@ -117,8 +118,8 @@ private:
     if (cache) module.walk([&](CacheOp c) { running.insert(c.getTo().str()); });
     auto type = cast<TensorType>(v.getType());
     Storage s;
-    s.symbol = v.getSymName().str(), s.dtype = dtypeOf(type.getElement()), s.cache = cache;
-    auto order = layouts.standard(type.getDims());
+    s.symbol = v.getSymName().str(), s.dtype = dtypeOf(type.getElement()), s.kind = cache ? Storage::Cache : Storage::Variable;
+    auto order = layouts.ofVariable(v);
     for (StringAttr d : order) s.dims.push_back(d.str()), s.extents.push_back(slotOf(d, cache));
     const int number = int(out.storages.size());
     storages[s.symbol] = number;
@@ -174,7 +175,7 @@ private:
     notes.programs.emplace_back();
     buffers = Buffers();
     places.clear(), storageBuffers.clear();
-    loops = 0;
+    loops = 0, turns.clear();
     made.entry.name = f.getEntry().str();
     auto size = [&](StringAttr d) { return sizeOf(d); };
     for (auto [i, a] : llvm::enumerate(f.getBody().front().getArguments())) {
@@ -189,6 +190,10 @@ private:
     std::set<std::pair<std::string, std::string>> lengths;
     f.walk([&](CacheOp c) { lengths.insert({c.getTo().str(), c.getFrom().str()}); });
     made.running.assign(lengths.begin(), lengths.end());
+    std::set<int> writes;
+    f.walk([&](WriteOp w) { writes.insert(storages.at(w.getVariable().str())); });
+    for (int s : writes)
+      if (out.storages[size_t(s)].kind == Storage::Variable) made.writes.push_back(s);
     block(f.getBody().front(), made.steps);
     made.buffers = std::move(buffers.all);
     notes.programs.back().buffers.resize(made.buffers.size());
@@ -199,11 +204,11 @@ private:
   Place storage(llvm::StringRef symbol) {
     const int s = storages.at(symbol.str());
     auto [it, fresh] = storageBuffers.try_emplace(symbol.str(), 0);
-    const bool cache = out.storages[size_t(s)].cache;
+    const bool cache = out.storages[size_t(s)].kind == Storage::Cache;
     auto v = module.lookupSymbol<VariableOp>(symbol);
     auto size = [&](StringAttr d) { return slotOf(d, cache); };
     Place p;
-    p.layout = layoutOf(layouts.standard(cast<TensorType>(v.getType()).getDims()), size);
+    p.layout = layoutOf(layouts.ofVariable(v), size);
     if (fresh) it->second = buffers.add(Buffer::Storage, s, elementsOf(p.layout, size) * Size(elementBytes(v.getType(), f64)), symbol.str());
     p.view.buffer = it->second;
     return p;
@@ -289,6 +294,7 @@ private:
 
   void layers(LayersOp l, std::vector<Step> &steps, LoopContext *outer) {
     LoopContext context{l, loops++, {}, {}};
+    turns[context.number] = int64_t(l.getHi() - l.getLo());
     llvm::SmallVector<Place, 0> results;
     const size_t carried = l.getCarried().size();
     for (auto [i, v] : llvm::enumerate(l.getCarried())) { // the initial value's own place: nobody else uses it
@@ -394,6 +400,42 @@ private:
     return arena(r, layouts.natural(g, i, inputs), describe(g));
   }
 
+  /// Memory that the entry does not change. Who asks for gradients is about to change all params.
+  bool isVariable(const Place &p) const {
+    const Buffer &b = buffers.all[size_t(p.view.buffer)];
+    return b.kind == Buffer::Storage && out.storages[size_t(b.index)].kind == Storage::Variable && program->entry.name != "grad" && !llvm::is_contained(program->writes, b.index);
+  }
+  /// Where packed variables stay, the turn's part; entries that pack the same ones in the same way share it.
+  View derived(EmittedContraction &c, llvm::ArrayRef<Place> inputs, int &number) {
+    Storage s;
+    s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "packed";
+    std::string key = irText(c.pack->module);
+    std::map<int, int64_t> around;
+    for (unsigned i : c.packs) {
+      const View &v = inputs[i].view;
+      const int of = buffers.all[size_t(v.buffer)].index;
+      if (!llvm::is_contained(s.from, of)) s.from.push_back(of);
+      s.symbol += " " + out.storages[size_t(of)].symbol;
+      key += fmt::format("; {} from {}", of, v.offset.str());
+      for (auto &[loop, bytes] : v.steps) key += fmt::format(", {} turns of {}", turns[loop], bytes.str()), around[loop] = turns[loop];
+    }
+    for (const Size &size : c.pack->sizes) key += "; " + size.str();
+    View view;
+    Size bytes = c.packedBytes;
+    for (auto [loop, n] : llvm::reverse(around)) view.steps.push_back({loop, bytes}), bytes = bytes * Size(n);
+    auto [it, fresh] = derivedStorages.try_emplace(key, int(out.storages.size()));
+    number = it->second;
+    if (fresh) {
+      s.dims = {"element"}, s.extents = {bytes / Size(f64 ? 8 : 4)};
+      out.storages.push_back(s);
+    }
+    auto [buffer, isNew] = storageBuffers.try_emplace("#" + std::to_string(number), 0);
+    if (isNew) buffer->second = buffers.add(Buffer::Storage, number, bytes, s.symbol);
+    view.buffer = buffer->second;
+    return view;
+  }
+  std::map<std::string, int> derivedStorages; ///< by what they hold
+
   void group(GroupOp g, std::vector<Step> &steps, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
     llvm::SmallVector<Place, 0> inputs, results;
     for (mlir::Value v : g.getInputs()) inputs.push_back(places[v]);
@@ -401,12 +443,14 @@ private:
     GroupPlacement at;
     for (const Place &p : inputs) {
       const bool shared = llvm::any_of(results, [&](const Place &r) { return r.view.buffer == p.view.buffer; });
-      at.inputs.push_back({p.layout, p.countLayout, !shared});
+      at.inputs.push_back({p.layout, p.countLayout, !shared, isVariable(p)});
     }
-    for (const Place &p : results) at.results.push_back({p.layout, p.countLayout, false});
+    for (const Place &p : results) at.results.push_back({p.layout, p.countLayout});
     notes.launches.emplace_back();
     const GroupWork work = workOf(g, dims, f64);
-    auto launchInto = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<View> more, bool withResults, const GroupWork &w) {
+    const auto all = llvm::to_vector(llvm::seq<unsigned>(0, unsigned(inputs.size())));
+    // `reads`: the others get the place of `packed`, which is there in any case.
+    auto launch = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<unsigned> reads, bool writes, std::optional<View> packed, const GroupWork &w) {
       Launch l;
       l.flops = w.flops, l.bytes = w.bytes;
       l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")");
@@ -415,10 +459,12 @@ private:
         l.views.push_back(p.view);
         if (isa<SubsetType>(type)) l.views.push_back(p.counts);
       };
-      for (auto [v, p] : llvm::zip(g.getInputs(), inputs)) use(p, v.getType());
-      if (withResults)
+      for (unsigned i = 0; i < inputs.size(); ++i)
+        if (llvm::is_contained(reads, i)) use(inputs[i], g.getInputs()[i].getType());
+        else l.views.insert(l.views.end(), isa<SubsetType>(g.getInputs()[i].getType()) ? 2 : 1, *packed);
+      if (writes)
         for (auto [v, p] : llvm::zip(g.getResults(), results)) use(p, v.getType());
-      for (const View &v : more) l.views.push_back(v);
+      if (packed) l.views.push_back(*packed);
       for (const View &v : l.views) buffers.touch(v);
       l.sizes = k.sizes, l.tiles = k.tiles, l.scratch = k.scratch, l.grain = k.grain;
       l.kernel = kernels.add(k);
@@ -427,31 +473,27 @@ private:
       if (text) text->kernels += fmt::format("// {} {}: kernel {} {}, tiles {}\n", program->entry.name, buffers.position, kernels.rows[size_t(l.kernel)].key, l.what, l.tiles.str());
       step(to, {std::move(l)});
     };
-    auto launch = [&](EmittedKernel k, llvm::ArrayRef<View> more, bool withResults) { launchInto(steps, std::move(k), more, withResults, work); };
-    if (g.strip()) launch(emitStrips(target, dims, f64, g, at), {}, true);
-    else if (!g.tiled()) launch(emitRows(target, dims, f64, g, at), {}, true);
+    if (g.strip()) launch(steps, emitStrips(target, dims, f64, g, at), all, true, {}, work);
+    else if (!g.tiled()) launch(steps, emitRows(target, dims, f64, g, at), all, true, {}, work);
     else {
       // Training has many rows; who decodes has one most of the time.
-      std::optional<FewRows> few;
-      if (!g.tiled().getRoster() && (program->entry.name == "decode" || program->entry.name == "run")) few = emitFewRows(target, dims, f64, g, at);
-      auto always = few ? few->rows.constant() : std::nullopt;
-      if (always && always->num > fewRows) few.reset();
-      if (few && always) {
-        launch(std::move(few->kernel), {}, true);
-        return;
+      EmittedContraction c = emitContraction(target, dims, f64, g, at, program->entry.name == "decode" || program->entry.name == "run");
+      std::optional<View> packed;
+      std::vector<Step> packing, many;
+      if (c.pack) {
+        int storage = 0;
+        packed = c.once ? derived(c, inputs, storage) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
+        launch(packing, std::move(*c.pack), c.packs, false, packed, {{}, Size(2) * c.packedBytes});
+        if (c.once) step(steps, {OnceStep{storage, std::move(packing)}});
+        else many = std::move(packing);
       }
-      std::vector<Step> many;
-      EmittedContraction c = emitContraction(target, dims, f64, g, at);
-      View packed;
-      packed.buffer = inArena(c.packedBytes, "packed operand", g.tiled().getResult());
-      launchInto(few ? many : steps, std::move(c.pack), packed, false, {{}, Size(2) * c.packedBytes});
-      launchInto(few ? many : steps, std::move(c.product), packed, true, work);
-      notes.launches.back().back().contraction = c.descriptor;
-      if (few) {
-        ChoiceStep choice{few->rows, fewRows, {}, std::move(many)};
-        launchInto(choice.upTo, std::move(few->kernel), {}, true, work);
+      if (c.product) launch(many, std::move(*c.product), all, true, packed, work), notes.launches.back().back().contraction = c.descriptor;
+      if (c.few && c.product) {
+        ChoiceStep choice{c.rows, c.limit, {}, std::move(many)};
+        launch(choice.upTo, std::move(*c.few), all, true, c.fewPacked ? packed : std::nullopt, work);
         step(steps, {std::move(choice)});
-      }
+      } else if (c.few) launch(steps, std::move(*c.few), all, true, {}, work);
+      else std::ranges::move(many, std::back_inserter(steps));
     }
     if (text) {
       llvm::raw_string_ostream s(text->kernels);

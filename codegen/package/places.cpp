@@ -48,6 +48,45 @@ Layouts::Layouts(mlir::ModuleOp module) {
   module.walk([&](LayersOp l) { loopDims.insert(const_cast<void *>(l.getDimAttr().getAsOpaquePointer())); });
   for (auto v : module.getOps<VariableOp>())
     for (StringAttr x : strings(v.getLoops())) loopDims.insert(const_cast<void *>(x.getAsOpaquePointer()));
+
+  std::set<std::string> seen; // with a contraction
+  std::string variable;
+  using Names = llvm::SmallVector<std::pair<StringAttr, StringAttr>>; // as the value calls a dim, as the variable does
+  std::function<void(mlir::Value, const Names &)> follow = [&](mlir::Value v, const Names &names) {
+    for (mlir::OpOperand &use : v.getUses()) {
+      Operation *user = use.getOwner();
+      const unsigned n = use.getOperandNumber();
+      if (auto g = dyn_cast<GroupOp>(user)) follow(g.block().getArgument(n), names);
+      else if (auto l = dyn_cast<LayersOp>(user); l && n >= l.getCarried().size()) follow(l.block().getArgument(1 + n), names);
+      else if (isa<StopGradOp>(user)) follow(user->getResult(0), names);
+      else if (auto r = dyn_cast<RenameOp>(user)) {
+        Names renamed = names;
+        for (auto &[now, own] : renamed)
+          if (now == r.getFromAttr()) now = r.getToAttr();
+        follow(r.getResult(), renamed);
+      } else if (auto c = dyn_cast<ContractOp>(user)) {
+        ContractionDims d = classify(c);
+        llvm::SmallPtrSet<void *, 4> here;
+        for (auto &[now, own] : names)
+          if (llvm::is_contained(d.batch, now) || now == d.position) here.insert(const_cast<void *>(own.getAsOpaquePointer()));
+        auto &all = outer[variable];
+        if (seen.insert(variable).second) all = here;
+        else all.remove_if([&](void *x) { return !here.contains(x); });
+      }
+    }
+  };
+  module.walk([&](ReadOp r) {
+    variable = r.getVariable().str();
+    Names names;
+    for (StringAttr d : cast<TensorType>(r.getType()).getDims()) names.push_back({d, d});
+    follow(r.getResult(), names);
+  });
+}
+llvm::SmallVector<StringAttr> Layouts::ofVariable(VariableOp v) const {
+  auto order = standard(cast<TensorType>(v.getType()).getDims());
+  if (auto it = outer.find(v.getSymName().split('#').first.str()); it != outer.end())
+    std::stable_partition(order.begin(), order.end(), [&](StringAttr d) { return loopDims.contains(d.getAsOpaquePointer()) || it->second.contains(d.getAsOpaquePointer()); });
+  return order;
 }
 llvm::SmallVector<StringAttr> Layouts::standard(llvm::ArrayRef<StringAttr> canonical) const {
   llvm::SmallVector<StringAttr> order;

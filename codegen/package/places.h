@@ -46,12 +46,16 @@ public:
   explicit Layouts(mlir::ModuleOp module);
   /// Loop dims first, then the canonical order.
   llvm::SmallVector<mlir::StringAttr> standard(llvm::ArrayRef<mlir::StringAttr> canonical) const;
+  /// The same of a variable; dims that all its contractions have in both operands (an expert's) stand outside, as in their results. State of the
+  /// optimizer follows the param that it is of.
+  llvm::SmallVector<mlir::StringAttr> ofVariable(ir::VariableOp) const;
   /// The order in which a group writes a result if nobody asks for one: dims that a contraction has in both operands stand outside; what
   /// follows another value point by point has its order.
   llvm::SmallVector<mlir::StringAttr> natural(ir::GroupOp, unsigned result, llvm::ArrayRef<Place> inputs) const;
 
 private:
   llvm::SmallPtrSet<void *, 8> loopDims;
+  std::map<std::string, llvm::SmallPtrSet<void *, 4>> outer; ///< of params
 };
 
 /// Does the group read this input only where it writes that result, and never after it? Then both may be the same memory.

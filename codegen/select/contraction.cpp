@@ -20,7 +20,7 @@ std::string CacheBlocks::str() const { return fmt::format("mc {} nc {} kc {}", m
 
 std::string ContractionDescriptor::str() const {
   auto size = [](std::optional<int64_t> n) { return n ? std::to_string(*n) : "?"; };
-  return fmt::format("{} m {} n {} k {}, batch {}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch));
+  return fmt::format("{} m {} n {} k {}, batch {}{}{}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch), packsLeft ? ", left side packed" : "", fewRows ? ", perhaps few rows" : "");
 }
 
 std::vector<Candidate> candidates(const Target &target, Element element, const ContractionSizes &sizes) {
@@ -65,8 +65,9 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   };
   CacheBlocks blocks;
   // While the rows of A pass by, a panel of B is read again and again: from the first-level cache or, as a register tile asks for
-  // few bytes a cycle, from the second. Long blocks save passes over C; beyond 2 KB a row of A they save nothing more.
-  blocks.kc = even(std::min(target.l2 / 8 / (shape.columns() * bytes), 2048 / bytes), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
+  // few bytes a cycle, from the second. Long blocks save passes over C; beyond 64 vectors of A they save little (2048 cubed with 16 lanes: 1024 has
+  // 0.96 of the time of 512; with 8 lanes and smaller caches 1024 is slower than 512).
+  blocks.kc = even(std::min<int64_t>(target.l2 / 8 / (shape.columns() * bytes), 64 * shape.lanes), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
   // The block of A takes a quarter of the second-level cache, the tile of C half of it: it is touched once for each block of k, and
   // the wider it is, the less often the same A is packed.
   blocks.mc = even(target.l2 / 4 / (blocks.kc * bytes), sizes.m, shape.rows);
@@ -74,22 +75,41 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   return blocks;
 }
 
-CacheBlocks shared(CacheBlocks blocks, const TileShape &shape, const ContractionSizes &sizes, std::optional<int64_t> batch) {
-  constexpr int64_t enough = 8;
+CacheBlocks shared(CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
+  constexpr int64_t enough = 8, many = 32;
   auto parts = [](int64_t size, int64_t block) { return (size + block - 1) / block; };
-  if (!sizes.m) blocks.mc = std::min(blocks.mc, roundUp(256, shape.rows)); // threads end together
-  if (!sizes.m || !sizes.n) return blocks;
-  const int64_t m = *sizes.m, n = *sizes.n, products = batch.value_or(enough);
-  if (parts(m, blocks.mc) * parts(n, blocks.nc) * products >= enough) return blocks;
-  // Each part of n packs or reads all of A once more, each part of m reads all of B, which is packed already.
+  if (!d.sizes.m) blocks.mc = std::min(blocks.mc, roundUp(256, shape.rows)); // threads end together
+  if (!d.sizes.n) return blocks;
+  if (!d.sizes.m) { // rows may be few
+    if (d.fewRows) blocks.nc = std::min(blocks.nc, roundUp(parts(*d.sizes.n, enough), shape.columns()));
+    return blocks;
+  }
+  const int64_t m = *d.sizes.m, n = *d.sizes.n, products = d.batch.value_or(enough);
+  auto tiles = [&](const CacheBlocks &b) { return parts(m, b.mc) * parts(n, b.nc) * products; };
+  auto rowsInto = [&](int64_t count) {
+    CacheBlocks b = blocks;
+    b.mc = roundUp(parts(m, count), shape.rows);
+    return b;
+  };
+  if (tiles(blocks) >= many) return blocks;
+  if (tiles(blocks) >= enough) { // an odd one too many is half a turn in which a second thread waits
+    auto balance = [&](const CacheBlocks &b) { return double(m) * double(parts(n, b.nc) * products) / double(roundUp(tiles(b), 2) * b.mc); };
+    const int64_t now = parts(m, blocks.mc);
+    CacheBlocks best = blocks;
+    for (int64_t count = std::max<int64_t>(now - 1, 1); count <= now + 1; ++count)
+      if (CacheBlocks b = rowsInto(count); balance(b) > balance(best)) best = b;
+    return best;
+  }
+  // Each part of n reads all of A once more, or packs it, each part of m reads all of B, which is packed already.
+  const int64_t left = d.packsLeft ? 10 : 3;
   CacheBlocks best = blocks;
   int64_t least = INT64_MAX, most = 0;
   for (int64_t rows = 1; rows <= enough; ++rows)
     for (int64_t columns = 1; columns <= enough; ++columns) {
       CacheBlocks b = blocks;
-      b.mc = std::min(blocks.mc, roundUp(parts(m, rows), shape.rows)), b.nc = std::min(blocks.nc, roundUp(parts(n, columns), shape.columns()));
-      const int64_t tiles = std::min(enough, parts(m, b.mc) * parts(n, b.nc) * products), moved = 3 * m * parts(n, b.nc) + 2 * n * parts(m, b.mc);
-      if (tiles > most || (tiles == most && moved < least)) best = b, most = tiles, least = moved;
+      b.mc = std::min(blocks.mc, rowsInto(rows).mc), b.nc = std::min(blocks.nc, roundUp(parts(n, columns), shape.columns()));
+      const int64_t count = std::min(enough, tiles(b)), moved = left * m * parts(n, b.nc) + 2 * n * parts(m, b.mc);
+      if (count > most || (count == most && moved < least)) best = b, most = count, least = moved;
     }
   return best;
 }
@@ -98,7 +118,7 @@ std::string explainChoice(const Target &target, const ContractionDescriptor &d) 
   auto all = candidates(target, d.element, d.sizes);
   std::ranges::stable_sort(all, std::ranges::greater(), &Candidate::score);
   const TileShape &shape = all[0].shape;
-  const CacheBlocks blocks = shared(chooseBlocks(target, shape, d.sizes), shape, d.sizes, d.batch);
+  const CacheBlocks blocks = shared(chooseBlocks(target, shape, d.sizes), shape, d);
   std::string text = fmt::format("{}: {} of {} register tiles, {:.0f} % of the multiplications of this processor expected\n", d.str(), shape.str(), all.size(), 100 * all[0].expectedShare());
   text += "    tile     score  products a load  chains    rows  columns  panels\n";
   for (size_t i = 0; i < std::min<size_t>(all.size(), 5); ++i) {

@@ -32,6 +32,8 @@ struct ContractionDescriptor {
   Element element = Element::F32;
   ContractionSizes sizes;
   std::optional<int64_t> batch;
+  bool packsLeft = false; ///< in each tile
+  bool fewRows = false;   ///< where m is not known: it may be small, with weights that were packed before
   std::string str() const; ///< `f32 m ? n 128 k 512, batch 4`
 };
 
@@ -59,7 +61,7 @@ struct CacheBlocks {
 };
 CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionSizes &);
 /// The same cut smaller, so that the tiles of all `batch` products are enough for several threads.
-CacheBlocks shared(CacheBlocks, const TileShape &, const ContractionSizes &, std::optional<int64_t> batch);
+CacheBlocks shared(CacheBlocks, const TileShape &, const ContractionDescriptor &);
 
 /// Why a contraction has its tiles: the candidates with their terms, the best first, and what the blocks take of the caches.
 std::string explainChoice(const Target &, const ContractionDescriptor &);

@@ -91,7 +91,8 @@ struct Leaf {
 
 class Former {
 public:
-  explicit Former(const Dims &dims) : dims(dims) {}
+  /// `packs`: variables may be packed once for all calls.
+  Former(const Dims &dims, bool packs) : dims(dims), packs(packs) {}
 
   void block(Block &block) {
     std::vector<Cluster> clusters;
@@ -113,6 +114,7 @@ public:
 
 private:
   const Dims &dims;
+  const bool packs;
   llvm::DenseMap<Operation *, SmallVector<Leaf>> leavesBy; ///< of ops that are placed
 
   SmallVector<Leaf> leavesOf(Operation *op) {
@@ -171,7 +173,7 @@ private:
     else {
       fresh.rows = rowsOf(op);
       auto contract = dyn_cast<ContractOp>(op);
-      fresh.tiled = contract && worthTiles(classify(contract), dims);
+      fresh.tiled = contract && (worthTiles(classify(contract), dims) || (packs && worthPacking(contract, dims)));
       if (fresh.tiled) op->setAttr("fil.tiled", UnitAttr::get(op->getContext()));
       if (isa<TopKOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
       if (!fresh.tiled && fresh.open) {
@@ -312,7 +314,7 @@ struct FormGroupsPass : impl::FormGroupsPassBase<FormGroupsPass> {
       f.walk([&](LayersOp l) { blocks.push_back(&l.block()); });
       for (Block *b : blocks) {
         Keeper().block(*b);
-        Former(dims).block(*b);
+        Former(dims, f.getEntry() != "grad").block(*b);
       }
     }
   }

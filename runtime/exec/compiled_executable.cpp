@@ -17,7 +17,7 @@ constexpr size_t bindingsKept = 8;
 
 /// An entry point with what it needs to become numbers.
 struct Prepared {
-  Prepared(const Program &p, size_t storages, std::span<const fil_kernel> kernels) : flat(p, storages, kernels) {}
+  Prepared(const Program &p, std::span<const Storage> storages, std::span<const fil_kernel> kernels) : flat(p, storages, kernels) {}
 
   FlatProgram flat;
   struct Axis { int symbol; size_t input, axis; };
@@ -40,6 +40,7 @@ public:
   Loaded(Manifest m, std::span<const fil_kernel> given)
       : bounds_(m.bounds), code_(m.code), kernels_(kernelsOf(m, given)), storages_(std::move(m.storages), m.variables, m.bounds) {
     target_ = m.target;
+    versions_.resize(storages_.size(), 1), made_.resize(storages_.size(), 0), upToDate_.resize(storages_.size(), 0);
     for (const Kernel &k : m.kernels) keys_.push_back(k.key);
     for (const VariableRow &v : m.variables) variables_.push_back(v.info);
     for (const Program &p : m.programs) {
@@ -65,16 +66,23 @@ public:
     ThreadPool &pool = processPool();
     reserve(b, pool.threads());
     resolve(b, inputs, outputs);
-    Machine machine{pool, p.flat.rows.data(), scratch_.data(), scratchStride_};
+    Machine machine{pool, p.flat.rows.data(), scratch_.data(), scratchStride_, upToDate_.data()};
     if (profiling_) machine.seconds = p.seconds.data(), machine.calls = p.calls.data();
+    for (int s : b.derived)
+      if (!(upToDate_[size_t(s)] = made_[size_t(s)] == versionOf(s))) made_[size_t(s)] = 0; // until the call has made it
+    for (int s : p.flat.writes) ++versions_[size_t(s)];
     walk(b, pointers_.data(), machine);
+    for (int s : b.derived) made_[size_t(s)] = versionOf(s);
     if (profiling_) addWork(p, b);
     if (p.keeps)
       for (auto &r : p.running) lengths_[r.counter].second = p.symbols[size_t(r.length)];
   }
 
   Array get(size_t i) const override { return storages_.get(i); }
-  void set(size_t i, const Array &value) override { storages_.set(i, value); }
+  void set(size_t i, const Array &value) override {
+    ++versions_[size_t(storages_.storageOf(i))];
+    storages_.set(i, value);
+  }
 
   void resetCaches(int64_t batch, int64_t capacity) override {
     if (batch < 0 || capacity < 0) misuse(fmt::format("caches for a batch of {} and {} positions", batch, capacity));
@@ -119,6 +127,8 @@ private:
   uint64_t clock_ = 0;
   bool profiling_ = false;
   Pages arena_, scratch_;
+  std::vector<uint64_t> versions_, made_; ///< of each storage: rises with each change; of derived ones the version of all that they were made of
+  std::vector<char> upToDate_;            ///< of each storage, at the begin of a call
   size_t scratchStride_ = 0;
   std::vector<std::byte *> bases_;
   std::vector<void *> pointers_;
@@ -136,7 +146,7 @@ private:
   }
 
   void prepare(const Program &program) {
-    auto owned = std::make_unique<Prepared>(program, storages_.size(), kernels_);
+    auto owned = std::make_unique<Prepared>(program, storages_.all(), kernels_);
     Prepared &p = *owned;
     Formulas &f = p.flat.formulas;
     const Entry &e = program.entry;
@@ -158,7 +168,7 @@ private:
       p.running.push_back({f.symbol(length), f.symbol(from), counter});
     }
     for (const Buffer &b : program.buffers) {
-      if (b.kind != Buffer::Storage || !storages_[size_t(b.index)].cache) continue;
+      if (b.kind != Buffer::Storage || storages_[size_t(b.index)].kind != Storage::Cache) continue;
       p.usesCaches = true;
       for (const Size &extent : storages_[size_t(b.index)].extents)
         for (const std::string &name : extent.symbols())
@@ -168,6 +178,12 @@ private:
       if (f.symbols()[s].ends_with("#cap")) p.capacities.push_back(int(s));
     p.symbols.resize(f.symbols().size());
     programs_.push_back(std::move(owned));
+  }
+
+  uint64_t versionOf(int derived) const {
+    uint64_t sum = 0;
+    for (int s : storages_[size_t(derived)].from) sum += versions_[size_t(s)];
+    return sum;
   }
 
   size_t indexOf(const Entry &e) const {

@@ -11,7 +11,7 @@ namespace {
 
 using json = nlohmann::json;
 constexpr char magic[8] = {'f', 'i', 'l', 'e', 'x', 'e', 'c', '\n'};
-constexpr uint32_t version = 3;
+constexpr uint32_t version = 4;
 
 /// The first bytes of the file.
 struct Head {
@@ -39,6 +39,7 @@ uint64_t hashOf(const Head &head, std::string_view text, std::string_view code) 
   return hashOf(hashOf(hashOf(0, {reinterpret_cast<const char *>(&head), offsetof(Head, hash)}), text), code);
 }
 
+const char *const storageKinds[] = {"variable", "cache", "derived"};
 const char *const bufferKinds[] = {"arena", "storage", "input", "output"};
 const char *const variableKinds[] = {"param", "state", "optimizer"};
 template <size_t N> int number(const char *const (&names)[N], const std::string &name) {
@@ -89,6 +90,7 @@ struct Writer {
   json step(const FillStep &f) { return {{"is", "fill"}, {"to", view(f.to)}, {"bytes", size(f.bytes)}}; }
   json step(const TurnStep &t) { return {{"is", "turn"}, {"to", view(t.to)}, {"loop", t.loop}}; }
   json step(const ChoiceStep &c) { return {{"is", "choice"}, {"of", size(c.of)}, {"limit", c.limit}, {"upTo", steps(c.upTo)}, {"above", steps(c.above)}}; }
+  json step(const OnceStep &o) { return {{"is", "once"}, {"storage", o.storage}, {"body", steps(o.body)}}; }
 
   json ports(const std::vector<Port> &list) {
     json j = json::array();
@@ -101,13 +103,13 @@ struct Writer {
   json program(const Program &p) {
     json buffers = json::array();
     for (const Buffer &b : p.buffers) buffers.push_back({bufferKinds[b.kind], b.index, size(b.bytes), b.first, b.last, b.what});
-    return {{"entry", p.entry.name}, {"inputs", ports(p.entry.inputs)}, {"outputs", ports(p.entry.outputs)}, {"buffers", buffers}, {"steps", steps(p.steps)}, {"running", p.running}};
+    return {{"entry", p.entry.name}, {"inputs", ports(p.entry.inputs)}, {"outputs", ports(p.entry.outputs)}, {"buffers", buffers}, {"steps", steps(p.steps)}, {"running", p.running}, {"writes", p.writes}};
   }
   json manifest(const Manifest &m) {
     json j{{"target", m.target}, {"bounds", m.bounds}, {"plan", m.plan}, {"dims", m.dims}};
     for (const char *list : {"programs", "storages", "variables", "kernels"}) j[list] = json::array();
     for (const Program &p : m.programs) j["programs"].push_back(program(p));
-    for (const Storage &s : m.storages) j["storages"].push_back({{"symbol", s.symbol}, {"dtype", name(s.dtype)}, {"dims", s.dims}, {"extents", all(s.extents)}, {"cache", s.cache}});
+    for (const Storage &s : m.storages) j["storages"].push_back({{"symbol", s.symbol}, {"dtype", name(s.dtype)}, {"dims", s.dims}, {"extents", all(s.extents)}, {"kind", storageKinds[s.kind]}, {"from", s.from}});
     for (const VariableRow &v : m.variables)
       j["variables"].push_back({{"name", v.info.name}, {"kind", variableKinds[v.info.kind]}, {"dtype", name(v.info.dtype)}, {"shape", v.info.shape}, {"dims", v.info.dims}, {"storage", v.storage}, {"turns", v.turns}, {"axes", v.axes}});
     for (const Kernel &k : m.kernels) j["kernels"].push_back({{"key", k.key}, {"entry", k.entry}, {"codeBytes", k.codeBytes}, {"what", k.what}});
@@ -149,6 +151,7 @@ struct Reader {
     if (is == "fill") return {FillStep{view(j.at("to")), size(j.at("bytes"))}};
     if (is == "turn") return {TurnStep{view(j.at("to")), j.at("loop")}};
     if (is == "choice") return {ChoiceStep{size(j.at("of")), j.at("limit"), steps(j.at("upTo")), steps(j.at("above"))}};
+    if (is == "once") return {OnceStep{j.at("storage"), steps(j.at("body"))}};
     throw std::invalid_argument("unknown step " + is);
   }
   std::vector<Port> ports(const json &j) {
@@ -165,6 +168,7 @@ struct Reader {
     for (const json &b : j.at("buffers")) p.buffers.push_back({Buffer::Kind(number(bufferKinds, b.at(0))), b.at(1), size(b.at(2)), b.at(3), b.at(4), b.at(5)});
     p.steps = steps(j.at("steps"));
     p.running = j.at("running").get<decltype(p.running)>();
+    p.writes = j.at("writes").get<std::vector<int>>();
     return p;
   }
   Manifest manifest(const json &j) {
@@ -179,7 +183,7 @@ struct Reader {
     m.plan = j.at("plan");
     m.dims = j.at("dims").get<decltype(m.dims)>();
     for (const json &p : j.at("programs")) m.programs.push_back(program(p));
-    for (const json &s : j.at("storages")) m.storages.push_back({s.at("symbol"), dtypeOf(s.at("dtype")), s.at("dims"), all(s.at("extents")), s.at("cache")});
+    for (const json &s : j.at("storages")) m.storages.push_back({s.at("symbol"), dtypeOf(s.at("dtype")), s.at("dims"), all(s.at("extents")), Storage::Kind(number(storageKinds, s.at("kind"))), s.at("from")});
     for (const json &v : j.at("variables")) {
       VariableInfo info{VariableInfo::Kind(number(variableKinds, v.at("kind"))), v.at("name"), dtypeOf(v.at("dtype")), v.at("shape"), v.at("dims")};
       m.variables.push_back({std::move(info), v.at("storage"), v.at("turns").get<std::vector<std::pair<int, int64_t>>>(), v.at("axes")});

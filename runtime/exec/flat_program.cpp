@@ -9,8 +9,10 @@ namespace {
 [[noreturn]] void broken(const std::string &why) { throw Error(Exit::Internal, "E0702", "a compiled program contradicts itself: " + why); }
 } // namespace
 
-FlatProgram::FlatProgram(const Program &p, size_t storages, std::span<const fil_kernel> kernels)
-    : storages_(storages), kernels_(kernels) {
+FlatProgram::FlatProgram(const Program &p, std::span<const Storage> storages, std::span<const fil_kernel> kernels)
+    : writes(p.writes), storages_(storages), kernels_(kernels) {
+  for (int s : writes)
+    if (s < 0 || size_t(s) >= storages.size() || storages[size_t(s)].kind != Storage::Variable) broken(fmt::format("`{}` writes storage {}, which is no variable", p.entry.name, s));
   auto ports = [&](const std::vector<Port> &from, std::vector<FlatPort> &to) {
     for (const Port &port : from) {
       FlatPort f{port.dtype, {}, port.indexBound ? formulas.add(*port.indexBound) : -1};
@@ -21,7 +23,7 @@ FlatProgram::FlatProgram(const Program &p, size_t storages, std::span<const fil_
   ports(p.entry.inputs, inputs_), ports(p.entry.outputs, outputs_);
   for (auto &[s, t] : p.running) formulas.symbol(s), formulas.symbol(t);
   for (const Buffer &b : p.buffers) {
-    const size_t limit[] = {1, storages, inputs_.size(), outputs_.size()};
+    const size_t limit[] = {1, storages.size(), inputs_.size(), outputs_.size()};
     if (b.kind < Buffer::Arena || b.kind > Buffer::Output || b.index < 0 || size_t(b.index) >= limit[b.kind]) broken(fmt::format("buffer `{}` has no row {}", b.what, b.index));
     if (b.first > b.last) broken(fmt::format("buffer `{}` ends before it begins", b.what));
     bool grows = false;
@@ -104,6 +106,15 @@ void FlatProgram::flattenOne(const ChoiceStep &c) {
   flatten(c.above);
   ops_[jump].jump = uint32_t(ops_.size());
 }
+void FlatProgram::flattenOne(const OnceStep &o) {
+  if (o.storage < 0 || size_t(o.storage) >= storages_.size() || storages_[size_t(o.storage)].kind != Storage::Derived) broken(fmt::format("storage {} is not derived", o.storage));
+  for (int s : storages_[size_t(o.storage)].from)
+    if (std::find(writes.begin(), writes.end(), s) != writes.end()) broken(fmt::format("what is derived of `{}` in the program that changes it", storages_[size_t(s)].symbol));
+  const size_t once = ops_.size();
+  add(FlatOp::Once, {}, nullptr).loop = o.storage;
+  flatten(o.body);
+  ops_[once].jump = uint32_t(ops_.size());
+}
 
 // ---- binding ----
 
@@ -124,12 +135,15 @@ void FlatProgram::bindPorts(BoundProgram &b, const std::vector<int64_t> &symbols
 }
 
 void FlatProgram::bindSteps(BoundProgram &b, std::span<const int64_t> storageBytes) {
-  b.work.clear(), b.ops.clear(), b.loops.clear(), b.increments.clear(), b.places.clear(), b.sizes.clear(), b.lifetimes.clear();
+  b.work.clear(), b.ops.clear(), b.loops.clear(), b.increments.clear(), b.places.clear(), b.sizes.clear(), b.lifetimes.clear(), b.derived.clear();
   b.bufferBytes.assign(buffers_.size(), -1);
   b.scratchBytes = 0;
-  open_.clear(), checks_.clear();
-  for (size_t i = 0; i < ops_.size(); ++i) {
+  open_.clear(), checks_.clear(), once_.clear();
+  for (size_t i = 0;; ++i) {
+    for (; !once_.empty() && once_.back().first <= i; once_.pop_back()) b.ops[once_.back().second].jump = uint32_t(b.ops.size()) - 1;
+    if (i >= ops_.size()) break;
     const FlatOp &op = ops_[i];
+    if (op.kind == FlatOp::Once) once_.push_back({op.jump, b.ops.size()});
     if (op.kind == FlatOp::Jump) i = op.jump - 1;
     else if (op.kind != FlatOp::Choice) bindOp(b, op);
     else if (formulas.whole(op.count) > op.limit) i = op.jump - 1;
@@ -165,6 +179,7 @@ void FlatProgram::bindWork(BoundProgram &b) const {
   for (const BoundProgram::Op &op : b.ops) {
     if (op.kind == BoundProgram::Op::Begin) outer.push_back(turns), turns *= double(b.loops[op.loop].turns);
     else if (op.kind == BoundProgram::Op::End) turns = outer.back(), outer.pop_back();
+    else if (op.kind == BoundProgram::Op::Once) continue;
     else b.work.push_back({op.row, turns * value(rows[size_t(op.row)].flops), turns * value(rows[size_t(op.row)].bytes)});
   }
 }
@@ -185,6 +200,10 @@ void FlatProgram::bindOp(BoundProgram &b, const FlatOp &op) {
     out.jump = open_.back(), out.loop = b.ops[out.jump].loop;
     b.ops[out.jump].jump = uint32_t(b.ops.size());
     open_.pop_back();
+    break;
+  case FlatOp::Once:
+    out.loop = uint32_t(op.loop);
+    if (std::find(b.derived.begin(), b.derived.end(), op.loop) == b.derived.end()) b.derived.push_back(op.loop);
     break;
   case FlatOp::Turn:
     for (uint32_t o : open_)
@@ -268,7 +287,7 @@ void FlatProgram::placeArena(BoundProgram &b) {
     const size_t i = size_t(p.base);
     const FlatBuffer &f = buffers_[i];
     if (f.kind == Buffer::Arena) p = {0, p.offset + plan_.offsets[i]};
-    else p.base = int64_t(1 + f.index + (f.kind == Buffer::Storage ? 0 : storages_) + (f.kind == Buffer::Output ? inputs_.size() : 0));
+    else p.base = int64_t(1 + f.index + (f.kind == Buffer::Storage ? 0 : storages_.size()) + (f.kind == Buffer::Output ? inputs_.size() : 0));
   }
 }
 

@@ -14,9 +14,10 @@ namespace fil {
 /// Base 0 is the arena, then storages, inputs, outputs.
 struct BoundProgram {
   struct Op {
-    enum Kind : uint8_t { Launch, Begin, End, Copy, Fill, Turn } kind = Launch;
+    enum Kind : uint8_t { Launch, Begin, End, Copy, Fill, Turn, Once } kind = Launch;
     int32_t row = 0;            ///< of the profile
-    uint32_t loop = 0, jump = 0; ///< Begin: its End, and the other way round
+    uint32_t loop = 0;          ///< Once: the storage
+    uint32_t jump = 0;          ///< Begin: its End, and the other way round; Once: the last op of its body
     uint32_t pointers = 0, sizes = 0; ///< first of each
     fil_kernel kernel = nullptr;
     int64_t count = 0;          ///< tiles; bytes of a copy or fill
@@ -43,6 +44,7 @@ struct BoundProgram {
   std::vector<Lifetime> lifetimes; ///< of each buffer
   std::vector<int64_t> bufferBytes; ///< -1 where no step uses it
   int64_t arenaBytes = 0, scratchBytes = 0;
+  std::vector<int> derived;     ///< storages that its steps make
   struct Work { int32_t row; double flops, bytes; };
   std::vector<Work> work;       ///< of the launches of a call, where a profile has asked for it
   std::vector<std::vector<int64_t>> inputShapes, outputShapes;
@@ -61,6 +63,7 @@ struct Machine {
   const ProfileRow *rows;
   std::byte *scratch; ///< of worker 0
   size_t scratchStride;
+  const char *upToDate;      ///< of each storage: Once has nothing to do
   double *seconds = nullptr; ///< of each row, where a profile is wanted
   int64_t *calls = nullptr;
 };
@@ -69,10 +72,11 @@ class FlatProgram {
 public:
   /// Kernels are found by row. Error E0702 where the program contradicts itself: numbers out of range, a view that follows a loop
   /// that is not around it.
-  FlatProgram(const Program &, size_t storages, std::span<const fil_kernel>);
+  FlatProgram(const Program &, std::span<const Storage> storages, std::span<const fil_kernel>);
 
   Formulas formulas;
   std::vector<ProfileRow> rows; ///< one for each step that works, in the order of the text
+  std::vector<int> writes;      ///< Program::writes
 
   /// `symbols` are values of formulas.symbols(). The sizes of inputs first: bindPorts; they may contradict the arrays.
   void bindPorts(BoundProgram &, const std::vector<int64_t> &symbols);
@@ -85,13 +89,13 @@ private:
   struct FlatView { int buffer, offset; uint32_t firstStep, lastStep; };
   struct ViewStep { int loop, bytes; };
   struct FlatOp {
-    enum Kind : uint8_t { Launch, Begin, End, Copy, Fill, Turn, Choice, Jump } kind = Launch;
+    enum Kind : uint8_t { Launch, Begin, End, Copy, Fill, Turn, Once, Choice, Jump } kind = Launch;
     int row = 0;
     fil_kernel kernel = nullptr;
     uint32_t firstView = 0, lastView = 0, firstSize = 0, lastSize = 0;
     int count = 0, scratch = 0; ///< formulas
-    int loop = 0;               ///< number in the text
-    uint32_t jump = 0;          ///< Choice: to `above`; Jump: the end
+    int loop = 0;               ///< number in the text; Once: the storage
+    uint32_t jump = 0;          ///< Choice: to `above`; Jump, Once: the end
     int64_t grain = 1, limit = 0, turns = 0, lo = 0;
     bool reverse = false;
   };
@@ -104,11 +108,12 @@ private:
   std::vector<int> sizes_;
   std::vector<FlatBuffer> buffers_;
   std::vector<FlatPort> inputs_, outputs_;
-  size_t storages_;
+  std::span<const Storage> storages_;
   bool grows_ = false; ///< a buffer does
   std::span<const fil_kernel> kernels_;
   std::vector<int> around_; ///< loops, while steps are laid flat
   std::vector<uint32_t> open_; ///< bound loops around, while binding
+  std::vector<std::pair<size_t, size_t>> once_; ///< the same: each Once's end in the text, and its bound op
   std::vector<Lifetime> planned_; ///< of the last plan
   ArenaLayout plan_;
   struct Check { uint32_t pointer; int64_t reach; };
@@ -121,6 +126,7 @@ private:
   void flattenOne(const FillStep &);
   void flattenOne(const TurnStep &);
   void flattenOne(const ChoiceStep &);
+  void flattenOne(const OnceStep &);
   FlatOp &add(FlatOp::Kind, std::initializer_list<const View *>, const Size *count);
   void view(const View &);
   void bindOp(BoundProgram &, const FlatOp &);

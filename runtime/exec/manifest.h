@@ -46,15 +46,20 @@ struct FillStep { View to; Size bytes; };  ///< zeros
 struct TurnStep { View to; int loop = 0; };
 /// One of two lists, chosen when sizes are bound: upTo if of <= limit. Sizes and buffers of the other one are not evaluated.
 struct ChoiceStep { Size of; int64_t limit = 0; std::vector<Step> upTo, above; };
-struct Step { std::variant<Launch, LoopStep, CopyStep, FillStep, TurnStep, ChoiceStep> is; };
+/// Writes a derived storage; skipped in a call that begins with it up to date.
+struct OnceStep { int storage = 0; std::vector<Step> body; };
+struct Step { std::variant<Launch, LoopStep, CopyStep, FillStep, TurnStep, ChoiceStep, OnceStep> is; };
 
-/// What is kept between calls: a variable with all its stacked turns, or a cache. Extents give the strides (row-major).
+/// What is kept between calls: a variable with all its stacked turns, a cache, or what is derived of variables and holds until one of them
+/// changes. Extents give the strides (row-major).
 struct Storage {
+  enum Kind { Variable, Cache, Derived };
   std::string symbol;
   DType dtype = DType::F32;
   std::vector<std::string> dims;
   std::vector<Size> extents;      ///< of a cache in symbolic dims too: its running dim S counts `S#cap`, others the batch
-  bool cache = false;
+  Kind kind = Variable;
+  std::vector<int> from;          ///< Derived: the variables' storages
 };
 /// Row i of Executable::variables: a part of a storage.
 struct VariableRow {
@@ -71,6 +76,7 @@ struct Program {
   /// Running dims (S, from T): S is n + T where n counts the positions that the caches hold. `prefill` begins with n = 0; but for
   /// `decode` n is always 0. `S#cap` has a value once there are caches.
   std::vector<std::pair<std::string, std::string>> running;
+  std::vector<int> writes; ///< storages of variables that a call may change; no derived storage that it makes is of one of them
 };
 
 struct Kernel {

@@ -11,10 +11,13 @@ namespace {
 
 Storages::Storages(std::vector<Storage> storages, std::vector<VariableRow> rows, const Binding &bounds)
     : storages_(std::move(storages)), rows_(std::move(rows)), places_(storages_.size()), bytes_(storages_.size(), 0) {
-  variables_ = allocate(false, [&](const Size &size, const Storage &s) { return valueOf(size, bounds, s.symbol); });
+  kept_ = allocate(false, [&](const Size &size, const Storage &s) { return valueOf(size, bounds, s.symbol); });
+  for (const Storage &s : storages_)
+    for (int v : s.from)
+      if (s.kind != Storage::Derived || v < 0 || size_t(v) >= storages_.size() || storages_[size_t(v)].kind != Storage::Variable) broken(fmt::format("`{}` is derived of no variable", s.symbol));
   for (const VariableRow &r : rows_) {
     const std::string &name = r.info.name;
-    if (r.storage < 0 || size_t(r.storage) >= storages_.size() || storages_[size_t(r.storage)].cache) broken(fmt::format("variable `{}` has no storage", name));
+    if (r.storage < 0 || size_t(r.storage) >= storages_.size() || storages_[size_t(r.storage)].kind != Storage::Variable) broken(fmt::format("variable `{}` has no storage", name));
     const Placed &p = places_[size_t(r.storage)];
     if (r.info.dtype != storages_[size_t(r.storage)].dtype) broken(fmt::format("variable `{}` has another element type than its storage", name));
     if (r.axes.size() != r.info.shape.size() || r.axes.size() + r.turns.size() != p.extents.size()) broken(fmt::format("variable `{}` has other axes than its storage", name));
@@ -35,7 +38,7 @@ Pages Storages::allocate(bool caches, const std::function<int64_t(const Size &, 
   std::vector<int64_t> offsets(storages_.size());
   for (size_t i = 0; i < storages_.size(); ++i) {
     const Storage &s = storages_[i];
-    if (s.cache != caches) continue;
+    if ((s.kind == Storage::Cache) != caches) continue;
     Placed &p = places_[i];
     p.extents.clear();
     for (const Size &e : s.extents) p.extents.push_back(value(e, s));
@@ -50,14 +53,14 @@ Pages Storages::allocate(bool caches, const std::function<int64_t(const Size &, 
   }
   Pages pages{size_t(total)};
   for (size_t i = 0; i < storages_.size(); ++i)
-    if (storages_[i].cache == caches) places_[i].data = pages.data() + offsets[i];
+    if ((storages_[i].kind == Storage::Cache) == caches) places_[i].data = pages.data() + offsets[i];
   return pages;
 }
 
 void Storages::resetCaches(int64_t batch, int64_t capacity, const Binding &bounds) {
   hasCaches_ = false;
   for (size_t i = 0; i < storages_.size(); ++i)
-    if (storages_[i].cache) places_[i].data = nullptr;
+    if (storages_[i].kind == Storage::Cache) places_[i].data = nullptr;
   caches_ = Pages(); // before the new ones: there may be no room for both
   caches_ = allocate(true, [&](const Size &size, const Storage &s) {
     Binding bound = bounds;

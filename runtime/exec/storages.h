@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a program keeps between calls: one block of memory for variables, one for caches; and rows of variables in declared order.
+// What a program keeps between calls: one block of memory for variables and what is derived of them, one for caches; and rows of variables in declared order.
 #pragma once
 #include "runtime/exec/binding.h"
 #include "runtime/exec/manifest.h"
@@ -17,11 +17,13 @@ public:
   bool hasCaches() const { return hasCaches_; }
 
   size_t size() const { return storages_.size(); }
+  std::span<const Storage> all() const { return storages_; }
   const Storage &operator[](size_t i) const { return storages_[i]; }
   /// Null of a cache before resetCaches.
   std::byte *data(size_t i) const { return places_[i].data; }
   const std::vector<int64_t> &bytes() const { return bytes_; }
 
+  int storageOf(size_t row) const { return rows_[row].storage; }
   Array get(size_t row) const;
   void set(size_t row, const Array &value);
 
@@ -31,7 +33,7 @@ private:
   std::vector<VariableRow> rows_;
   std::vector<Placed> places_;
   std::vector<int64_t> bytes_;
-  Pages variables_, caches_;
+  Pages kept_, caches_;
   bool hasCaches_ = false;
 
   Pages allocate(bool caches, const std::function<int64_t(const Size &, const Storage &)> &valueOf);

@@ -89,7 +89,8 @@ void work(const BoundProgram &b, const Op &op, void **pointers, const Machine &m
     return;
   }
   case Op::Begin:
-  case Op::End: return;
+  case Op::End:
+  case Op::Once: return;
   }
 }
 
@@ -112,6 +113,8 @@ void walk(BoundProgram &b, void **pointers, const Machine &m) {
       } else if (!loop.reverse) {
         move(b, loop, pointers, -loop.turn);
       }
+    } else if (op.kind == Op::Once) {
+      if (m.upToDate[op.loop]) i = op.jump;
     } else if (!m.seconds) [[likely]] {
       work(b, op, pointers, m);
     } else {

@@ -82,7 +82,7 @@ KernelModule tileKernel(std::string name, const ContractionSpec &spec, const fil
     o.a = f.skip(f.buffers[A], f.sizes[StepA]), o.aRow = f.sizes[RowA], o.aK = f.sizes[StepA];
     o.aBlock = b.CreateMul(rows, f.sizes[RowA]);
   }
-  o.b = f.skip(f.buffers[PanelsB], columns), o.bPanel = f.sizes[PanelB];
+  o.b = f.skip(f.buffers[PanelsB], columns), o.bPanel = f.sizes[PanelB], o.bK = columns;
   o.c = f.buffers[C], o.cRow = f.sizes[RowC];
   emitTile(b, spec.shape, o);
   return f.finish();

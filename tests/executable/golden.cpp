@@ -21,6 +21,7 @@ int64_t launchesOf(const std::vector<Step> &steps) {
     n += std::holds_alternative<Launch>(s.is);
     if (auto *l = std::get_if<LoopStep>(&s.is)) n += launchesOf(l->body);
     if (auto *c = std::get_if<ChoiceStep>(&s.is)) n += launchesOf(c->upTo) + launchesOf(c->above);
+    if (auto *o = std::get_if<OnceStep>(&s.is)) n += launchesOf(o->body);
   }
   return n;
 }

@@ -111,6 +111,16 @@ TEST(StripsOnTheCpu, AgreeWithTheReference) { // rows of other strips; sums of a
     for (int t : {7, 70}) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
   }
 }
+TEST(WeightsOnTheCpu, AgreeWithTheReference) { // in either order, one for each expert, tied; rows that are one, few and many, known or not
+  for (const char *dims : {"B", "B = 1", "B = 6"})
+    for (int b : {1, 3, 70}) {
+      const std::string text = fmt::format("dims {}, D = 40, F = 150, N = 64, G = 3\nmodel M(x: [B,D]) -> [B,D] {{\n param t: [F,D] = normal(0.1)\n layers l in 0..3 {{\n  param g, u: D -> F\n  param d: [D,F] = normal(0.1)\n"
+                                           "  x += 0.1 * dot(silu(x @ g) + (x @ u), d, over F)\n  param e: [N,D,G] = normal(0.1)\n  param f: [D,N,G] = normal(0.1)\n  x += 0.1 * sum(dot(dot(x, e, over D), f, over N), over G)\n"
+                                           "  x += 0.1 * dot(dot(x, t, over D), t, over F)\n }}\n return x\n}}\nloss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", dims);
+      EXPECT_EQ(apart(text, {{"B", b}}, {}), "") << text << " B " << b;
+      if (dims[1]) break;
+    }
+}
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");

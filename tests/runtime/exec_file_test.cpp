@@ -15,7 +15,8 @@ Manifest everything() {
   Manifest m = nested(3, 4, true, false);
   for (const Program &p : decoder().programs) m.programs.push_back(p);
   m.storages = decoder().storages;
-  m.storages.push_back({"w", DType::F64, {"L", "Card"}, {Size(2), Size::symbol("Card")}, false});
+  m.storages.push_back({"w", DType::F64, {"L", "Card"}, {Size(2), Size::symbol("Card")}});
+  m.storages.push_back({"derived", DType::F32, {"A"}, {Size(2)}, Storage::Derived, {1}});
   for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Optimizer, "l[" + std::to_string(l) + "].w#m", DType::F64, {3}, {"Card"}}, 1, {{0, l}}, {1}});
   m.bounds = {{"Card", 3}};
   m.kernels = {{"key", 0, 3, "nothing"}};
@@ -27,7 +28,8 @@ Manifest everything() {
   const int out = p.output("y", DType::I32, {Size(2)});
   ChoiceStep c;
   c.of = Size::floor(n() / Size(3)), c.limit = 5, c.upTo = {{FillStep{{out, 0, {}}, 8}}}, c.above = {{CopyStep{{out, 0, {}}, {in, 0, {}}, 8}}};
-  p.program.steps = {{c}, {LoopStep{3, 2, 5, false, {{TurnStep{{out, 0, {{3, 4}}}, 3}}}}}};
+  p.program.steps = {{c}, {LoopStep{3, 2, 5, false, {{TurnStep{{out, 0, {{3, 4}}}, 3}}}}}, {OnceStep{2, {{FillStep{{out, 0, {}}, 8}}}}}};
+  m.programs[0].writes = {1};
   m.programs.push_back(p.program);
   return m;
 }

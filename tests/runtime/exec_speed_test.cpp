@@ -48,7 +48,7 @@ Manifest large(int launches, bool decodes) {
   Manifest m;
   if (decodes) {
     p.program.running = {{"S", "T"}};
-    m.storages.push_back({"c", DType::F32, {"B", "S"}, {B, cap}, true});
+    m.storages.push_back({"c", DType::F32, {"B", "S"}, {B, cap}, Storage::Cache});
     p.storage(0);
   }
   m.programs = {p.program};

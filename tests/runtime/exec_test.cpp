@@ -145,7 +145,7 @@ TEST(Exec, VariablesKeepTheirDeclaredOrder) {
   // A storage [L=2, B=3, A=4] of rows l[i].w declared [A, B].
   Manifest m = unary(Scale, 1);
   m.bounds = {{"Card", 3}};
-  m.storages.push_back({"w", DType::F32, {"L", "Card", "A"}, {Size(2), Size::symbol("Card"), Size(4)}, false});
+  m.storages.push_back({"w", DType::F32, {"L", "Card", "A"}, {Size(2), Size::symbol("Card"), Size(4)}});
   for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Param, "l[" + std::to_string(l) + "].w", DType::F32, {4, 3}, {"A", "Card"}}, 0, {{0, l}}, {2, 1}});
   ProgramBuilder p("whole");
   const int s = p.storage(0), out = p.output("y", DType::F32, {Size(24)});
@@ -161,6 +161,68 @@ TEST(Exec, VariablesKeepTheirDeclaredOrder) {
   for (int b = 0; b < 3; ++b)
     for (int a = 0; a < 4; ++a) EXPECT_EQ(whole[size_t(12 + b * 4 + a)], float(a * 3 + b));
   EXPECT_THROW(x->set(0, floats({1})), Error);
+}
+
+namespace {
+/// Entries: `read` gives d: [2], derived of w, each element of it made by a turn that writes how many turns have made one; `write` changes w;
+/// `other` changes v, of which nothing is derived. Variables are w, v and the count.
+Manifest deriving() {
+  Manifest m;
+  for (const char *name : {"w", "v", "count"}) {
+    m.variables.push_back({{VariableInfo::Param, name, DType::F32, {1}, {"A"}}, int(m.storages.size()), {}, {0}});
+    m.storages.push_back({name, DType::F32, {"A"}, {Size(1)}});
+  }
+  m.storages.push_back({"d", DType::F32, {"A"}, {Size(2)}, Storage::Derived, {0}});
+  ProgramBuilder read("read");
+  const int count = read.storage(2), d = read.storage(3), out = read.output("y", DType::F32, {Size(2)});
+  Step made{ProgramBuilder::launch(Stamp, {{count, 0, {}}, {d, 0, {{0, 4}}}}, {}, 1)};
+  read.program.steps = {{LoopStep{0, 2, 0, false, {{OnceStep{3, {made}}}}}}, {CopyStep{{out, 0, {}}, {d, 0, {}}, 8}}};
+  read.program.writes = {2};
+  m.programs.push_back(read.program);
+  for (int s : {0, 1}) {
+    ProgramBuilder write(s == 0 ? "write" : "other");
+    write.program.steps = {{FillStep{{write.storage(s), 0, {}}, 4}}};
+    write.program.writes = {s};
+    m.programs.push_back(write.program);
+  }
+  return m;
+}
+} // namespace
+
+TEST(Exec, WhatIsDerivedHoldsUntilAVariableChanges) {
+  auto x = loadExecutable(deriving(), kernels());
+  auto read = [&] { return values(x->run(*x->find("read"), {}).at(0)); };
+  using F = std::vector<float>;
+  EXPECT_EQ(read(), (F{1, 2}));
+  EXPECT_EQ(read(), (F{1, 2}));
+  x->run(*x->find("other"), {});
+  x->set(1, floats({5}));
+  EXPECT_EQ(read(), (F{1, 2}));
+  x->run(*x->find("write"), {});
+  EXPECT_EQ(read(), (F{3, 4}));
+  x->set(0, floats({5}));
+  EXPECT_EQ(read(), (F{5, 6}));
+  EXPECT_EQ(read(), (F{5, 6}));
+  x->set(0, floats({6}));
+  failAt = 8; // the second turn: the next call begins anew
+  EXPECT_THROW(read(), Error);
+  failAt = -1;
+  EXPECT_EQ(read(), (F{9, 10}));
+  EXPECT_EQ(read(), (F{9, 10}));
+}
+
+TEST(Exec, WhatIsDerivedContradictsNothing) {
+  auto refused = [](auto change) {
+    Manifest m = deriving();
+    change(m);
+    return codeOf([&] { loadExecutable(m, kernels()); });
+  };
+  EXPECT_EQ(refused([](Manifest &m) { m.programs[0].writes = {0}; }), "E0702"); // of what the program changes
+  EXPECT_EQ(refused([](Manifest &m) { m.programs[0].writes = {3}; }), "E0702");
+  EXPECT_EQ(refused([](Manifest &m) { m.storages[3].from = {3}; }), "E0702");
+  EXPECT_EQ(refused([](Manifest &m) { m.storages[3].kind = Storage::Variable; }), "E0702");
+  EXPECT_EQ(refused([](Manifest &m) { std::get<OnceStep>(std::get<LoopStep>(m.programs[0].steps[0].is).body[0].is).storage = 4; }), "E0702");
+  EXPECT_EQ(refused([](Manifest &m) { m.variables[0].storage = 3; }), "E0702");
 }
 
 TEST(Exec, CachesGrowByPrefillAndDecode) {

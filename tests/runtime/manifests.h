@@ -131,7 +131,7 @@ inline Manifest nested(int64_t rows, int64_t columns, bool reverseOuter, bool re
 inline Manifest decoder() {
   Manifest m;
   auto symbol = [](const char *s) { return Size::symbol(s); };
-  m.storages.push_back({"c", DType::F32, {"B", "S"}, {symbol("B"), symbol("S#cap")}, true});
+  m.storages.push_back({"c", DType::F32, {"B", "S"}, {symbol("B"), symbol("S#cap")}, Storage::Cache, {}});
   for (const char *name : {"prefill", "decode"}) {
     ProgramBuilder p(name);
     p.program.running = {{"S", "T"}};

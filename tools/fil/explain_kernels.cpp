@@ -62,6 +62,7 @@ private:
     for (const Step &s : steps) {
       if (auto *l = std::get_if<LoopStep>(&s.is)) collect(p, l->body, turns * l->turns);
       if (auto *c = std::get_if<ChoiceStep>(&s.is)) choice(p, *c, turns);
+      if (auto *o = std::get_if<OnceStep>(&s.is)) collect(p, o->body, turns);
       if (auto *l = std::get_if<Launch>(&s.is)) {
         Launches &to = sameAs(launches[size_t(l->kernel)], p.entry.name + (used(*l).empty() ? "" : " (" + sizesText(used(*l)) + ")"), workText(*l));
         const std::string site = l->site.empty() ? "no site" : l->site;

@@ -34,15 +34,23 @@ int peakOf(std::span<const Lifetime> lives) {
   return peak;
 }
 
+int64_t derivedBytes(const Manifest &m) {
+  int64_t bytes = 0;
+  for (const Storage &s : m.storages)
+    if (s.kind == Storage::Derived) bytes += s.extents[0].constant()->num * int64_t(byteSize(s.dtype));
+  return bytes;
+}
 std::string variables(const Manifest &m) {
   int64_t bytes[3] = {};
   for (const VariableRow &v : m.variables) bytes[v.info.kind] += *elementCount(v.info.shape) * int64_t(byteSize(v.info.dtype));
-  return fmt::format("variables: params {}, states {}, of the optimizer {} bytes\n", grouped(bytes[VariableInfo::Param]), grouped(bytes[VariableInfo::State]), grouped(bytes[VariableInfo::Optimizer]));
+  std::string text = fmt::format("variables: params {}, states {}, of the optimizer {} bytes\n", grouped(bytes[VariableInfo::Param]), grouped(bytes[VariableInfo::State]), grouped(bytes[VariableInfo::Optimizer]));
+  if (int64_t packed = derivedBytes(m)) text += fmt::format("packed weights, of entries that do not change them: {} bytes\n", grouped(packed));
+  return text;
 }
 
 std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m, const Binding &sizes) {
   const std::vector<fil_kernel> none(m.kernels.size());
-  FlatProgram flat(p, m.storages.size(), none);
+  FlatProgram flat(p, m.storages, none);
   std::vector<int64_t> symbols;
   Binding used;
   for (const std::string &s : flat.formulas.symbols()) {
