@@ -7,10 +7,12 @@
 //   profile run|decode N [FILE]     the same, launches by time                     -> a table (in FILE)
 //   read BYTES | copy BYTES  memory read, or half of it copied to the other half    -> seconds
 //   fma                      multiply-adds in registers, one thread                 -> operations a second
+//   fork N                   N times a tile of 10 us for each thread of the pool   -> the median of seconds beyond these 10 us
 // Operands of `run` and `grad` (the loss and its gradients by the params) are functions of their names; other programs start with `init`.
 #include "codegen/cpu/target.h"
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/pipeline.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
 #include "runtime/exec/binding.h"
@@ -95,6 +97,7 @@ public:
     if (what == "run") return words >> before >> n, fmt::format("{:.9f}", timed(before, n, cpuTime, [&] { call(); }));
     if (what == "decode") return words >> n, fmt::format("{:.9f}", decode(n));
     if (what == "sample") return sampled();
+    if (what == "fork") return words >> n, fmt::format("{:.9f}", forkAndJoin(n));
     if (what == "fma") return fmt::format("{:.0f}", multiplyAddRate());
     if (what == "read" || what == "copy") return words >> n, fmt::format("{:.9f}", memory(what, n));
     if (what != "profile") return "what is " + what + "?";
@@ -115,6 +118,21 @@ private:
   std::vector<Array> inputs, outputs;
   std::optional<MemoryTraffic> best;
   int64_t size = 0;
+
+  double forkAndJoin(int64_t n) {
+    constexpr double work = 10e-6;
+    ThreadPool &pool = processPool();
+    std::vector<double> all;
+    for (int64_t i = 0; i < n; ++i) {
+      const double start = systemClock().seconds();
+      pool.run(pool.threads(), 1, [&](int64_t, int64_t, int) {
+        for (const double begin = systemClock().seconds(); systemClock().seconds() < begin + work;) {}
+      });
+      all.push_back(systemClock().seconds() - start - work);
+    }
+    std::ranges::nth_element(all, all.begin() + n / 2);
+    return all[size_t(n / 2)];
+  }
 
   void fillParams() {
     for (size_t i = 0; i < program->variables().size(); ++i) {

@@ -442,6 +442,13 @@ def compilation(b):
         b.add(name, "-", 0, new, new, 0.0, None, True, f"of {had}")
 
 
+def launch(b):
+    ours = b.ours("launches.fil", 2, cpu_time=False)
+    b.row("a launch of a small kernel, us", "-", 0.3, lambda: ours.number("run 1 20") / 1000, ratio=lambda t, theirs: t * 1e6, upper=True)
+    b.row("fork and join, 2 threads, us", "-", 1, lambda: ours.number("fork 1001"), ratio=lambda t, theirs: t * 1e6, upper=True)
+    b.close(ours)
+
+
 def version(b):
     def seconds():
         start = time.perf_counter()
@@ -477,7 +484,7 @@ def loaded(b):
 
 
 PARTS = {f.__name__: f for f in (contraction, batched, epilogue, threads, matvec, skinny, rows, attention, charlm, decode, moe)}
-PARTS |= {"compile": compilation, "version": version}
+PARTS |= {"compile": compilation, "launch": launch, "version": version}
 FLOORS = ["contraction", "charlm", "decode", "compile"]
 
 
