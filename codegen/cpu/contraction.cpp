@@ -471,13 +471,13 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
   out.packedBytes = p.packedBatches() * p.packedElements() * Size(f64 ? 8 : 4);
   out.packs = p.packs;
   auto constant = [](const Size &s) { return bool(s.constant()); };
-  out.once = !p.unpacked && llvm::all_of(p.packs, [&](unsigned i) { return placement.inputs[i].variable; }) && constant(out.packedBytes) && constant(pack.tiles) && llvm::all_of(pack.sizes, constant);
+  out.once = !p.unpacked && !p.packs.empty() && llvm::all_of(p.packs, [&](unsigned i) { return placement.inputs[i].variable; }) && constant(out.packedBytes) && constant(pack.tiles) &&
+             llvm::all_of(pack.sizes, constant);
   if (out.once) pack.what = "packing once";
   auto m = p.ragged ? std::nullopt : p.m.constant();
-  few &= !p.ragged && (out.once || !m || m->num <= fewRows);
+  few &= !p.ragged && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
   // Weights come from memory. Measured at 8 and 16 rows of 4096 x 4096: 2 KB ahead 0.75 of the time, 1 KB 0.85, 8 KB as 2.
   if (out.once) p.ahead = 2048 / elementBytes(p.shape.element);
-  if (few && out.once && m) few = false; // the tile is made for so many
   if (few && out.once) {
     Problem one = p;
     one.shape.rows = 1, one.shape.unroll = 4, one.descriptor.sizes.m = 1;

@@ -12,9 +12,11 @@ namespace {
 Storages::Storages(std::vector<Storage> storages, std::vector<VariableRow> rows, const Binding &bounds)
     : storages_(std::move(storages)), rows_(std::move(rows)), places_(storages_.size()), bytes_(storages_.size(), 0) {
   kept_ = allocate(false, [&](const Size &size, const Storage &s) { return valueOf(size, bounds, s.symbol); });
-  for (const Storage &s : storages_)
+  for (const Storage &s : storages_) {
+    if ((s.kind == Storage::Derived) == s.from.empty()) broken(fmt::format("`{}` is derived of nothing, or no derived storage", s.symbol));
     for (int v : s.from)
-      if (s.kind != Storage::Derived || v < 0 || size_t(v) >= storages_.size() || storages_[size_t(v)].kind != Storage::Variable) broken(fmt::format("`{}` is derived of no variable", s.symbol));
+      if (v < 0 || size_t(v) >= storages_.size() || storages_[size_t(v)].kind != Storage::Variable) broken(fmt::format("`{}` is derived of no variable", s.symbol));
+  }
   for (const VariableRow &r : rows_) {
     const std::string &name = r.info.name;
     if (r.storage < 0 || size_t(r.storage) >= storages_.size() || storages_[size_t(r.storage)].kind != Storage::Variable) broken(fmt::format("variable `{}` has no storage", name));

@@ -220,6 +220,7 @@ TEST(Exec, WhatIsDerivedContradictsNothing) {
   EXPECT_EQ(refused([](Manifest &m) { m.programs[0].writes = {0}; }), "E0702"); // of what the program changes
   EXPECT_EQ(refused([](Manifest &m) { m.programs[0].writes = {3}; }), "E0702");
   EXPECT_EQ(refused([](Manifest &m) { m.storages[3].from = {3}; }), "E0702");
+  EXPECT_EQ(refused([](Manifest &m) { m.storages[3].from = {}; }), "E0702");
   EXPECT_EQ(refused([](Manifest &m) { m.storages[3].kind = Storage::Variable; }), "E0702");
   EXPECT_EQ(refused([](Manifest &m) { std::get<OnceStep>(std::get<LoopStep>(m.programs[0].steps[0].is).body[0].is).storage = 4; }), "E0702");
   EXPECT_EQ(refused([](Manifest &m) { m.variables[0].storage = 3; }), "E0702");
