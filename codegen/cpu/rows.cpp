@@ -53,16 +53,18 @@ private:
   llvm::SmallVector<Operation *> kept;
 
   void chooseLanes() {
-    for (auto *all : {&at.inputs, &at.results})
-      for (const Placement &p : *all) vote(p.layout);
+    const bool scatters = isa<ScatterOp>(kept[0]);
+    if (!scatters)
+      for (const Placement &p : at.inputs) vote(p.layout);
+    for (const Placement &p : at.results) vote(p.layout); // a scatter's lanes store side by side
     Dimlist all = rows;
     bool inner = false;
     for (Stage &s : stages) addTo(all, s.inner), addTo(all, s.over), inner |= !s.inner.empty() || !s.over.empty();
     if (isa<TopKOp>(kept[0])) return;
-    StringAttr best = favourite(isa<ScatterOp>(kept[0]) ? rows : all);
+    StringAttr best = favourite(scatters ? rows : all);
     if (!best || !contains(rows, best)) return;
     auto n = known(best);
-    if (!inner && !isa<ScatterOp>(kept[0]) && (rows.size() > 1 || (n && *n <= 4096))) { // elementwise: the last dim is run through
+    if (!inner && !scatters && (rows.size() > 1 || (n && *n <= 4096))) { // elementwise: the last dim is run through
       llvm::erase(rows, best);
       stages.clear();
       form(kept);
@@ -83,6 +85,11 @@ private:
   /// Tiles that one visit to the queue takes: some ten thousand elements.
   int64_t grain() {
     int64_t work = laneRow ? k.lanes : 1;
+    if (auto s = dyn_cast<ScatterOp>(kept[0])) {
+      int64_t n = 1;
+      for (StringAttr d : spaceOf(s)) n *= contains(rows, d) || d == laneRow ? 1 : known(d).value_or(128);
+      work *= n + known(s.getDimAttr()).value_or(128);
+    }
     for (Stage &s : stages) {
       int64_t n = 1;
       for (Dimlist *list : {&s.inner, &s.over})
@@ -130,16 +137,26 @@ private:
 
   // ---- scatter: rows are the result's dims but the indexed one; what a row adds, it adds in the order of y ----
 
+  static Dimlist spaceOf(ScatterOp s) {
+    Dimlist space = dimsOf(s.getY());
+    addTo(space, dimsOf(s.getIndex()));
+    if (auto t = dyn_cast<SubsetType>(s.getIndex().getType())) addTo(space, {t.getMembers()});
+    return space;
+  }
   void scatter(ScatterOp s, const Point &row) {
     Memory m = results[s.getResult()].front();
     auto into = [&](const Index &at, const Point &p) { return [&, at](StringAttr d) { return d == s.getDimAttr() ? at : p(d); }; };
     auto type = cast<TensorType>(s.getType());
     LV zero = llvm::Constant::getNullValue(k.scalar(type.getElement()));
-    emitLoop(k.b, k.number(0), k.extent(s.getDimAttr()), 1, [&](LV i) { k.store(m, into({i, 0, nullptr}, row), laneRow ? k.splat(zero) : zero, row.mask); });
-    Dimlist space = dimsOf(s.getY()), loops;
-    addTo(space, dimsOf(s.getIndex()));
-    if (auto t = dyn_cast<SubsetType>(s.getIndex().getType())) addTo(space, {t.getMembers()});
-    for (StringAttr d : inOrder(space))
+    LV n = k.extent(s.getDimAttr());
+    if (!laneRow && favourite({s.getDimAttr()})) {
+      LV whole = k.b.CreateAnd(n, k.number(-int64_t(k.lanes)));
+      auto clear = [&](LV i, LV mask) { k.store(m, into({i, 1, nullptr}, row), zero, mask); };
+      emitLoop(k.b, k.number(0), whole, k.lanes, [&](LV i) { clear(i, nullptr); });
+      emitIf(k.b, k.b.CreateICmpNE(n, whole), [&] { clear(whole, emitMask(k.b, k.b.CreateSub(n, whole), k.lanes)); });
+    } else emitLoop(k.b, k.number(0), n, 1, [&](LV i) { k.store(m, into({i, 0, nullptr}, row), laneRow ? k.splat(zero) : zero, row.mask); });
+    Dimlist loops;
+    for (StringAttr d : inOrder(spaceOf(s)))
       if (!row.has(d)) loops.push_back(d);
     std::function<void(size_t, const Point &)> nest = [&](size_t i, const Point &p) {
       if (i < loops.size()) {

@@ -36,6 +36,7 @@ void schedule(mlir::OpPassManager &pm) {
   clean(pm);
   pm.addPass(createSortByMemberPass());
   pm.addPass(createWidenSubsetsPass());  // of the rest, before what is left of them is cut into point by point sums
+  pm.addPass(createCompareIndicesPass());
   pm.addPass(mlir::createCSEPass());
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
   pm.addPass(createFormGroupsPass());
@@ -47,7 +48,7 @@ void registerAllPasses() {
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
-  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerExposeResultsPass(), registerFormGroupsPass(), registerFormStripsPass();
+  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 
 } // namespace fil::passes

@@ -39,6 +39,17 @@ def WidenSubsetsPass : Pass<"fil-schedule-widen-subsets", "::mlir::ModuleOp"> {
   }];
 }
 
+def CompareIndicesPass : Pass<"fil-schedule-compare-indices", "::mlir::ModuleOp"> {
+  let summary = "a scatter that adds at most once to each point becomes a choice at that point";
+  let description = [{
+    What: where the result of a scatter has every dim of y and of the index (a tensor, not a subset), an element is y where its position is the
+    index and 0 elsewhere.
+    Why: a scatter is a kernel of its own, which writes every zero to memory; a choice is computed where it is read. The gradient of
+    `y[t]` in a cross-entropy is of this kind.
+    IR: `fil.scatter %y at %t in "V"` becomes `fil.map select(%here, %y, %zero)` with `%here = fil.map eq(%iota, %t)`, `%t` cast to int.
+  }];
+}
+
 def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> {
   let summary = "every value that leaves a block is an op's own result, and every op is one that a kernel can compute alone";
   let description = [{
