@@ -76,6 +76,7 @@ public:
   llvm::Value *load(const Memory &, Indices, llvm::Value *mask);
   llvm::Value *loadCount(const Memory &, Indices, llvm::Value *mask);
   void store(const Memory &, Indices, llvm::Value *v, llvm::Value *mask);
+  void prefetch(const Memory &, Indices, bool toWrite);
   void storeCount(const Memory &, Indices, llvm::Value *v);
 
   /// All lanes combined by a tree of halves.

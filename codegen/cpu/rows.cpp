@@ -40,6 +40,7 @@ public:
     else if (auto r = dyn_cast<RosterOp>(kept[0])) rowLoop([&](Point) { roster(r); });
     else {
       makeRoom();
+      lookAhead();
       rowLoop([&](Point p) { emit(p); });
     }
     k.finish();
