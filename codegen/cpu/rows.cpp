@@ -33,6 +33,9 @@ public:
         if (!largest || p.layout.order.size() > largest->order.size()) largest = &p.layout;
     if (largest) order.assign(largest->order.begin(), largest->order.end());
     rows = inOrder(strings(group.getRows()));
+    for (Operation *op : kept)
+      if (auto f = foldOf(op)) fold = f;
+    if (fold) llvm::erase(rows, fold->in), rows.push_back(fold->in);
     form(kept);
     chooseLanes();
     if (auto s = dyn_cast<ScatterOp>(kept[0])) rowLoop([&](Point p) { scatter(s, p); });
@@ -52,6 +55,7 @@ private:
   GroupOp group;
   const GroupPlacement &at;
   llvm::SmallVector<Operation *> kept;
+  std::optional<Fold> fold; ///< then a tile is a block of rows
 
   void chooseLanes() {
     const bool scatters = isa<ScatterOp>(kept[0]);
@@ -61,7 +65,7 @@ private:
     Dimlist all = rows;
     bool inner = false;
     for (Stage &s : stages) addTo(all, s.inner), addTo(all, s.over), inner |= !s.inner.empty() || !s.over.empty();
-    if (isa<TopKOp>(kept[0])) return;
+    if (isa<TopKOp>(kept[0]) || fold) return;
     StringAttr best = favourite(scatters ? rows : all);
     if (!best || !contains(rows, best)) return;
     auto n = known(best);
@@ -79,7 +83,7 @@ private:
 
   Size tiles() {
     Size n(1);
-    for (StringAttr d : rows) n = n * k.dims.value(d.getValue());
+    for (StringAttr d : rows) n = n * k.dims.value((fold && d == fold->in ? fold->blocks : d).getValue());
     return laneRow ? n * laneTiles() : n;
   }
   Size laneTiles() { return Size::ceil(k.dims.value(laneRow.getValue()) / Size(k.lanes)); }
@@ -97,6 +101,7 @@ private:
         for (StringAttr d : *list) n *= known(d).value_or(128);
       work = std::max(work, n * int64_t(s.ops.size()));
     }
+    if (fold) work *= fold->rows;
     return std::clamp<int64_t>(16384 / work, 1, 4096);
   }
 
@@ -104,7 +109,7 @@ private:
   void rowLoop(llvm::function_ref<void(Point)> body) {
     llvm::SmallVector<LV> extents;
     Dimlist digits = rows;
-    for (StringAttr d : rows) extents.push_back(k.extent(d));
+    for (StringAttr d : rows) extents.push_back(k.extent(fold && d == fold->in ? fold->blocks : d));
     if (laneRow) digits.push_back(laneRow), extents.push_back(k.size(laneTiles()));
     LV rest = k.begin();
     Values first(digits.size());
@@ -122,7 +127,18 @@ private:
         if (!n || *n % k.lanes) p.mask = emitMask(k.b, k.b.CreateSub(k.extent(laneRow), base), k.lanes);
         laneBase = base;
       }
-      e.scope([&] { body(p); });
+      auto inBlock = [&] {
+        p.set(fold->blocks, p(fold->in));
+        LV first = k.b.CreateMul(p(fold->in).base, k.number(fold->rows));
+        emitLoop(k.b, first, emitMin(k.b, k.b.CreateAdd(first, k.number(fold->rows)), k.extent(fold->in)), 1, [&](LV row) {
+          Point q = p;
+          q.set(fold->in, {row, 0, nullptr});
+          firstOfBlock = k.b.CreateICmpEQ(row, first);
+          e.scope([&] { body(q); });
+        });
+      };
+      if (fold) inBlock();
+      else e.scope([&] { body(p); });
       Values next(now.begin(), now.end());
       LV carry = k.number(1);
       for (size_t i = digits.size(); i-- > 0;) {

@@ -17,6 +17,7 @@ namespace {
 
 /// What is summed for one element of the result.
 Dimlist summed(Operation *op) {
+  if (foldOf(op)) return {}; // over rows
   if (auto r = dyn_cast<ReduceOp>(op)) return strings(r.getOver());
   if (auto c = dyn_cast<ContractOp>(op)) return strings(c.getOver());
   Dimlist over;
@@ -67,8 +68,9 @@ Dimlist Stages::innerOf(Operation *op) {
     return inner;
   }
   if (isa<TopKOp, RosterOp, ScatterOp>(op)) return inner;
+  auto fold = foldOf(op);
   for (StringAttr d : dimsOf(op->getResult(0)))
-    if (!contains(rows, d)) inner.push_back(d);
+    if (!contains(rows, d) && !(fold && d == fold->blocks)) inner.push_back(d);
   return inOrder(inner);
 }
 /// May the op be computed in the same turn of the stage's loops? It may read what the stage computes at the same point only.
@@ -83,6 +85,7 @@ bool Stages::follows(Operation *op, const Stage &s) {
     if (same && plain && !seen.insert(def).second) return true;
     return llvm::all_of(def->getOperands(), [&](mlir::Value o) { return fine(o, same && plain); });
   };
+  if (auto f = foldOf(op)) return fine(f->x, true);
   const bool plain = isa<MapOp, BroadcastOp, StopGradOp, ReduceOp>(op);
   return llvm::all_of(op->getOperands(), [&](mlir::Value o) { return fine(o, plain); });
 }
@@ -318,6 +321,13 @@ void Stages::body(Stage &s, const Point &p) {
       LV x = e.value(c.getX(), p);
       LV first = k.b.CreateSub(k.extent(c.getToAttr()), k.extent(c.getFromAttr()));
       k.store(results[v].front(), [&](StringAttr d) { return d == c.getToAttr() ? k.plus(p(c.getFromAttr()), first) : p(d); }, x, p.mask);
+      continue;
+    }
+    if (auto f = foldOf(op)) {
+      const Memory &m = results[v].front();
+      auto at = [&](StringAttr d) { return p(d); };
+      LV x = k.splat(e.value(f->x, p)), before = k.splat(k.load(m, at, p.mask));
+      k.store(m, at, k.b.CreateSelect(k.splat(firstOfBlock), x, combine(op, before, x)), p.mask);
       continue;
     }
     auto c = dyn_cast<ContractOp>(op); // over nothing: a product

@@ -28,6 +28,7 @@ public:
   Dimlist rows;                                      ///< one coordinate each
   mlir::StringAttr laneRow;                          ///< lanes are rows: vectors along this dim, beside `rows`
   llvm::Value *laneBase = nullptr;                   ///< where they begin
+  llvm::Value *firstOfBlock = nullptr;               ///< i1: is the row the first one of its block? For folds
   llvm::MapVector<mlir::StringAttr, double> votes;   ///< elements that are neighbours along a dim
   llvm::DenseMap<mlir::Value, llvm::SmallVector<Memory, 1>> results; ///< where results are written
   llvm::DenseMap<mlir::StringAttr, std::pair<llvm::Value *, llvm::Value *>> limits; ///< of loops that need not run over the whole dim

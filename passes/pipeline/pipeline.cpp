@@ -39,6 +39,7 @@ void schedule(mlir::OpPassManager &pm) {
   pm.addPass(createCompareIndicesPass());
   pm.addPass(mlir::createCSEPass());
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
+  pm.addPass(createFoldSumsPass());      // so that a group of rows can take a part of a sum over them
   pm.addPass(createFormGroupsPass());
   pm.addPass(createFormStripsPass());
 }
@@ -48,7 +49,7 @@ void registerAllPasses() {
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
-  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFormGroupsPass(), registerFormStripsPass();
+  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 
 } // namespace fil::passes

@@ -61,6 +61,19 @@ def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> 
   }];
 }
 
+def FoldSumsPass : Pass<"fil-schedule-fold-sums", "::mlir::ModuleOp"> {
+  let summary = "a sum over rows becomes one over the rows of a block and one over the blocks";
+  let description = [{
+    What: a sum over the leading dims of a tensor whose other dims are a row of 64 to 8192 elements, of at least 256 rows where that is known,
+    is cut along the last summed dim: windows of 64 that touch make blocks (the last one is padded with zeros), a sum marked `fil.fold` adds
+    up each block, and a second one the blocks. Not in `decode`, which has few rows.
+    Why: gradients of gains and biases are such sums, of what the same rows compute anyway; a group that goes by rows adds to its block's sums
+    while it has them at hand, and memory is read along the rows. Blocks follow from sizes alone, so bits do not depend on threads.
+    IR: `fil.reduce sum %g over ["R"]` becomes `fil.window %g [<"R" by "R#block" to "R#blocks" stride 64 before 0>]`,
+    `fil.reduce sum %0 over ["R#block"] {fil.fold}` and `fil.reduce sum %1 over ["R#blocks"]`.
+  }];
+}
+
 def FormGroupsPass : Pass<"fil-schedule-form-groups", "::mlir::ModuleOp"> {
   let summary = "body ops become groups, one for each kernel";
   let description = [{
