@@ -57,19 +57,20 @@ TensorType Dims::tensor(MLIRContext *ctx, ArrayRef<StringAttr> anyOrder, Type el
   sort(dims);
   return TensorType::get(ctx, dims, element);
 }
-std::string Dims::add(ModuleOp module, StringRef base, StringRef size) {
+std::string Dims::add(ModuleOp module, StringRef base, StringRef size, StringRef before) {
   std::string name = base.str();
   for (int i = 1; known(name); ++i) name = (base + "#" + Twine(i)).str();
   DimsOp table = tableOf(module);
-  auto append = [&](ArrayAttr a, StringRef s) {
+  const size_t place = before.empty() ? names_.size() : size_t(order(before));
+  auto insert = [&](ArrayAttr a, StringRef s) {
     SmallVector<Attribute> all(a.begin(), a.end());
-    all.push_back(StringAttr::get(module.getContext(), s));
+    all.insert(all.begin() + long(place), StringAttr::get(module.getContext(), s));
     return ArrayAttr::get(module.getContext(), all);
   };
-  table.setNamesAttr(append(table.getNames(), name));
-  table.setSizesAttr(append(table.getSizes(), size));
-  order_[name] = int(names_.size());
-  names_.push_back(name);
+  table.setNamesAttr(insert(table.getNames(), name));
+  table.setSizesAttr(insert(table.getSizes(), size));
+  names_.insert(names_.begin() + long(place), name);
+  for (size_t i = place; i < names_.size(); ++i) order_[names_[i]] = int(i);
   sizes_[name] = size == "?" ? Size::symbol(name) : *Size::parse(size);
   return name;
 }

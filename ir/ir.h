@@ -48,7 +48,8 @@ public:
   const std::vector<std::string> &names() const { return names_; }
 
   /// Adds a row to the table op and to this copy; returns the name, made fresh by a `#n` if it is taken.
-  std::string add(mlir::ModuleOp, llvm::StringRef base, llvm::StringRef size);
+  /// It stands last, or before a dim.
+  std::string add(mlir::ModuleOp, llvm::StringRef base, llvm::StringRef size, llvm::StringRef before = "");
 
 private:
   std::vector<std::string> names_;
@@ -109,5 +110,18 @@ public:
 namespace fil::ir {
 inline llvm::SmallVector<mlir::StringAttr> strings(mlir::ArrayAttr a) {
   return llvm::to_vector(a.getAsRange<mlir::StringAttr>());
+}
+
+/// A sum over windows that cut `in` into blocks, marked `fil.fold`: in a group it adds up over the rows of a block, in their order.
+struct Fold {
+  mlir::Value x; ///< what is summed, before it is cut
+  mlir::StringAttr in, blocks;
+  int64_t rows;  ///< of a block; the last one may have fewer
+};
+inline std::optional<Fold> foldOf(mlir::Operation *op) {
+  if (!op || !op->hasAttr("fil.fold")) return std::nullopt;
+  auto cut = mlir::cast<ReduceOp>(op).getX().getDefiningOp<WindowOp>();
+  auto w = mlir::cast<WindowDimAttr>(cut.getWindows()[0]);
+  return Fold{cut.getX(), w.getIn(), w.getOut(), w.getStride()};
 }
 } // namespace fil::ir

@@ -47,6 +47,11 @@ public:
   /// A kept op's result from now on: in memory, or in a register for the row at hand.
   void reside(mlir::Value, const Memory &);
   void reside(mlir::Value, llvm::Value *);
+  /// Null where it is none.
+  const Memory *memory(mlir::Value v) const {
+    auto it = residences.find(v);
+    return it == residences.end() || it->second.value ? nullptr : &it->second.memory;
+  }
   /// Known within the innermost scope at this very point.
   void remember(mlir::Value, const Point &, llvm::Value *);
   /// Values computed inside are forgotten at the end: their code does not dominate what follows.

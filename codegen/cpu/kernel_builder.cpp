@@ -170,6 +170,10 @@ void KernelBuilder::store(const Memory &m, Indices at, Value *v, Value *mask) {
   if (m.element == i8) v = b.CreateZExt(v, isVector(v) ? vector(i8) : i8);
   storeAt(m.pointer, m.element, address(m.layout, at), v, mask);
 }
+void KernelBuilder::prefetch(const Memory &m, Indices at, bool toWrite) {
+  Value *p = b.CreateGEP(m.element, m.pointer, address(m.layout, at).offset); // may lie behind the end
+  b.CreateIntrinsic(Intrinsic::prefetch, {ptr}, {p, b.getInt32(toWrite), b.getInt32(3), b.getInt32(1)});
+}
 void KernelBuilder::storeCount(const Memory &m, Indices at, Value *v) { storeAt(m.counts, i32, address(m.countLayout, at), v, nullptr); }
 
 Value *KernelBuilder::horizontal(Value *v, function_ref<Value *(Value *, Value *)> combine) {

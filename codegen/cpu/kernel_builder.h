@@ -76,6 +76,7 @@ public:
   llvm::Value *load(const Memory &, Indices, llvm::Value *mask);
   llvm::Value *loadCount(const Memory &, Indices, llvm::Value *mask);
   void store(const Memory &, Indices, llvm::Value *v, llvm::Value *mask);
+  void prefetch(const Memory &, Indices, bool toWrite);
   void storeCount(const Memory &, Indices, llvm::Value *v);
 
   /// All lanes combined by a tree of halves.
@@ -110,6 +111,7 @@ private:
   llvm::Value *erf(llvm::Value *);
   llvm::Value *sinCos(llvm::Value *, bool cosine);
   llvm::Value *power(llvm::Value *, llvm::Value *);
+  llvm::Value *quotient(llvm::Value *x, llvm::Value *y);
   llvm::Value *like(llvm::Value *x, double v) { return llvm::ConstantFP::get(x->getType(), v); }
   llvm::Value *bits(llvm::Value *x) { return b.CreateBitCast(x, integers(x)); }
   llvm::Value *asFloat(llvm::Value *i) { return b.CreateBitCast(i, isVector(i) ? vector(b.getFloatTy()) : b.getFloatTy()); }

@@ -3,6 +3,7 @@
 // cos after N. Juffa); f64: libm through the launch table. NaN and infinities come out as in libm.
 #include "codegen/cpu/kernel_builder.h"
 #include "runtime/abi/kernel.h"
+#include <llvm/IR/IntrinsicsX86.h>
 
 namespace fil {
 using namespace llvm;
@@ -31,20 +32,24 @@ Value *KernelBuilder::eachLane(int field, ArrayRef<Value *> args) {
   return r;
 }
 
-/// x = n ln2 + r, |r| <= ln2/2; e^r by a polynomial, times 2^n in two steps, so that results down to the smallest denormal are right.
+/// x = n ln2 + r, |r| <= ln2/2; e^r by a polynomial (minimax of the relative error, 3e-9), times 2^n in one rounding, so that results down
+/// to the smallest denormal are right.
 Value *KernelBuilder::exp(Value *x) {
   Value *c = b.CreateSelect(b.CreateFCmpOGT(x, like(x, 89)), like(x, 89), x);
   c = b.CreateSelect(b.CreateFCmpOLT(c, like(x, -104)), like(x, -104), c);
-  const double magic = 12582912; // 1.5 * 2^23: adding it rounds to a whole number, which stands in the low bits
+  const double magic = 12582912 + 254; // 1.5 * 2^23: adding it rounds to a whole number; n + 254 stands in the low bits
   Value *t = fma(c, like(x, 1.44269504088896341), like(x, magic));
-  Value *i = b.CreateSub(bits(t), whole(bits(t), 0x4b400000));
   Value *n = b.CreateFSub(t, like(x, magic));
   Value *r = fma(n, like(x, -0.693359375), c);
   r = fma(n, like(x, 2.12194440e-4), r);
-  Value *p = horner(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1});
-  p = b.CreateFAdd(fma(p, b.CreateFMul(r, r), r), like(x, 1));
-  Value *half = b.CreateAShr(i, whole(i, 1));
-  auto power = [&](Value *e) { return asFloat(b.CreateShl(b.CreateAdd(e, whole(e, 127)), whole(e, 23))); };
+  Value *p = horner(r, {1.3814540580e-3, 8.3687454462e-3, 4.1668388993e-2, 1.6666521132e-1, 4.9999994040e-1, 1, 1});
+  if (isVector(x) && lanes == 16) {
+    Type *all = b.getInt16Ty();
+    return b.CreateIntrinsic(Intrinsic::x86_avx512_mask_scalef_ps_512, {}, {p, n, p, ConstantInt::getAllOnesValue(all), b.getInt32(4)});
+  }
+  // Two powers whose exponents add up to n: all of 2^n is not always a number.
+  Value *i = bits(t), *half = b.CreateLShr(i, whole(i, 1));
+  auto power = [&](Value *e) { return asFloat(b.CreateShl(e, whole(e, 23))); };
   return b.CreateFMul(b.CreateFMul(p, power(half)), power(b.CreateSub(i, half)));
 }
 
@@ -128,6 +133,15 @@ Value *KernelBuilder::power(Value *x, Value *y) {
   return eachLane(8, {x, y});
 }
 
+/// x / y with one y for all lanes: what depends on y alone is moved out of loops, and a vector costs two products. Off by one unit in the last
+/// place at most; y is brought near 1 by a power of two first, so that neither it nor its reciprocal is a denormal.
+Value *KernelBuilder::quotient(Value *x, Value *y) {
+  Value *size = intrinsic(Intrinsic::fabs, {y});
+  Value *power = b.CreateSelect(b.CreateFCmpOLT(size, like(y, 0x1p-64)), like(y, 0x1p64), like(y, 1));
+  power = b.CreateSelect(b.CreateFCmpOGT(size, like(y, 0x1p64)), like(y, 0x1p-64), power);
+  return b.CreateFMul(b.CreateFMul(x, splat(power)), splat(b.CreateFDiv(like(y, 1), b.CreateFMul(y, power))));
+}
+
 Value *KernelBuilder::function1(MapFn fn, Value *x) {
   switch (fn) {
   case MapFn::exp: return f64 ? eachLane(FIL_EXP, {x}) : exp(x);
@@ -147,6 +161,7 @@ Value *KernelBuilder::function1(MapFn fn, Value *x) {
 Value *KernelBuilder::map(MapFn fn, ArrayRef<Value *> given, mlir::Type from, mlir::Type to) {
   SmallVector<Value *, 3> a(given);
   const bool isReal = a[fn == MapFn::select ? 1 : 0]->getType()->isFPOrFPVectorTy();
+  if (fn == MapFn::div && isReal && !f64 && isVector(a[0]) && !isVector(a[1])) return quotient(a[0], a[1]);
   if (a.size() == 2) match(a[0], a[1]);
   if (fn == MapFn::select) {
     match(a[1], a[2]);

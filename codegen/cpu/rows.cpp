@@ -33,6 +33,9 @@ public:
         if (!largest || p.layout.order.size() > largest->order.size()) largest = &p.layout;
     if (largest) order.assign(largest->order.begin(), largest->order.end());
     rows = inOrder(strings(group.getRows()));
+    for (Operation *op : kept)
+      if (auto f = foldOf(op)) fold = f;
+    if (fold) llvm::erase(rows, fold->in), rows.push_back(fold->in);
     form(kept);
     chooseLanes();
     if (auto s = dyn_cast<ScatterOp>(kept[0])) rowLoop([&](Point p) { scatter(s, p); });
@@ -40,6 +43,7 @@ public:
     else if (auto r = dyn_cast<RosterOp>(kept[0])) rowLoop([&](Point) { roster(r); });
     else {
       makeRoom();
+      lookAhead();
       rowLoop([&](Point p) { emit(p); });
     }
     k.finish();
@@ -51,18 +55,21 @@ private:
   GroupOp group;
   const GroupPlacement &at;
   llvm::SmallVector<Operation *> kept;
+  std::optional<Fold> fold; ///< then a tile is a block of rows
 
   void chooseLanes() {
-    for (auto *all : {&at.inputs, &at.results})
-      for (const Placement &p : *all) vote(p.layout);
+    const bool scatters = isa<ScatterOp>(kept[0]);
+    if (!scatters)
+      for (const Placement &p : at.inputs) vote(p.layout);
+    for (const Placement &p : at.results) vote(p.layout); // a scatter's lanes store side by side
     Dimlist all = rows;
     bool inner = false;
     for (Stage &s : stages) addTo(all, s.inner), addTo(all, s.over), inner |= !s.inner.empty() || !s.over.empty();
-    if (isa<TopKOp>(kept[0])) return;
-    StringAttr best = favourite(isa<ScatterOp>(kept[0]) ? rows : all);
+    if (isa<TopKOp>(kept[0]) || fold) return;
+    StringAttr best = favourite(scatters ? rows : all);
     if (!best || !contains(rows, best)) return;
     auto n = known(best);
-    if (!inner && !isa<ScatterOp>(kept[0]) && (rows.size() > 1 || (n && *n <= 4096))) { // elementwise: the last dim is run through
+    if (!inner && !scatters && (rows.size() > 1 || (n && *n <= 4096))) { // elementwise: the last dim is run through
       llvm::erase(rows, best);
       stages.clear();
       form(kept);
@@ -76,19 +83,25 @@ private:
 
   Size tiles() {
     Size n(1);
-    for (StringAttr d : rows) n = n * k.dims.value(d.getValue());
+    for (StringAttr d : rows) n = n * k.dims.value((fold && d == fold->in ? fold->blocks : d).getValue());
     return laneRow ? n * laneTiles() : n;
   }
   Size laneTiles() { return Size::ceil(k.dims.value(laneRow.getValue()) / Size(k.lanes)); }
   /// Tiles that one visit to the queue takes: some ten thousand elements.
   int64_t grain() {
     int64_t work = laneRow ? k.lanes : 1;
+    if (auto s = dyn_cast<ScatterOp>(kept[0])) {
+      int64_t n = 1;
+      for (StringAttr d : spaceOf(s)) n *= contains(rows, d) || d == laneRow ? 1 : known(d).value_or(128);
+      work *= n + known(s.getDimAttr()).value_or(128);
+    }
     for (Stage &s : stages) {
       int64_t n = 1;
       for (Dimlist *list : {&s.inner, &s.over})
         for (StringAttr d : *list) n *= known(d).value_or(128);
       work = std::max(work, n * int64_t(s.ops.size()));
     }
+    if (fold) work *= fold->rows;
     return std::clamp<int64_t>(16384 / work, 1, 4096);
   }
 
@@ -96,7 +109,7 @@ private:
   void rowLoop(llvm::function_ref<void(Point)> body) {
     llvm::SmallVector<LV> extents;
     Dimlist digits = rows;
-    for (StringAttr d : rows) extents.push_back(k.extent(d));
+    for (StringAttr d : rows) extents.push_back(k.extent(fold && d == fold->in ? fold->blocks : d));
     if (laneRow) digits.push_back(laneRow), extents.push_back(k.size(laneTiles()));
     LV rest = k.begin();
     Values first(digits.size());
@@ -114,7 +127,18 @@ private:
         if (!n || *n % k.lanes) p.mask = emitMask(k.b, k.b.CreateSub(k.extent(laneRow), base), k.lanes);
         laneBase = base;
       }
-      e.scope([&] { body(p); });
+      auto inBlock = [&] {
+        p.set(fold->blocks, p(fold->in));
+        LV first = k.b.CreateMul(p(fold->in).base, k.number(fold->rows));
+        emitLoop(k.b, first, emitMin(k.b, k.b.CreateAdd(first, k.number(fold->rows)), k.extent(fold->in)), 1, [&](LV row) {
+          Point q = p;
+          q.set(fold->in, {row, 0, nullptr});
+          firstOfBlock = k.b.CreateICmpEQ(row, first);
+          e.scope([&] { body(q); });
+        });
+      };
+      if (fold) inBlock();
+      else e.scope([&] { body(p); });
       Values next(now.begin(), now.end());
       LV carry = k.number(1);
       for (size_t i = digits.size(); i-- > 0;) {
@@ -130,16 +154,26 @@ private:
 
   // ---- scatter: rows are the result's dims but the indexed one; what a row adds, it adds in the order of y ----
 
+  static Dimlist spaceOf(ScatterOp s) {
+    Dimlist space = dimsOf(s.getY());
+    addTo(space, dimsOf(s.getIndex()));
+    if (auto t = dyn_cast<SubsetType>(s.getIndex().getType())) addTo(space, {t.getMembers()});
+    return space;
+  }
   void scatter(ScatterOp s, const Point &row) {
     Memory m = results[s.getResult()].front();
     auto into = [&](const Index &at, const Point &p) { return [&, at](StringAttr d) { return d == s.getDimAttr() ? at : p(d); }; };
     auto type = cast<TensorType>(s.getType());
     LV zero = llvm::Constant::getNullValue(k.scalar(type.getElement()));
-    emitLoop(k.b, k.number(0), k.extent(s.getDimAttr()), 1, [&](LV i) { k.store(m, into({i, 0, nullptr}, row), laneRow ? k.splat(zero) : zero, row.mask); });
-    Dimlist space = dimsOf(s.getY()), loops;
-    addTo(space, dimsOf(s.getIndex()));
-    if (auto t = dyn_cast<SubsetType>(s.getIndex().getType())) addTo(space, {t.getMembers()});
-    for (StringAttr d : inOrder(space))
+    LV n = k.extent(s.getDimAttr());
+    if (!laneRow && favourite({s.getDimAttr()})) {
+      LV whole = k.b.CreateAnd(n, k.number(-int64_t(k.lanes)));
+      auto clear = [&](LV i, LV mask) { k.store(m, into({i, 1, nullptr}, row), zero, mask); };
+      emitLoop(k.b, k.number(0), whole, k.lanes, [&](LV i) { clear(i, nullptr); });
+      emitIf(k.b, k.b.CreateICmpNE(n, whole), [&] { clear(whole, emitMask(k.b, k.b.CreateSub(n, whole), k.lanes)); });
+    } else emitLoop(k.b, k.number(0), n, 1, [&](LV i) { k.store(m, into({i, 0, nullptr}, row), laneRow ? k.splat(zero) : zero, row.mask); });
+    Dimlist loops;
+    for (StringAttr d : inOrder(spaceOf(s)))
       if (!row.has(d)) loops.push_back(d);
     std::function<void(size_t, const Point &)> nest = [&](size_t i, const Point &p) {
       if (i < loops.size()) {

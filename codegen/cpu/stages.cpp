@@ -17,6 +17,7 @@ namespace {
 
 /// What is summed for one element of the result.
 Dimlist summed(Operation *op) {
+  if (foldOf(op)) return {}; // over rows
   if (auto r = dyn_cast<ReduceOp>(op)) return strings(r.getOver());
   if (auto c = dyn_cast<ContractOp>(op)) return strings(c.getOver());
   Dimlist over;
@@ -34,6 +35,14 @@ int direction(Operation *op) { // of a reduction: sum 0, largest 1, smallest -1
   auto r = dyn_cast<ReduceOp>(op);
   if (!r || r.getFn() == ReduceFn::sum) return 0;
   return r.getFn() == ReduceFn::max || r.getFn() == ReduceFn::argmax ? 1 : -1;
+}
+int additions(MapOp m) {
+  switch (m.getFn()) {
+  case MapFn::pow: return isa_and_nonnull<ConstantOp>(m.getArgs()[1].getDefiningOp()) ? 1 : 40;
+  case MapFn::exp: case MapFn::log: case MapFn::sin: case MapFn::cos: case MapFn::tanh: case MapFn::erf: return 20;
+  case MapFn::div: case MapFn::sqrt: case MapFn::rsqrt: case MapFn::mod: return 10;
+  default: return 1;
+  }
 }
 /// Over several dims a sum has two levels, one of each turn of the outermost loop and one of these: the error grows with their lengths, not
 /// with the product.
@@ -59,8 +68,9 @@ Dimlist Stages::innerOf(Operation *op) {
     return inner;
   }
   if (isa<TopKOp, RosterOp, ScatterOp>(op)) return inner;
+  auto fold = foldOf(op);
   for (StringAttr d : dimsOf(op->getResult(0)))
-    if (!contains(rows, d)) inner.push_back(d);
+    if (!contains(rows, d) && !(fold && d == fold->blocks)) inner.push_back(d);
   return inOrder(inner);
 }
 /// May the op be computed in the same turn of the stage's loops? It may read what the stage computes at the same point only.
@@ -75,6 +85,7 @@ bool Stages::follows(Operation *op, const Stage &s) {
     if (same && plain && !seen.insert(def).second) return true;
     return llvm::all_of(def->getOperands(), [&](mlir::Value o) { return fine(o, same && plain); });
   };
+  if (auto f = foldOf(op)) return fine(f->x, true);
   const bool plain = isa<MapOp, BroadcastOp, StopGradOp, ReduceOp>(op);
   return llvm::all_of(op->getOperands(), [&](mlir::Value o) { return fine(o, plain); });
 }
@@ -163,14 +174,85 @@ void Stages::stage(Stage &s, const Point &row) {
   StringAttr lane = laneRow ? StringAttr() : favourite(loops);
   if (!laneRow && !lane && !loops.empty()) lane = loops.back();
   const bool tree = lane && contains(s.over, lane);
+  s.chains = chainsOf(s, lane);
   bool vector = laneRow || tree;
   for (StringAttr d : s.inner) vector |= d == lane;
-  for (Operation *op : s.ops)
-    if (isSum(op)) accumulators[op] = k.local(accumulatorType(op, vector));
+  for (Operation *op : s.ops) {
+    if (!isSum(op)) continue;
+    auto &all = accumulators[op];
+    all.clear();
+    for (size_t i = 0; i < s.chains; ++i) all.push_back(k.local(accumulatorType(op, vector)));
+  }
   nest(s, loops, 0, lane, row);
   for (Operation *op : s.ops)
     if (room.count(op)) e.reside(op->getResult(0), roomOf(op));
     else if (results.count(op->getResult(0)) && !innerOf(op).empty() && !isa<CacheOp>(op)) e.reside(op->getResult(0), results[op->getResult(0)].front());
+}
+
+int Stages::work(const Stage &s) {
+  std::function<int(Operation *, bool)> of = [&](Operation *op, bool first) {
+    if (!op || (!first && GroupOp::kept(op)) || isa<ConstantOp, SizeOp>(op)) return 0;
+    auto m = dyn_cast<MapOp>(op);
+    int n = m ? additions(m) : isa<ReduceOp, ContractOp, BroadcastOp, StopGradOp, RenameOp, IotaOp>(op) ? 1 : 10;
+    for (mlir::Value v : op->getOperands())
+      if (n < 1000) n += of(v.getDefiningOp(), false);
+    return n;
+  };
+  int total = 0;
+  for (Operation *op : s.ops) total += of(op, true);
+  return total;
+}
+size_t Stages::chainsOf(const Stage &s, StringAttr lane) {
+  constexpr int64_t chains = 4;
+  if (s.over.empty() || llvm::any_of(s.ops, findsPosition) || work(s) > 8) return 1;
+  const bool along = s.over.back() == lane;
+  auto n = known(s.over.back());
+  return (n ? *n >= 2 * chains * (along ? k.lanes : 1) : along) ? chains : 1;
+}
+
+void Stages::lookAhead() {
+  if (laneRow || rows.empty()) return;
+  auto loopsOf = [](const Stage &s) {
+    Dimlist all = s.inner;
+    llvm::append_range(all, s.over);
+    return all;
+  };
+  auto runs = [&](const Stage &s, const Layout &l) { // along all that the row has of it, innermost in memory last
+    Dimlist loops = loopsOf(s);
+    int64_t bytes = k.f64 ? 8 : 4;
+    size_t inner = 0;
+    for (StringAttr d : l.order) {
+      if (contains(rows, d)) continue;
+      if (!contains(loops, d)) return false;
+      bytes *= known(d).value_or(0), ++inner;
+    }
+    if (!inner || inner != loops.size() || !llvm::is_contained(l.order, rows.back())) return false;
+    return contains(loops, l.order.back()) && l.strides.back() == Size(1) && bytes >= 1024 && bytes <= k.target.l1 / 3;
+  };
+  llvm::DenseSet<mlir::Value> seen;
+  std::function<void(mlir::Value, size_t)> read = [&](mlir::Value v, size_t i) {
+    if (Operation *op = v.getDefiningOp()) {
+      if (!GroupOp::kept(op) && isa<MapOp, BroadcastOp, StopGradOp>(op))
+        for (mlir::Value o : op->getOperands()) read(o, i);
+      return;
+    }
+    const Memory *m = e.memory(v);
+    if (!m || !m->element->isFloatingPointTy() || !seen.insert(v).second) return;
+    Stage *most = nullptr;
+    for (Stage &s : stages)
+      if (runs(s, m->layout) && (!most || work(s) >= work(*most))) most = &s;
+    if (most) most->ahead.push_back({*m, false, true});
+  };
+  for (size_t i = 0; i < stages.size(); ++i)
+    for (Operation *op : stages[i].ops) {
+      for (mlir::Value v : op->getOperands()) read(v, i);
+      auto it = results.find(op->getResult(0));
+      if (it == results.end() || !it->second[0].element->isFloatingPointTy() || !runs(stages[i], it->second[0].layout)) continue;
+      size_t before = i;
+      while (before > 0 && !runs(stages[before - 1], it->second[0].layout)) --before;
+      if (before) stages[before - 1].ahead.push_back({it->second[0], true, false});
+      else stages[i].ahead.push_back({it->second[0], true, true});
+    }
 }
 
 void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, const Point &p) {
@@ -193,16 +275,32 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
         for (Operation *op : s.ops)
           if (isSum(op) && inTwoLevels(op, s)) flush(op);
     };
-    if (d != lane) emitLoop(k.b, first, end, 1, [&](LV at) { turn(at, 0, nullptr); });
-    else if (auto c = known(d); c && !limited) {
-      const int64_t whole = *c / k.lanes * k.lanes;
-      if (whole == k.lanes) turn(k.number(0), 1, nullptr);
-      else if (whole) emitLoop(k.b, k.number(0), k.number(whole), k.lanes, [&](LV at) { turn(at, 1, nullptr); });
+    const int64_t step = d == lane ? k.lanes : 1, chains = i + 1 == loops.size() ? int64_t(s.chains) : 1;
+    // Whole steps, several chains in a turn and then one at a time; the last lanes are masked.
+    auto steps = [&](LV from, LV to, int64_t count) {
+      for (chain = 0; chain < size_t(count); ++chain) turn(emitAdd(k.b, from, k.number(int64_t(chain) * step)), d == lane, nullptr);
+      chain = 0;
+      return to;
+    };
+    auto run = [&](LV from, LV to, int64_t count) {
+      emitLoop(k.b, from, to, step * count, [&](LV at) { steps(at, to, count); });
+    };
+    auto c = known(d);
+    if (c && !limited) {
+      const int64_t whole = *c / step * step, together = whole / (step * chains) * step * chains;
+      auto part = [&](int64_t from, int64_t to, int64_t count) {
+        if (to - from == step * count) steps(k.number(from), k.number(to), count);
+        else if (to > from) run(k.number(from), k.number(to), count);
+      };
+      if (chains > 1) part(0, together, chains);
+      part(chains > 1 ? together : 0, whole, 1);
       if (whole != *c) turn(k.number(whole), 1, emitMask(k.b, k.number(*c - whole), k.lanes));
     } else {
-      LV whole = emitAdd(k.b, first, k.b.CreateAnd(k.b.CreateSub(end, first), k.number(-int64_t(k.lanes))));
-      emitLoop(k.b, first, whole, k.lanes, [&](LV at) { turn(at, 1, nullptr); });
-      emitIf(k.b, k.b.CreateICmpNE(end, whole), [&] { turn(whole, 1, emitMask(k.b, k.b.CreateSub(end, whole), k.lanes)); });
+      auto wholeOf = [&](int64_t n) { return n == 1 ? end : emitAdd(k.b, first, k.b.CreateAnd(k.b.CreateSub(end, first), k.number(-n))); };
+      LV whole = wholeOf(step), from = first;
+      if (chains > 1) run(first, from = wholeOf(step * chains), chains);
+      run(from, whole, 1);
+      if (d == lane) emitIf(k.b, k.b.CreateICmpNE(end, whole), [&] { turn(whole, 1, emitMask(k.b, k.b.CreateSub(end, whole), k.lanes)); });
     }
   }
   if (i == s.inner.size())
@@ -211,6 +309,8 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
 }
 
 void Stages::body(Stage &s, const Point &p) {
+  for (const Ahead &a : s.ahead)
+    k.prefetch(a.memory, [&](StringAttr d) { return d == rows.back() && a.next ? k.plus(p(d), k.number(1)) : p(d); }, a.written);
   for (Operation *op : s.ops) {
     mlir::Value v = op->getResult(0);
     if (isSum(op)) {
@@ -221,6 +321,13 @@ void Stages::body(Stage &s, const Point &p) {
       LV x = e.value(c.getX(), p);
       LV first = k.b.CreateSub(k.extent(c.getToAttr()), k.extent(c.getFromAttr()));
       k.store(results[v].front(), [&](StringAttr d) { return d == c.getToAttr() ? k.plus(p(c.getFromAttr()), first) : p(d); }, x, p.mask);
+      continue;
+    }
+    if (auto f = foldOf(op)) {
+      const Memory &m = results[v].front();
+      auto at = [&](StringAttr d) { return p(d); };
+      LV x = k.splat(e.value(f->x, p)), before = k.splat(k.load(m, at, p.mask));
+      k.store(m, at, k.b.CreateSelect(k.splat(firstOfBlock), x, combine(op, before, x)), p.mask);
       continue;
     }
     auto c = dyn_cast<ContractOp>(op); // over nothing: a product
@@ -247,8 +354,8 @@ llvm::StructType *Stages::accumulatorType(Operation *op, bool vector) {
   auto wide = [&](llvm::Type *t) { return vector ? k.vector(t) : t; };
   return llvm::StructType::get(*k.made.context, {wide(value), wide(k.i32), wide(value)});
 }
-Stages::Cell Stages::cell(Operation *op) {
-  auto *slot = llvm::cast<llvm::AllocaInst>(accumulators[op]);
+Stages::Cell Stages::cell(Operation *op, size_t chain) {
+  auto *slot = llvm::cast<llvm::AllocaInst>(accumulators[op][chain]);
   auto *type = llvm::cast<llvm::StructType>(slot->getAllocatedType());
   return {k.b.CreateStructGEP(type, slot, 0), k.b.CreateStructGEP(type, slot, 1), k.b.CreateStructGEP(type, slot, 2), type->getElementType(0), type->getElementType(1)};
 }
@@ -258,8 +365,8 @@ LV Stages::neutral(Operation *op, llvm::Type *t) {
   return llvm::ConstantInt::get(t, uint64_t(v), true);
 }
 void Stages::start(Operation *op) {
-  Cell c = cell(op);
-  k.b.CreateStore(neutral(op, c.type), c.value);
+  Cell c = cell(op, 0);
+  for (size_t i = 0; i < accumulators[op].size(); ++i) k.b.CreateStore(neutral(op, c.type), cell(op, i).value);
   if (!direction(op)) k.b.CreateStore(neutral(op, c.type), c.total);
   if (findsPosition(op)) k.b.CreateStore(llvm::ConstantInt::get(c.positionType, INT32_MAX), c.position);
 }
@@ -272,14 +379,24 @@ LV Stages::combine(Operation *op, LV x, LV y) {
   if (direction(op)) return k.b.CreateSelect(better(op, y, x), y, x);
   return x->getType()->isFPOrFPVectorTy() ? k.b.CreateFAdd(x, y) : k.b.CreateAdd(x, y);
 }
+LV Stages::together(Operation *op) {
+  llvm::SmallVector<LV, 4> all;
+  for (size_t i = 0; i < accumulators[op].size(); ++i) {
+    Cell c = cell(op, i);
+    all.push_back(k.b.CreateLoad(c.type, c.value));
+  }
+  for (; all.size() > 1; all.resize(all.size() / 2))
+    for (size_t i = 0; i < all.size() / 2; ++i) all[i] = combine(op, all[i], all[i + all.size() / 2]);
+  return all[0];
+}
 void Stages::flush(Operation *op) {
-  Cell c = cell(op);
-  k.b.CreateStore(combine(op, k.b.CreateLoad(c.type, c.total), k.b.CreateLoad(c.type, c.value)), c.total);
-  k.b.CreateStore(neutral(op, c.type), c.value);
+  Cell c = cell(op, 0);
+  k.b.CreateStore(combine(op, k.b.CreateLoad(c.type, c.total), together(op)), c.total);
+  for (size_t i = 0; i < accumulators[op].size(); ++i) k.b.CreateStore(neutral(op, c.type), cell(op, i).value);
 }
 void Stages::add(Operation *op, const Point &p) {
   auto r = dyn_cast<ReduceOp>(op);
-  Cell c = cell(op);
+  Cell c = cell(op, chain);
   LV x = r ? e.value(r.getX(), p) : isa<ContractOp>(op) ? e.product(cast<ContractOp>(op), p) : e.windowed(cast<UnwindowOp>(op), p);
   LV before = k.b.CreateLoad(c.type, c.value);
   if (before->getType()->isVectorTy()) {
@@ -303,8 +420,8 @@ void Stages::add(Operation *op, const Point &p) {
   k.b.CreateStore(k.b.CreateSelect(take, at, now), c.position);
 }
 void Stages::end(Operation *op, const Point &p, bool tree, bool twoLevels) {
-  Cell c = cell(op);
-  LV x = k.b.CreateLoad(c.type, twoLevels ? c.total : c.value);
+  Cell c = cell(op, 0);
+  LV x = twoLevels ? k.b.CreateLoad(c.type, c.total) : together(op);
   if (findsPosition(op)) {
     LV at = k.b.CreateLoad(c.positionType, c.position);
     if (tree) { // the best value, then the lowest of its positions

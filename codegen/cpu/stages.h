@@ -14,9 +14,12 @@ void addTo(Dimlist &, llvm::ArrayRef<mlir::StringAttr>);
 class Stages {
 public:
   Stages(KernelBuilder &k, Evaluator &e) : k(k), e(e) {}
+  struct Ahead { Memory memory; bool written, next; }; ///< next: of the next row
   struct Stage {
     llvm::SmallVector<mlir::Operation *> ops;
     Dimlist inner, over; ///< loops, outermost first; a sum is complete when the loops of `over` are
+    size_t chains = 1;
+    llvm::SmallVector<Ahead, 2> ahead; ///< fetched in its turns
   };
 
   KernelBuilder &k;
@@ -25,6 +28,7 @@ public:
   Dimlist rows;                                      ///< one coordinate each
   mlir::StringAttr laneRow;                          ///< lanes are rows: vectors along this dim, beside `rows`
   llvm::Value *laneBase = nullptr;                   ///< where they begin
+  llvm::Value *firstOfBlock = nullptr;               ///< i1: is the row the first one of its block? For folds
   llvm::MapVector<mlir::StringAttr, double> votes;   ///< elements that are neighbours along a dim
   llvm::DenseMap<mlir::Value, llvm::SmallVector<Memory, 1>> results; ///< where results are written
   llvm::DenseMap<mlir::StringAttr, std::pair<llvm::Value *, llvm::Value *>> limits; ///< of loops that need not run over the whole dim
@@ -37,6 +41,8 @@ public:
   mlir::StringAttr favourite(const Dimlist &among);
   /// Scratch for what later stages read; once, before the rows.
   void makeRoom();
+  /// Stages have less to wait for: what they write is fetched by a stage before, what the next row reads by the one that computes most.
+  void lookAhead();
   /// All stages at a point that has a position along each row.
   void emit(const Point &row);
 
@@ -46,7 +52,12 @@ public:
 
 private:
   llvm::DenseMap<mlir::Operation *, Memory> room; ///< scratch of results that stay for the row
-  llvm::DenseMap<mlir::Operation *, llvm::Value *> accumulators;
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<llvm::Value *, 4>> accumulators; ///< one for each chain
+  size_t chain = 0; ///< that a turn adds to
+
+  /// Sums of one stage that do not wait for each other: where a turn is shorter than an addition takes.
+  size_t chainsOf(const Stage &, mlir::StringAttr lane);
+  int work(const Stage &); ///< of a turn, in additions
 
   Dimlist innerOf(mlir::Operation *);
   bool follows(mlir::Operation *, const Stage &);
@@ -60,13 +71,14 @@ private:
 
   struct Cell { llvm::Value *value, *position, *total; llvm::Type *type, *positionType; };
   llvm::StructType *accumulatorType(mlir::Operation *, bool vector);
-  Cell cell(mlir::Operation *);
+  Cell cell(mlir::Operation *, size_t chain);
   llvm::Value *neutral(mlir::Operation *, llvm::Type *);
   llvm::Value *better(mlir::Operation *, llvm::Value *x, llvm::Value *than);
   llvm::Value *combine(mlir::Operation *, llvm::Value *x, llvm::Value *y);
   void start(mlir::Operation *);
   void add(mlir::Operation *, const Point &);
   void flush(mlir::Operation *);
+  llvm::Value *together(mlir::Operation *); ///< all chains, in halves
   void end(mlir::Operation *, const Point &, bool tree, bool twoLevels);
 };
 

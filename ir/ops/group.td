@@ -13,6 +13,8 @@ def Fil_GroupOp : Fil_Op<"group", [IsolatedFromAbove, SingleBlock, Pure]> {
     on each other, so they are the tiles of the kernel. A group whose first kept op is a contraction marked `fil.tiled` is computed by register tiles; its rows
     are all dims of the contraction's result, and what follows it is its epilogue. A group with the attribute `fil.strip` has several such
     contractions: at a point of its rows it is computed strip by strip along that dim, and what has no such dim is a sum over the strips.
+    A sum marked `fil.fold` (over windows that touch, of the last of the rows) adds up over the rows of a block, in their order: then blocks
+    of rows are the tiles.
   }];
   let arguments = (ins Variadic<Fil_Value>:$inputs, StrArrayAttr:$rows);
   let results = (outs Variadic<Fil_Value>:$results);

@@ -36,8 +36,10 @@ void schedule(mlir::OpPassManager &pm) {
   clean(pm);
   pm.addPass(createSortByMemberPass());
   pm.addPass(createWidenSubsetsPass());  // of the rest, before what is left of them is cut into point by point sums
+  pm.addPass(createCompareIndicesPass());
   pm.addPass(mlir::createCSEPass());
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
+  pm.addPass(createFoldSumsPass());      // so that a group of rows can take a part of a sum over them
   pm.addPass(createFormGroupsPass());
   pm.addPass(createFormStripsPass());
 }
@@ -47,7 +49,7 @@ void registerAllPasses() {
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();
-  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerExposeResultsPass(), registerFormGroupsPass(), registerFormStripsPass();
+  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 
 } // namespace fil::passes

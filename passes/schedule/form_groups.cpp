@@ -27,6 +27,10 @@ bool isStage(Operation *op) {
 Dimset rowsOf(Operation *op) {
   if (isa<RosterOp>(op)) return {};
   Dimset rows = dimsOf(op->getResult(0));
+  if (auto f = foldOf(op)) { // its blocks stand behind all other rows
+    rows.erase(llvm::find(rows, f->blocks), rows.end());
+    rows.push_back(f->in);
+  }
   if (auto s = dyn_cast<ScatterOp>(op)) llvm::erase(rows, s.getDimAttr());
   if (auto c = dyn_cast<CacheOp>(op)) llvm::erase(rows, c.getToAttr());
   return rows;
@@ -43,6 +47,7 @@ public:
       bool keep = isStage(&op);
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
+      if (llvm::any_of(op.getUsers(), [](Operation *u) { return foldOf(u).has_value(); })) continue; // cut as it is read
       if (!keep && computed && !r.hasOneUse() && costAtPoint(r) > 12) keep = true;
       if (!keep && computed && costAtPoint(r) > 80) keep = true;
       if (keep) op.setAttr("fil.kept", yes), cost[r] = 1;
@@ -157,7 +162,7 @@ private:
       for (auto w : list.getAsRange<WindowDimAttr>())
         for (StringAttr d : {w.getIn(), w.getOut(), w.getWindow()}) llvm::erase(first, d);
     };
-    if (auto w = dyn_cast<WindowOp>(op)) windows(w.getWindows());
+    if (auto w = dyn_cast<WindowOp>(op); w && !llvm::any_of(w->getUsers(), [](Operation *u) { return foldOf(u).has_value(); })) windows(w.getWindows());
     if (auto w = dyn_cast<UnwindowOp>(op)) windows(w.getWindows());
     if (auto c = dyn_cast<ContractOp>(op)) { // read at the members
       for (Value s : c.getSubsets()) llvm::erase(first, cast<SubsetType>(s.getType()).getOf());
@@ -202,6 +207,9 @@ private:
       if (rows.size() != c.rows.size() || common.size() != rows.size()) return false;
       if (!rows.empty() && !llvm::any_of(leaves, [&](const Leaf &l) { return isa<ir::TensorType>(l.value.getType()) && dimsOf(l.value).size() && c.reads.contains(l.value.getAsOpaquePointer()); })) return false;
     }
+    auto folds = [](Operation *o) { return foldOf(o).has_value(); };
+    if (llvm::any_of(c.ops, folds) && common.size() != c.rows.size()) return false; // a block is of the group's last rows
+    if (folds(op) && common.size() != rows.size()) return false;
     if (common.empty() && !(rows.empty() && c.rows.empty())) return false;
     if (common.size() != c.rows.size() && common.size() != rows.size()) return false; // rows of both would become long
     if (!c.rows.empty() && !llvm::is_contained(common, c.rows.front())) return false;  // their elements lie far apart
@@ -217,8 +225,9 @@ private:
   /// Is what a row keeps of the op small?
   bool fits(Operation *op, const Dimset &rows) {
     int64_t n = 1, unknown = 0;
+    auto fold = foldOf(op);
     for (StringAttr d : dimsOf(op->getResult(0))) {
-      if (llvm::is_contained(rows, d)) continue;
+      if (llvm::is_contained(rows, d) || (fold && d == fold->blocks)) continue;
       auto v = dims.value(d.getValue()).constant();
       v ? (void)(n *= v->num) : (void)++unknown;
     }

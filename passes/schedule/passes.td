@@ -39,6 +39,17 @@ def WidenSubsetsPass : Pass<"fil-schedule-widen-subsets", "::mlir::ModuleOp"> {
   }];
 }
 
+def CompareIndicesPass : Pass<"fil-schedule-compare-indices", "::mlir::ModuleOp"> {
+  let summary = "a scatter that adds at most once to each point becomes a choice at that point";
+  let description = [{
+    What: where the result of a scatter has every dim of y and of the index (a tensor, not a subset), an element is y where its position is the
+    index and 0 elsewhere.
+    Why: a scatter is a kernel of its own, which writes every zero to memory; a choice is computed where it is read. The gradient of
+    `y[t]` in a cross-entropy is of this kind.
+    IR: `fil.scatter %y at %t in "V"` becomes `fil.map select(%here, %y, %zero)` with `%here = fil.map eq(%iota, %t)`, `%t` cast to int.
+  }];
+}
+
 def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> {
   let summary = "every value that leaves a block is an op's own result, and every op is one that a kernel can compute alone";
   let description = [{
@@ -47,6 +58,19 @@ def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> 
     (3) a value that leaves its block twice, or that is an argument or a loop's result, leaves it through a copy of its own.
     Why: what is grouped afterwards writes each result to one place.
     IR: `fil.reduce sum %g over ["D", "F"]` becomes `fil.reduce sum %g over ["F"]` and `fil.reduce sum %0 over ["D"]`.
+  }];
+}
+
+def FoldSumsPass : Pass<"fil-schedule-fold-sums", "::mlir::ModuleOp"> {
+  let summary = "a sum over rows becomes one over the rows of a block and one over the blocks";
+  let description = [{
+    What: a sum over the leading dims of a tensor whose other dims are a row of 64 to 8192 elements, of at least 256 rows where that is known,
+    is cut along the last summed dim: windows of 64 that touch make blocks (the last one is padded with zeros), a sum marked `fil.fold` adds
+    up each block, and a second one the blocks. Not in `decode`, which has few rows.
+    Why: gradients of gains and biases are such sums, of what the same rows compute anyway; a group that goes by rows adds to its block's sums
+    while it has them at hand, and memory is read along the rows. Blocks follow from sizes alone, so bits do not depend on threads.
+    IR: `fil.reduce sum %g over ["R"]` becomes `fil.window %g [<"R" by "R#block" to "R#blocks" stride 64 before 0>]`,
+    `fil.reduce sum %0 over ["R#block"] {fil.fold}` and `fil.reduce sum %1 over ["R#blocks"]`.
   }];
 }
 

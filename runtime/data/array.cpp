@@ -2,9 +2,11 @@
 // Element types and shapes.
 #include "runtime/data/array.h"
 #include "runtime/base/status.h"
+#include "runtime/memory/pages.h"
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
 
 namespace fil {
@@ -84,13 +86,22 @@ double Array::at(int64_t i) const {
 
 Array Array::make(DType dtype, std::vector<int64_t> shape, std::byte *&fill) {
   auto n = elementCount(shape, int64_t(byteSize(dtype)));
-  size_t bytes = n ? size_t(*n) * byteSize(dtype) : 0;
-  fill = n ? static_cast<std::byte *>(std::calloc(std::max<size_t>(bytes, 1), 1)) : nullptr;
-  if (!fill)
+  constexpr size_t line = 64, large = size_t(2) << 20; // from there on page faults and TLB misses count
+  const size_t bytes = n ? size_t(*n) * byteSize(dtype) : 0;
+  std::shared_ptr<std::byte> data;
+  if (n && bytes >= large) {
+    auto pages = std::make_shared<Pages>(bytes);
+    data = {pages, pages->data()};
+  } else if (n) {
+    const size_t whole = std::max((bytes + line - 1) / line * line, line);
+    data = {static_cast<std::byte *>(std::aligned_alloc(line, whole)), [](std::byte *p) { std::free(p); }};
+    if (data) std::memset(data.get(), 0, whole);
+  }
+  if (!data)
     throw Error(Exit::Resource, "E0701",
                 fmt::format("no memory for an array {} of {}", shapeText(shape), name(dtype)));
-  return {dtype, std::move(shape),
-          std::shared_ptr<const std::byte>(fill, [](const std::byte *p) { std::free(const_cast<std::byte *>(p)); })};
+  fill = data.get();
+  return {dtype, std::move(shape), std::move(data)};
 }
 
 } // namespace fil

@@ -37,7 +37,7 @@ struct Array {
   /// An element as a number; exact for all types but I64 beyond 2^53.
   double at(int64_t element) const;
 
-  /// New memory, all zero; `fill` is where to write it.
+  /// New memory, all zero, aligned to 64 bytes, on huge pages if it is large; `fill` is where to write it.
   static Array make(DType, std::vector<int64_t> shape, std::byte *&fill);
   template <class T> static Array of(DType dtype, std::vector<int64_t> shape, const std::vector<T> &v) {
     std::byte *p;

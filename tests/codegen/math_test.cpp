@@ -59,6 +59,22 @@ protected:
 TEST_P(Math, OnThisMachine) { compare("cpu"); }
 TEST_P(Math, WithAvx2) { compare("x86-64-v3"); }
 
+// One divisor for all lanes: its reciprocal, within a unit in the last place of the quotient over the whole range.
+TEST(Quotient, ByOneNumber) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const char *backend : {"cpu", "x86-64-v3"}) {
+    TestProgram p("dims N\nmodel M(x: [N], y: []) -> [N] { return x / y }\n", Stage::normalize_, "f32", {}, "sgd", backend);
+    ASSERT_TRUE(p.executable) << p.errors();
+    std::vector<float> x{0.f, -0.f, inf, -inf, std::numeric_limits<float>::quiet_NaN(), 1e-45f, 1e-40f, -3e38f};
+    for (int i = 0; i < 1000; ++i) x.push_back(std::ldexp(1 + float(i) / 999, i % 250 - 125));
+    for (float y : {1e-45f, 3e-40f, 1.3e-38f, 1e-20f, 0.1f, -3.f, 7e19f, 2.9e38f, 0.f, inf}) {
+      auto out = p.executable->run(p.entry("run"), {Array::of(DType::F32, {int64_t(x.size())}, x), Array::of(DType::F32, {}, std::vector<float>{y})});
+      auto z = out[0].as<float>();
+      for (size_t i = 0; i < x.size(); ++i) EXPECT_LE(ulps(z[i], double(x[i]) / double(y)), 1.5) << x[i] << " / " << y;
+    }
+  }
+}
+
 double relu(double x) { return x > 0 ? x : 0; }
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 INSTANTIATE_TEST_SUITE_P(Functions, Math,

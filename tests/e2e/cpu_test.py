@@ -102,7 +102,7 @@ class Cpu(CommandTest):
         for _, _, arena, most, ratio in entries:
             self.assertGreaterEqual(int(arena.replace(",", "")), int(most.replace(",", "")))
             self.assertLessEqual(float(ratio), 1.15)
-        self.assertRegex(out, r"\n +[\d,]+  c\.fil:18  map exp at loss\.xent\.logsumexp, a group's result\n")
+        self.assertRegex(out, r"\n +[\d,]+  c\.fil:18  map add at loss\.xent\.logsumexp, a group's result\n")
         self.assertRegex(out, r"\n +[\d,]+  c\.fil:\d+  \w+.*, saved by a loop\n")
         larger = self.explain("--plan", "p", "--memory", "--entry", "step", "--at", "B=40")
         self.assertIn("\nstep (B=40 S=8 T=8)\n", larger)

@@ -126,6 +126,21 @@ TEST(LargeScoresOnTheCpu, HaveGradients) {
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
 }
 
+// Rows: sums in chains with what is left over, blocks of rows that add up gains' gradients (the last one not whole), choices by an index.
+TEST(RowsOnTheCpu, AgreeWithTheReference) {
+  for (int x : {5, 16, 67, 96, 130})
+    for (int rows : {3, 64, 65, 200}) {
+      const std::string text = fmt::format("dims B, T, X = {}\nmodel M(x: [B,T,X]) -> [B,T,X] {{\n param g: [X] = normal(1)\n param h: [X] = 0\n let y = layernorm(x, over X) * g + h\n"
+                                           " return y * rsqrt(mean(y^2, over X) + 1e-6) * g - max(y, over X)\n}}\nloss l(y: [B,T,X], t: index<X>[B,T]) = mean(xent(y, t, over X), over B, T)\n", x);
+      EXPECT_EQ(apart(text, {{"B", 2}, {"T", rows}}, {}), "") << text << " T " << rows;
+    }
+  for (int rows : {256, 257, 300}) {
+    const std::string text = fmt::format("dims R = {}, X = 80\nmodel M(t: index<X>[R]) -> [R,X] {{\n param x: [R,X] = normal(1)\n param g: [X] = 1\n param h: [X] = 0\n"
+                                         " return softmax(x * g + h, over X) * x\n}}\nloss l(y: [R,X], t: index<X>[R]) = mean(xent(y, t, over X), over R)\n", rows);
+    EXPECT_EQ(apart(text, {}, {}), "") << text;
+  }
+}
+
 class RandomOnTheCpu : public testing::TestWithParam<uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomOnTheCpu, testing::Range<uint64_t>(0, tests));
 TEST_P(RandomOnTheCpu, AgreeWithTheReference) {
