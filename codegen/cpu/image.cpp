@@ -4,6 +4,7 @@
 #include "runtime/base/status.h"
 #include "runtime/base/thread_pool.h"
 #include <cstring>
+#include <llvm/Bitcode/BitcodeWriter.h>
 #include <llvm/ADT/SmallString.h>
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
@@ -100,17 +101,17 @@ KernelModule::KernelModule(KernelModule &&) = default;
 KernelModule &KernelModule::operator=(KernelModule &&other) {
   module = std::move(other.module); // the old module goes before the context that it lives in
   context = std::move(other.context);
-  name = std::move(other.name), text = std::move(other.text);
+  name = std::move(other.name), bytes = std::move(other.bytes);
   return *this;
 }
 KernelModule::~KernelModule() = default;
 
-const std::string &irText(KernelModule &kernel) {
-  if (kernel.text.empty()) {
-    raw_string_ostream out(kernel.text);
-    kernel.module->print(out, nullptr);
+const std::string &irBytes(KernelModule &kernel) {
+  if (kernel.bytes.empty()) {
+    raw_string_ostream out(kernel.bytes);
+    WriteBitcodeToFile(*kernel.module, out);
   }
-  return kernel.text;
+  return kernel.bytes;
 }
 
 KernelModule makeKernelModule(std::string name, const Target &target) {
@@ -164,7 +165,7 @@ Image compileImage(std::span<KernelModule> kernels, const Target &target, Store 
     double start = threadMilliseconds();
     std::string key;
     if (store) {
-      key = fmt::format("kernel for {}\ncompiler {}\n{}\n{}", target.isa, build, target.str(), irText(kernels[size_t(i)]));
+      key = fmt::format("kernel for {}\ncompiler {}\n{}\n{}", target.isa, build, target.str(), irBytes(kernels[size_t(i)]));
       if ((stored[size_t(i)] = store->find("kernel", key))) return;
     }
     ++compiled;

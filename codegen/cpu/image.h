@@ -25,7 +25,7 @@ struct KernelModule {
   std::string name;
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module; ///< declared after its context: destroyed before it
-  std::string text;                     ///< what `irText` has printed
+  std::string bytes;                    ///< what `irBytes` has written
 
   KernelModule();
   KernelModule(KernelModule &&);
@@ -34,7 +34,7 @@ struct KernelModule {
 };
 
 /// The module as it was when this was first asked.
-const std::string &irText(KernelModule &);
+const std::string &irBytes(KernelModule &);
 /// An empty module with the target's triple and data layout.
 KernelModule makeKernelModule(std::string name, const Target &);
 /// A function without body of the type of fil_kernel (runtime/abi/kernel.h) under the module's name, with all attributes that

@@ -32,10 +32,10 @@ public:
   std::vector<KernelModule> modules;
 
   int add(EmittedKernel &k) {
-    const std::string text = irText(k.module);
-    auto [it, fresh] = numbers.try_emplace(text, int(rows.size()));
+    const std::string &bytes = irBytes(k.module);
+    auto [it, fresh] = numbers.try_emplace(bytes, int(rows.size()));
     if (fresh) {
-      rows.push_back({fmt::format("{:016x}", fnv1a64(text)), 0, 0, k.what});
+      rows.push_back({fmt::format("{:016x}", fnv1a64(bytes)), 0, 0, k.what});
       modules.push_back(std::move(k.module));
     }
     return it->second;
@@ -409,7 +409,7 @@ private:
   View derived(EmittedContraction &c, llvm::ArrayRef<Place> inputs, int &number) {
     Storage s;
     s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "packed";
-    std::string key = irText(c.pack->module);
+    std::string key = irBytes(c.pack->module);
     std::map<int, int64_t> around;
     for (unsigned i : c.packs) {
       const View &v = inputs[i].view;
