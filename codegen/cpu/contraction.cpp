@@ -297,7 +297,7 @@ public:
   }
   /// Tiles of `columns` of a few rows that one visit to the queue takes: less than some microseconds are not worth another thread's waking up.
   int64_t grain(int64_t columns) {
-    constexpr int64_t worth = 64 << 10;
+    constexpr int64_t worth = 128 << 10;
     auto steps = p.k.constant();
     return std::max<int64_t>(worth / ((steps ? steps->num : 128) * columns * elementBytes(p.shape.element)), 1);
   }
