@@ -112,6 +112,7 @@ private:
   llvm::Value *sinCos(llvm::Value *, bool cosine);
   llvm::Value *power(llvm::Value *, llvm::Value *);
   llvm::Value *quotient(llvm::Value *x, llvm::Value *y);
+  llvm::Value *reciprocal(llvm::Value *x);
   llvm::Value *like(llvm::Value *x, double v) { return llvm::ConstantFP::get(x->getType(), v); }
   llvm::Value *bits(llvm::Value *x) { return b.CreateBitCast(x, integers(x)); }
   llvm::Value *asFloat(llvm::Value *i) { return b.CreateBitCast(i, isVector(i) ? vector(b.getFloatTy()) : b.getFloatTy()); }

@@ -62,10 +62,15 @@ LogicalResult MapOp::adjoint(GradBuilder &g, ValueRange seeds) {
     if (wants(0)) g.add(arg(0), g.mul(s, use(1)));
     if (wants(1)) g.add(arg(1), g.mul(s, use(0)));
     return success();
-  case MapFn::div:
-    if (wants(0)) g.add(arg(0), g.div(s, use(1)));
-    if (wants(1)) g.add(arg(1), g.neg(g.div(g.mul(s, g.use(getResult())), use(1))));
+  case MapFn::div: { // of a / b both are s / b, which is s r where r is a reciprocal
+    if (!wants(0) && !wants(1)) return success();
+    auto r = [&] { return g.use(getResult()); };
+    auto one = arg(0).getDefiningOp<ConstantOp>();
+    Value d = one && one.getValue().convertToDouble() == 1 ? g.mul(s, r()) : g.div(s, use(1));
+    if (wants(0)) g.add(arg(0), d);
+    if (wants(1)) g.add(arg(1), g.neg(g.mul(d, r())));
     return success();
+  }
   case MapFn::pow: {
     Value zero = g.constant(0);
     if (wants(0)) { // b a^(b-1); 0 where b is 0, whatever a is

@@ -75,6 +75,20 @@ TEST(Quotient, ByOneNumber) {
   }
 }
 
+TEST(Quotient, ReciprocalOfEachLane) {
+  const float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> x{0.f, -0.f, inf, -inf, std::numeric_limits<float>::quiet_NaN()};
+  for (int exponent = -149; exponent < 128; ++exponent)
+    for (int i = 0; i < 40; ++i) x.push_back(std::ldexp((i % 2 ? -1.f : 1.f) * (1 + float(i) / 40), exponent));
+  for (const char *backend : {"cpu", "x86-64-v3"}) {
+    TestProgram p("dims N\nmodel M(x: [N]) -> [N] { return 1 / x }\n", Stage::normalize_, "f32", {}, "sgd", backend);
+    ASSERT_TRUE(p.executable) << p.errors();
+    auto out = p.executable->run(p.entry("run"), {Array::of(DType::F32, {int64_t(x.size())}, x)});
+    auto z = out[0].as<float>();
+    for (size_t i = 0; i < x.size(); ++i) EXPECT_LE(ulps(z[i], double(float(1 / double(x[i])))), 1.5) << "1 / " << x[i];
+  }
+}
+
 double relu(double x) { return x > 0 ? x : 0; }
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 INSTANTIATE_TEST_SUITE_P(Functions, Math,
