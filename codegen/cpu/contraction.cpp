@@ -485,14 +485,14 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     p.chooseTiles(target, true);
     out.descriptor = p.descriptor;
     out.few = ContractionEmitter(target, one, f64).product();
-    out.limit = 1, out.fewPacked = true;
+    out.limit = 1;
   } else if (few) {
     if (ContractionEmitter::readsFewRows(p)) out.few = ContractionEmitter(target, p, f64).fewRows();
     else out.few = emitRows(target, dims, f64, group, placement);
     out.limit = fewRows;
   }
   if (!(few && m)) out.product = ContractionEmitter(target, p, f64).product();
-  if ((out.product || out.fewPacked) && !p.unpacked) out.pack = std::move(pack);
+  if (out.product && !p.unpacked) out.pack = std::move(pack);
   return out;
 }
 

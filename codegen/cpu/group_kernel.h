@@ -35,8 +35,7 @@ struct EmittedContraction {
   Size packedBytes;
   llvm::SmallVector<unsigned> packs;    ///< the inputs that `pack` reads
   bool once = false;                    ///< they are variables: what is packed holds until one of them changes
-  std::optional<EmittedKernel> few;     ///< for up to `limit` rows
-  bool fewPacked = false;               ///< it reads panels too
+  std::optional<EmittedKernel> few;     ///< for up to `limit` rows; reads panels if they are packed once
   int64_t limit = 0;
   std::optional<EmittedKernel> product; ///< by register tiles, for more; none where there never are
   Size rows;

@@ -490,7 +490,7 @@ private:
       if (c.product) launch(many, std::move(*c.product), all, true, packed, work), notes.launches.back().back().contraction = c.descriptor;
       if (c.few && c.product) {
         ChoiceStep choice{c.rows, c.limit, {}, std::move(many)};
-        launch(choice.upTo, std::move(*c.few), all, true, c.fewPacked ? packed : std::nullopt, work);
+        launch(choice.upTo, std::move(*c.few), all, true, c.once ? packed : std::nullopt, work);
         step(steps, {std::move(choice)});
       } else if (c.few) launch(steps, std::move(*c.few), all, true, {}, work);
       else std::ranges::move(many, std::back_inserter(steps));
