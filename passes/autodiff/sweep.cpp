@@ -110,7 +110,8 @@ void Sweep::add(Value operand, Value value) {
   value = fit(value, cast<ir::TensorType>(operand.getType()));
   Value &sum = adjoints[operand];
   sum = sum ? BodyBuilder::add(sum, value) : value;
-  if (isParam(operand)) paramAdjoints.insert(value), paramAdjoints.insert(sum);
+  auto &all = isParam(operand) ? paramAdjoints : otherAdjoints;
+  all.insert(value), all.insert(sum);
 }
 
 /// Of the ops emitted since `before`: those that feed adjoints of variables alone.
@@ -124,7 +125,7 @@ void Sweep::markWgrad(Operation *before) {
       auto role = user->getInherentAttr("role");
       return role && cast<RoleAttr>(*role).getValue() == Role::wgrad;
     });
-    if (alone) setRole(op, Role::wgrad);
+    if (alone && !otherAdjoints.contains(r)) setRole(op, Role::wgrad);
   }
 }
 

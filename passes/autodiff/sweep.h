@@ -77,7 +77,7 @@ private:
   Sweep *parent;
   bool seedsAux = false;
   llvm::DenseMap<mlir::Value, mlir::Value> adjoints;
-  llvm::DenseSet<mlir::Value> paramAdjoints;
+  llvm::DenseSet<mlir::Value> paramAdjoints, otherAdjoints; ///< of variables; of what the walk comes to later
   void renamed(mlir::Value from, mlir::Value to);
   void markWgrad(mlir::Operation *before);
 };

@@ -121,6 +121,10 @@ TEST(WeightsOnTheCpu, AgreeWithTheReference) { // in either order, one for each 
       if (dims[1]) break;
     }
 }
+TEST(QuotientsOnTheCpu, HaveGradients) { // of what is computed by a variable, by one that both have, of one
+  EXPECT_EQ(apart("dims B, D = 8\nmodel M(x: [B,D]) -> [B,D] {\n param a: D -> D\n param w: [D] = uniform(1, 2)\n let y = tanh(x @ a) / w\n return tanh(y) / (1 + w * w) + 1 / (2 + y * y) + w / (3 + y * y)\n}\n"
+                  "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
+}
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
