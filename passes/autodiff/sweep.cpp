@@ -5,6 +5,10 @@ using namespace mlir;
 using namespace fil::ir;
 namespace fil::passes {
 
+static Role roleOf(Operation *op) {
+  auto role = op->getInherentAttr("role");
+  return role && *role ? cast<RoleAttr>(*role).getValue() : Role::forward;
+}
 static void setRole(Operation *op, Role role) { op->setInherentAttr(StringAttr::get(op->getContext(), "role"), RoleAttr::get(op->getContext(), role)); }
 static bool isReal(Type t) {
   auto tensor = dyn_cast<ir::TensorType>(t);
@@ -119,12 +123,9 @@ void Sweep::markWgrad(Operation *before) {
   Block *block = builder.getInsertionBlock();
   Operation *last = builder.getInsertionPoint() == block->end() ? (block->empty() ? nullptr : &block->back()) : builder.getInsertionPoint()->getPrevNode();
   for (Operation *op = last; op && op != before; op = op->getPrevNode()) {
-    if (isa<LayersOp>(op) || op->getNumResults() != 1) continue;
+    if (isa<LayersOp>(op) || op->getNumResults() != 1 || roleOf(op) != Role::dgrad) continue; // a constant of the forward program, said again, has users to come
     Value r = op->getResult(0);
-    const bool alone = r.use_empty() ? paramAdjoints.contains(r) : llvm::all_of(r.getUsers(), [](Operation *user) {
-      auto role = user->getInherentAttr("role");
-      return role && cast<RoleAttr>(*role).getValue() == Role::wgrad;
-    });
+    const bool alone = r.use_empty() ? paramAdjoints.contains(r) : llvm::all_of(r.getUsers(), [](Operation *user) { return roleOf(user) == Role::wgrad; });
     if (alone && !otherAdjoints.contains(r)) setRole(op, Role::wgrad);
   }
 }
