@@ -171,21 +171,9 @@ void KernelBuilder::store(const Memory &m, Indices at, Value *v, Value *mask) {
   storeAt(m.pointer, m.element, address(m.layout, at), v, mask);
 }
 void KernelBuilder::prefetch(const Memory &m, Indices at, bool toWrite) {
-  Value *p = b.CreateGEP(m.element, m.pointer, address(m.layout, at).offset); // may lie behind the end
-  b.CreateIntrinsic(Intrinsic::prefetch, {ptr}, {p, b.getInt32(toWrite), b.getInt32(3), b.getInt32(1)});
+  emitPrefetch(b, m.element, m.pointer, address(m.layout, at).offset, toWrite);
 }
 void KernelBuilder::storeCount(const Memory &m, Indices at, Value *v) { storeAt(m.counts, i32, address(m.countLayout, at), v, nullptr); }
-
-Value *KernelBuilder::horizontal(Value *v, function_ref<Value *(Value *, Value *)> combine) {
-  // Vectors of half the length, no shuffles within whole ones: of two shuffles <2,3,2,3,4,..,15> of different <16 x i32> in one function
-  // LLVM 22 makes the first one a broadcast of the elements 0 and 1 (AVX-512; the test `positions` had it).
-  for (int half = lanes / 2; half >= 1; half /= 2) {
-    SmallVector<int> low(static_cast<size_t>(half)), high(low);
-    std::iota(low.begin(), low.end(), 0), std::iota(high.begin(), high.end(), half);
-    v = combine(b.CreateShuffleVector(v, low), b.CreateShuffleVector(v, high));
-  }
-  return b.CreateExtractElement(v, uint64_t(0));
-}
 
 Value *KernelBuilder::service(int field, FunctionType *type, ArrayRef<Value *> args) {
   auto e = atEntry();

@@ -79,8 +79,6 @@ public:
   void prefetch(const Memory &, Indices, bool toWrite);
   void storeCount(const Memory &, Indices, llvm::Value *v);
 
-  /// All lanes combined by a tree of halves.
-  llvm::Value *horizontal(llvm::Value *v, llvm::function_ref<llvm::Value *(llvm::Value *, llvm::Value *)> combine);
   /// An elementwise function; operands may be scalars beside vectors. Accuracies: docs/performance.md.
   llvm::Value *map(ir::MapFn, llvm::ArrayRef<llvm::Value *> args, mlir::Type argElement, mlir::Type resultElement);
   /// Philox of (key, step, element), all i64: see runtime/base/philox.h.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/loops.h"
+#include <llvm/IR/Intrinsics.h>
+#include <numeric>
 
 namespace fil {
 using namespace llvm;
@@ -113,6 +115,20 @@ Value *emitMask(IRBuilderBase &b, Value *valid, int lanes) {
   for (int i = 0; i < lanes; ++i) indices.push_back(b.getInt32(uint32_t(i)));
   Value *clamped = emitMin(b, emitMax(b, valid, b.getInt64(0)), b.getInt64(uint64_t(lanes)));
   return b.CreateICmpSLT(ConstantVector::get(indices), b.CreateVectorSplat(unsigned(lanes), b.CreateTrunc(clamped, b.getInt32Ty())));
+}
+
+Value *emitTree(IRBuilderBase &b, Value *v, function_ref<Value *(Value *, Value *)> combine) {
+  // Vectors of half the length, no shuffles within whole ones: of two shuffles <2,3,2,3,4,..,15> of different <16 x i32> in one function
+  // LLVM 22 makes the first one a broadcast of the elements 0 and 1 (AVX-512; the test `positions` had it).
+  for (unsigned half = cast<FixedVectorType>(v->getType())->getNumElements() / 2; half >= 1; half /= 2) {
+    SmallVector<int> low(half), high(half);
+    std::iota(low.begin(), low.end(), 0), std::iota(high.begin(), high.end(), half);
+    v = combine(b.CreateShuffleVector(v, low), b.CreateShuffleVector(v, high));
+  }
+  return b.CreateExtractElement(v, uint64_t(0));
+}
+void emitPrefetch(IRBuilderBase &b, Type *type, Value *pointer, Value *index, bool toWrite) {
+  b.CreateIntrinsic(Intrinsic::prefetch, {b.getPtrTy()}, {b.CreateGEP(type, pointer, index), b.getInt32(toWrite), b.getInt32(3), b.getInt32(1)});
 }
 
 } // namespace fil

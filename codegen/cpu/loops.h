@@ -30,5 +30,9 @@ llvm::Value *emitAdd(llvm::IRBuilderBase &, llvm::Value *, llvm::Value *);
 llvm::Value *emitAt(llvm::IRBuilderBase &, llvm::Type *type, llvm::Value *pointer, llvm::Value *index);
 /// <lanes x i1>: lanes below `valid` (any i64).
 llvm::Value *emitMask(llvm::IRBuilderBase &, llvm::Value *valid, int lanes);
+/// All lanes of a vector combined by a tree of halves.
+llvm::Value *emitTree(llvm::IRBuilderBase &, llvm::Value *vector, llvm::function_ref<llvm::Value *(llvm::Value *, llvm::Value *)> combine);
+/// Asks for the cache line of element `index` of an array of `type`, which may lie behind the end.
+void emitPrefetch(llvm::IRBuilderBase &, llvm::Type *type, llvm::Value *pointer, llvm::Value *index, bool toWrite);
 
 } // namespace fil

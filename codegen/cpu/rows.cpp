@@ -127,7 +127,7 @@ private:
         if (!n || *n % k.lanes) p.mask = emitMask(k.b, k.b.CreateSub(k.extent(laneRow), base), k.lanes);
         laneBase = base;
       }
-      auto inBlock = [&] {
+      if (fold) {
         p.set(fold->blocks, p(fold->in));
         LV first = k.b.CreateMul(p(fold->in).base, k.number(fold->rows));
         emitLoop(k.b, first, emitMin(k.b, k.b.CreateAdd(first, k.number(fold->rows)), k.extent(fold->in)), 1, [&](LV row) {
@@ -136,9 +136,7 @@ private:
           firstOfBlock = k.b.CreateICmpEQ(row, first);
           e.scope([&] { body(q); });
         });
-      };
-      if (fold) inBlock();
-      else e.scope([&] { body(p); });
+      } else e.scope([&] { body(p); });
       Values next(now.begin(), now.end());
       LV carry = k.number(1);
       for (size_t i = digits.size(); i-- > 0;) {
@@ -150,6 +148,13 @@ private:
       }
       return next;
     });
+  }
+
+  /// part(position, mask) for the vectors of 0..n-1; the last one's is masked, that of the others null.
+  void eachVector(LV n, llvm::function_ref<void(LV, LV)> part) {
+    LV whole = k.b.CreateAnd(n, k.number(-int64_t(k.lanes)));
+    emitLoop(k.b, k.number(0), whole, k.lanes, [&](LV i) { e.scope([&] { part(i, nullptr); }); });
+    emitIf(k.b, k.b.CreateICmpNE(n, whole), [&] { e.scope([&] { part(whole, emitMask(k.b, k.b.CreateSub(n, whole), k.lanes)); }); });
   }
 
   // ---- scatter: rows are the result's dims but the indexed one; what a row adds, it adds in the order of y ----
@@ -167,10 +172,7 @@ private:
     LV zero = llvm::Constant::getNullValue(k.scalar(type.getElement()));
     LV n = k.extent(s.getDimAttr());
     if (!laneRow && favourite({s.getDimAttr()})) {
-      LV whole = k.b.CreateAnd(n, k.number(-int64_t(k.lanes)));
-      auto clear = [&](LV i, LV mask) { k.store(m, into({i, 1, nullptr}, row), zero, mask); };
-      emitLoop(k.b, k.number(0), whole, k.lanes, [&](LV i) { clear(i, nullptr); });
-      emitIf(k.b, k.b.CreateICmpNE(n, whole), [&] { clear(whole, emitMask(k.b, k.b.CreateSub(n, whole), k.lanes)); });
+      eachVector(n, [&](LV i, LV mask) { k.store(m, into({i, 1, nullptr}, row), zero, mask); });
     } else emitLoop(k.b, k.number(0), n, 1, [&](LV i) { k.store(m, into({i, 0, nullptr}, row), laneRow ? k.splat(zero) : zero, row.mask); });
     Dimlist loops;
     for (StringAttr d : inOrder(spaceOf(s)))
@@ -253,12 +255,7 @@ private:
     LV keys = k.allocateScratch(k.dims.value(t.getDim()) * Size(bytes));
     auto *vectorType = k.vector(keyType);
     auto constant = [&](llvm::Type *ty, uint64_t v) { return llvm::ConstantInt::get(ty, v); };
-    // Runs over the row, the last vector masked: part(position, mask).
-    auto each = [&](llvm::function_ref<void(LV, LV)> part) {
-      LV whole = b.CreateAnd(n, k.number(-int64_t(k.lanes)));
-      emitLoop(b, k.number(0), whole, k.lanes, [&](LV i) { e.scope([&] { part(i, nullptr); }); });
-      emitIf(b, b.CreateICmpNE(n, whole), [&] { e.scope([&] { part(whole, emitMask(b, b.CreateSub(n, whole), k.lanes)); }); });
-    };
+    auto each = [&](llvm::function_ref<void(LV, LV)> part) { eachVector(n, part); };
     auto total = [&](llvm::function_ref<LV(LV)> condition) { // members of the row whose key fulfils it
       LV sum = k.local(vectorType);
       b.CreateStore(constant(vectorType, 0), sum);
@@ -268,7 +265,7 @@ private:
         LV yes = k.both(condition(x), mask);
         b.CreateStore(b.CreateAdd(b.CreateLoad(vectorType, sum), b.CreateZExt(yes, vectorType)), sum);
       });
-      return k.horizontal(b.CreateLoad(vectorType, sum), [&](LV x, LV y) { return b.CreateAdd(x, y); });
+      return emitTree(k.b, b.CreateLoad(vectorType, sum), [&](LV x, LV y) { return b.CreateAdd(x, y); });
     };
     each([&](LV i, LV mask) {
       Point p = row;

@@ -189,7 +189,8 @@ void Stages::stage(Stage &s, const Point &row) {
     else if (results.count(op->getResult(0)) && !innerOf(op).empty() && !isa<CacheOp>(op)) e.reside(op->getResult(0), results[op->getResult(0)].front());
 }
 
-int Stages::work(const Stage &s) {
+int Stages::work(Stage &s) {
+  if (s.work) return *s.work;
   std::function<int(Operation *, bool)> of = [&](Operation *op, bool first) {
     if (!op || (!first && GroupOp::kept(op)) || isa<ConstantOp, SizeOp>(op)) return 0;
     auto m = dyn_cast<MapOp>(op);
@@ -200,9 +201,10 @@ int Stages::work(const Stage &s) {
   };
   int total = 0;
   for (Operation *op : s.ops) total += of(op, true);
+  s.work = total;
   return total;
 }
-size_t Stages::chainsOf(const Stage &s, StringAttr lane) {
+size_t Stages::chainsOf(Stage &s, StringAttr lane) {
   constexpr int64_t chains = 4;
   if (s.over.empty() || llvm::any_of(s.ops, findsPosition) || work(s) > 8) return 1;
   const bool along = s.over.back() == lane;
@@ -230,10 +232,10 @@ void Stages::lookAhead() {
     return contains(loops, l.order.back()) && l.strides.back() == Size(1) && bytes >= 1024 && bytes <= k.target.l1 / 3;
   };
   llvm::DenseSet<mlir::Value> seen;
-  std::function<void(mlir::Value, size_t)> read = [&](mlir::Value v, size_t i) {
+  std::function<void(mlir::Value)> read = [&](mlir::Value v) {
     if (Operation *op = v.getDefiningOp()) {
       if (!GroupOp::kept(op) && isa<MapOp, BroadcastOp, StopGradOp>(op))
-        for (mlir::Value o : op->getOperands()) read(o, i);
+        for (mlir::Value o : op->getOperands()) read(o);
       return;
     }
     const Memory *m = e.memory(v);
@@ -245,7 +247,7 @@ void Stages::lookAhead() {
   };
   for (size_t i = 0; i < stages.size(); ++i)
     for (Operation *op : stages[i].ops) {
-      for (mlir::Value v : op->getOperands()) read(v, i);
+      for (mlir::Value v : op->getOperands()) read(v);
       auto it = results.find(op->getResult(0));
       if (it == results.end() || !it->second[0].element->isFloatingPointTy() || !runs(stages[i], it->second[0].layout)) continue;
       size_t before = i;
@@ -277,19 +279,18 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
     };
     const int64_t step = d == lane ? k.lanes : 1, chains = i + 1 == loops.size() ? int64_t(s.chains) : 1;
     // Whole steps, several chains in a turn and then one at a time; the last lanes are masked.
-    auto steps = [&](LV from, LV to, int64_t count) {
+    auto steps = [&](LV from, int64_t count) {
       for (chain = 0; chain < size_t(count); ++chain) turn(emitAdd(k.b, from, k.number(int64_t(chain) * step)), d == lane, nullptr);
       chain = 0;
-      return to;
     };
     auto run = [&](LV from, LV to, int64_t count) {
-      emitLoop(k.b, from, to, step * count, [&](LV at) { steps(at, to, count); });
+      emitLoop(k.b, from, to, step * count, [&](LV at) { steps(at, count); });
     };
     auto c = known(d);
     if (c && !limited) {
       const int64_t whole = *c / step * step, together = whole / (step * chains) * step * chains;
       auto part = [&](int64_t from, int64_t to, int64_t count) {
-        if (to - from == step * count) steps(k.number(from), k.number(to), count);
+        if (to - from == step * count) steps(k.number(from), count);
         else if (to > from) run(k.number(from), k.number(to), count);
       };
       if (chains > 1) part(0, together, chains);
@@ -425,14 +426,14 @@ void Stages::end(Operation *op, const Point &p, bool tree, bool twoLevels) {
   if (findsPosition(op)) {
     LV at = k.b.CreateLoad(c.positionType, c.position);
     if (tree) { // the best value, then the lowest of its positions
-      LV best = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
+      LV best = emitTree(k.b, x, [&](LV a, LV b) { return combine(op, a, b); });
       LV none = llvm::ConstantInt::get(c.positionType, INT32_MAX);
       LV is = x->getType()->isFPOrFPVectorTy() ? k.b.CreateFCmpOEQ(x, k.splat(best)) : k.b.CreateICmpEQ(x, k.splat(best));
-      at = k.horizontal(k.b.CreateSelect(is, at, none), [&](LV a, LV b) { return k.b.CreateSelect(k.b.CreateICmpSLT(b, a), b, a); });
+      at = emitTree(k.b, k.b.CreateSelect(is, at, none), [&](LV a, LV b) { return k.b.CreateSelect(k.b.CreateICmpSLT(b, a), b, a); });
     }
     LV none = llvm::ConstantInt::get(at->getType(), INT32_MAX);
     x = k.b.CreateSelect(k.b.CreateICmpEQ(at, none), llvm::Constant::getNullValue(at->getType()), at);
-  } else if (tree) x = k.horizontal(x, [&](LV a, LV b) { return combine(op, a, b); });
+  } else if (tree) x = emitTree(k.b, x, [&](LV a, LV b) { return combine(op, a, b); });
   keep(op, p, x);
 }
 

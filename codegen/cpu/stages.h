@@ -19,7 +19,8 @@ public:
     llvm::SmallVector<mlir::Operation *> ops;
     Dimlist inner, over; ///< loops, outermost first; a sum is complete when the loops of `over` are
     size_t chains = 1;
-    llvm::SmallVector<Ahead, 2> ahead; ///< fetched in its turns
+    llvm::SmallVector<Ahead, 2> ahead{}; ///< fetched in its turns
+    std::optional<int> work{};           ///< of a turn, once it was asked for
   };
 
   KernelBuilder &k;
@@ -56,8 +57,8 @@ private:
   size_t chain = 0; ///< that a turn adds to
 
   /// Sums of one stage that do not wait for each other: where a turn is shorter than an addition takes.
-  size_t chainsOf(const Stage &, mlir::StringAttr lane);
-  int work(const Stage &); ///< of a turn, in additions
+  size_t chainsOf(Stage &, mlir::StringAttr lane);
+  int work(Stage &); ///< of a turn, in additions
 
   Dimlist innerOf(mlir::Operation *);
   bool follows(mlir::Operation *, const Stage &);

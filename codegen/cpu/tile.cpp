@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/tile.h"
 #include <llvm/IR/Intrinsics.h>
-#include <numeric>
 
 namespace fil {
 using namespace llvm;
@@ -77,7 +76,7 @@ private:
     if (block.ahead) {
       const int perLine = 64 / elementBytes(block.element);
       for (int line = 0; line < block.vectors * block.lanes; line += perLine)
-        b.CreateIntrinsic(Intrinsic::prefetch, {b.getPtrTy()}, {emitAt(b, scalar, rowB, b.getInt64(uint64_t(block.ahead + line))), b.getInt32(0), b.getInt32(3), b.getInt32(1)});
+        emitPrefetch(b, scalar, rowB, b.getInt64(uint64_t(block.ahead + line)), false);
     }
     size_t i = 0;
     for (Value *a : block.a) {
@@ -200,13 +199,8 @@ void emitDots(IRBuilderBase &b, Element element, int lanes, const DotOperands &o
     if (auto *known = dyn_cast<ConstantInt>(o.k); !known || known->getSExtValue() % lanes)
       sums = emitIf(b, b.CreateICmpSLT(whole, o.k), [&] { return add(whole, mask, sums); }, [&] { return sums; });
     for (auto [j, sum] : enumerate(sums)) {
-      Value *v = sum;
-      for (int half = lanes / 2; half >= 1; half /= 2) {
-        SmallVector<int> low(static_cast<size_t>(half)), high(low);
-        std::iota(low.begin(), low.end(), 0), std::iota(high.begin(), high.end(), half);
-        v = b.CreateFAdd(b.CreateShuffleVector(v, low), b.CreateShuffleVector(v, high));
-      }
-      b.CreateAlignedStore(b.CreateExtractElement(v, uint64_t(0)), emitAt(b, scalar, o.c, b.CreateAdd(n, word(int64_t(j)))), align);
+      Value *all = emitTree(b, sum, [&](Value *x, Value *y) { return b.CreateFAdd(x, y); });
+      b.CreateAlignedStore(all, emitAt(b, scalar, o.c, b.CreateAdd(n, word(int64_t(j)))), align);
     }
   };
   Value *four = b.CreateAnd(o.n, word(-4));
