@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/contraction.h"
+#include "ir/layers.h"
 
 using namespace mlir;
 namespace fil::ir {
@@ -57,9 +58,21 @@ bool worthTiles(const ContractionDims &d, const Dims &dims) {
   return d.joint && atLeastFour(d.rows) && atLeastFour(d.columns) && atLeastFour(d.summed);
 }
 
+bool packsOnce(StringRef entry) { return entry != "grad"; }
+
+/// What it is a view of, through renames and into loops, if that is a variable.
+static ReadOp variableOf(Value v) {
+  while (auto *op = v.getDefiningOp()) {
+    if (!isa<RenameOp, StopGradOp>(op)) return dyn_cast<ReadOp>(op);
+    v = op->getOperand(0);
+  }
+  Value outside = outsideOf(v);
+  return outside ? variableOf(outside) : ReadOp();
+}
 bool worthPacking(ContractOp c, const Dims &dims) {
   const ContractionDims d = classify(c);
-  if (!d.joint || d.position || !c.getSubsets().empty()) return false;
+  auto f = c->getParentOfType<FuncOp>();
+  if (!d.joint || d.position || !c.getSubsets().empty() || !packsOnce(f.getEntry())) return false;
   auto elements = [&](ArrayRef<StringAttr> own) {
     int64_t n = 1;
     for (ArrayRef<StringAttr> list : {own, ArrayRef<StringAttr>(d.summed)})
@@ -70,22 +83,10 @@ bool worthPacking(ContractOp c, const Dims &dims) {
     return n;
   };
   constexpr int64_t large = 1 << 14;
-  auto variable = [&](Value v) -> ReadOp {
-    while (true) {
-      Operation *op = v.getDefiningOp();
-      if (auto r = dyn_cast_or_null<ReadOp>(op)) return r;
-      if (isa_and_nonnull<RenameOp, StopGradOp>(op)) v = op->getOperand(0);
-      else if (auto a = dyn_cast<BlockArgument>(v); a && isa<LayersOp>(a.getOwner()->getParentOp()) && a.getArgNumber() > cast<LayersOp>(a.getOwner()->getParentOp()).getCarried().size())
-        v = a.getOwner()->getParentOp()->getOperand(a.getArgNumber() - 1);
-      else return {};
-    }
-  };
   for (bool right : {true, false}) {
     if (elements(right ? d.columns : d.rows) < large) continue;
-    ReadOp r = variable(right ? c.getRhs() : c.getLhs());
-    bool written = !r;
-    if (r) c->getParentOfType<FuncOp>().walk([&](WriteOp w) { written |= w.getVariable() == r.getVariable(); });
-    if (!written) return true;
+    ReadOp r = variableOf(right ? c.getRhs() : c.getLhs());
+    if (r && !f.walk([&](WriteOp w) { return w.getVariable() == r.getVariable() ? WalkResult::interrupt() : WalkResult::advance(); }).wasInterrupted()) return true;
   }
   return false;
 }

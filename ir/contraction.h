@@ -20,7 +20,9 @@ ContractionDims classify(ContractOp);
 ContractionDims classifySorted(ContractOp);
 /// Are rows, columns and sum long enough for register tiles?
 bool worthTiles(const ContractionDims &, const Dims &);
-/// Of few rows: is the other operand a large variable that the function does not write? Packed once, it serves all calls.
+/// Are variables that an entry does not write the same from call to call? Not of `grad`: who asks for gradients is about to change all params.
+bool packsOnce(llvm::StringRef entry);
+/// Of few rows: is the other operand a large variable that stays as it is? Packed once, it serves all calls.
 bool worthPacking(ContractOp, const Dims &);
 
 } // namespace fil::ir

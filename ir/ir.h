@@ -112,6 +112,12 @@ inline llvm::SmallVector<mlir::StringAttr> strings(mlir::ArrayAttr a) {
   return llvm::to_vector(a.getAsRange<mlir::StringAttr>());
 }
 
+/// None where the op has no role.
+inline std::optional<Role> roleOf(mlir::Operation *op) {
+  auto role = op->getInherentAttr("role");
+  return role && *role ? std::optional(mlir::cast<RoleAttr>(*role).getValue()) : std::nullopt;
+}
+
 /// A sum over windows that cut `in` into blocks, marked `fil.fold`: in a group it adds up over the rows of a block, in their order.
 struct Fold {
   mlir::Value x; ///< what is summed, before it is cut

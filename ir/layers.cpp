@@ -4,6 +4,12 @@
 using namespace mlir;
 namespace fil::ir {
 
+Value outsideOf(Value v) {
+  auto a = dyn_cast<BlockArgument>(v);
+  auto loop = a ? dyn_cast<LayersOp>(a.getOwner()->getParentOp()) : LayersOp();
+  return loop && a.getArgNumber() > loop.getCarried().size() ? loop.getOperand(a.getArgNumber() - 1) : Value();
+}
+
 BlockArgument LayersEdit::shared(Value outside) {
   for (auto [i, v] : llvm::enumerate(op.getShared()))
     if (v == outside) return op.block().getArgument(1 + op.getCarried().size() + op.getStacked().size() + newStacked.size() + i);

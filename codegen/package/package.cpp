@@ -6,6 +6,7 @@
 #include "codegen/cpu/image.h"
 #include "codegen/package/places.h"
 #include "codegen/package/work.h"
+#include "ir/contraction.h"
 #include "runtime/base/philox.h"
 #include "runtime/base/status.h"
 #include "llvm/Support/raw_ostream.h"
@@ -93,6 +94,7 @@ private:
   Manifest out;
   Kernels kernels;
   std::map<std::string, int> storages;
+  std::map<std::string, int> derivedStorages; ///< by what they hold
 
   // ---- of the program at hand ----
   Program *program = nullptr;
@@ -400,13 +402,13 @@ private:
     return arena(r, layouts.natural(g, i, inputs), describe(g));
   }
 
-  /// Memory that the entry does not change. Who asks for gradients is about to change all params.
+  /// Memory that the entry does not change, nor its caller between two calls.
   bool isVariable(const Place &p) const {
     const Buffer &b = buffers.all[size_t(p.view.buffer)];
-    return b.kind == Buffer::Storage && out.storages[size_t(b.index)].kind == Storage::Variable && program->entry.name != "grad" && !llvm::is_contained(program->writes, b.index);
+    return b.kind == Buffer::Storage && out.storages[size_t(b.index)].kind == Storage::Variable && packsOnce(program->entry.name) && !llvm::is_contained(program->writes, b.index);
   }
   /// Where packed variables stay, the turn's part; entries that pack the same ones in the same way share it.
-  View derived(EmittedContraction &c, llvm::ArrayRef<Place> inputs, int &number) {
+  View derived(EmittedContraction &c, llvm::ArrayRef<Place> inputs) {
     Storage s;
     s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "packed";
     std::string key = irBytes(c.pack->module);
@@ -424,7 +426,7 @@ private:
     Size bytes = c.packedBytes;
     for (auto [loop, n] : llvm::reverse(around)) view.steps.push_back({loop, bytes}), bytes = bytes * Size(n);
     auto [it, fresh] = derivedStorages.try_emplace(key, int(out.storages.size()));
-    number = it->second;
+    const int number = it->second;
     if (fresh) {
       s.dims = {"element"}, s.extents = {bytes / Size(f64 ? 8 : 4)};
       out.storages.push_back(s);
@@ -434,8 +436,6 @@ private:
     view.buffer = buffer->second;
     return view;
   }
-  std::map<std::string, int> derivedStorages; ///< by what they hold
-
   void group(GroupOp g, std::vector<Step> &steps, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
     llvm::SmallVector<Place, 0> inputs, results;
     for (mlir::Value v : g.getInputs()) inputs.push_back(places[v]);
@@ -481,10 +481,9 @@ private:
       std::optional<View> packed;
       std::vector<Step> packing, many;
       if (c.pack) {
-        int storage = 0;
-        packed = c.once ? derived(c, inputs, storage) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
+        packed = c.once ? derived(c, inputs) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
         launch(packing, std::move(*c.pack), c.packs, false, packed, {{}, Size(2) * c.packedBytes});
-        if (c.once) step(steps, {OnceStep{storage, std::move(packing)}});
+        if (c.once) step(steps, {OnceStep{buffers.all[size_t(packed->buffer)].index, std::move(packing)}});
         else many = std::move(packing);
       }
       if (c.product) launch(many, std::move(*c.product), all, true, packed, work), notes.launches.back().back().contraction = c.descriptor;

@@ -5,10 +5,6 @@ using namespace mlir;
 using namespace fil::ir;
 namespace fil::passes {
 
-static Role roleOf(Operation *op) {
-  auto role = op->getInherentAttr("role");
-  return role && *role ? cast<RoleAttr>(*role).getValue() : Role::forward;
-}
 static void setRole(Operation *op, Role role) { op->setInherentAttr(StringAttr::get(op->getContext(), "role"), RoleAttr::get(op->getContext(), role)); }
 static bool isReal(Type t) {
   auto tensor = dyn_cast<ir::TensorType>(t);
@@ -91,11 +87,8 @@ void LoopScope::renamed(Value from, Value to) {
 // ---- the walk ----
 
 bool Sweep::isParam(Value v) {
-  if (auto a = dyn_cast<BlockArgument>(v)) {
-    auto loop = dyn_cast<LayersOp>(a.getOwner()->getParentOp());
-    return loop && a.getArgNumber() > loop.getCarried().size() && isParam(loop.getOperand(a.getArgNumber() - 1));
-  }
-  return isa<ReadOp>(v.getDefiningOp());
+  if (Value outside = outsideOf(v)) return isParam(outside);
+  return isa_and_nonnull<ReadOp>(v.getDefiningOp());
 }
 
 Value Sweep::zero(Type type) {

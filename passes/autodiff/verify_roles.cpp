@@ -8,10 +8,6 @@ namespace fil::passes {
 #define GEN_PASS_DEF_VERIFYROLESPASS
 #include "passes/autodiff/passes.h.inc"
 namespace {
-std::optional<Role> roleOf(Operation *op) {
-  auto r = op->getInherentAttr("role");
-  return r && *r ? std::optional<Role>(cast<RoleAttr>(*r).getValue()) : std::nullopt;
-}
 /// forward and saved come first, then dgrad, wgrad, update.
 int rank(Role r) { return r == Role::forward || r == Role::saved ? 0 : int(r); }
 

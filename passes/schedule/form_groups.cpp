@@ -23,6 +23,9 @@ bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGrad
 bool isStage(Operation *op) {
   return isa<ReduceOp, ContractOp, TopKOp, RosterOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
 }
+bool isFold(Operation *op) { return foldOf(op).has_value(); }
+/// Windows that only a fold reads: it reads their points where they stand.
+bool isCut(Operation *op) { return llvm::any_of(op->getUsers(), isFold); }
 /// The dims whose points an op computes on their own.
 Dimset rowsOf(Operation *op) {
   if (isa<RosterOp>(op)) return {};
@@ -47,7 +50,7 @@ public:
       bool keep = isStage(&op);
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
-      if (llvm::any_of(op.getUsers(), [](Operation *u) { return foldOf(u).has_value(); })) continue; // cut as it is read
+      if (isCut(&op)) continue;
       if (!keep && computed && !r.hasOneUse() && costAtPoint(r) > 12) keep = true;
       if (!keep && computed && costAtPoint(r) > 80) keep = true;
       if (keep) op.setAttr("fil.kept", yes), cost[r] = 1;
@@ -96,8 +99,7 @@ struct Leaf {
 
 class Former {
 public:
-  /// `packs`: variables may be packed once for all calls.
-  Former(const Dims &dims, bool packs) : dims(dims), packs(packs) {}
+  explicit Former(const Dims &dims) : dims(dims) {}
 
   void block(Block &block) {
     std::vector<Cluster> clusters;
@@ -119,7 +121,6 @@ public:
 
 private:
   const Dims &dims;
-  const bool packs;
   llvm::DenseMap<Operation *, SmallVector<Leaf>> leavesBy; ///< of ops that are placed
 
   SmallVector<Leaf> leavesOf(Operation *op) {
@@ -162,7 +163,7 @@ private:
       for (auto w : list.getAsRange<WindowDimAttr>())
         for (StringAttr d : {w.getIn(), w.getOut(), w.getWindow()}) llvm::erase(first, d);
     };
-    if (auto w = dyn_cast<WindowOp>(op); w && !llvm::any_of(w->getUsers(), [](Operation *u) { return foldOf(u).has_value(); })) windows(w.getWindows());
+    if (auto w = dyn_cast<WindowOp>(op); w && !isCut(op)) windows(w.getWindows());
     if (auto w = dyn_cast<UnwindowOp>(op)) windows(w.getWindows());
     if (auto c = dyn_cast<ContractOp>(op)) { // read at the members
       for (Value s : c.getSubsets()) llvm::erase(first, cast<SubsetType>(s.getType()).getOf());
@@ -178,7 +179,7 @@ private:
     else {
       fresh.rows = rowsOf(op);
       auto contract = dyn_cast<ContractOp>(op);
-      fresh.tiled = contract && (worthTiles(classify(contract), dims) || (packs && worthPacking(contract, dims)));
+      fresh.tiled = contract && (worthTiles(classify(contract), dims) || worthPacking(contract, dims));
       if (fresh.tiled) op->setAttr("fil.tiled", UnitAttr::get(op->getContext()));
       if (isa<TopKOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
       if (!fresh.tiled && fresh.open) {
@@ -207,9 +208,8 @@ private:
       if (rows.size() != c.rows.size() || common.size() != rows.size()) return false;
       if (!rows.empty() && !llvm::any_of(leaves, [&](const Leaf &l) { return isa<ir::TensorType>(l.value.getType()) && dimsOf(l.value).size() && c.reads.contains(l.value.getAsOpaquePointer()); })) return false;
     }
-    auto folds = [](Operation *o) { return foldOf(o).has_value(); };
-    if (llvm::any_of(c.ops, folds) && common.size() != c.rows.size()) return false; // a block is of the group's last rows
-    if (folds(op) && common.size() != rows.size()) return false;
+    if (llvm::any_of(c.ops, isFold) && common.size() != c.rows.size()) return false; // a block is of the group's last rows
+    if (isFold(op) && common.size() != rows.size()) return false;
     if (common.empty() && !(rows.empty() && c.rows.empty())) return false;
     if (common.size() != c.rows.size() && common.size() != rows.size()) return false; // rows of both would become long
     if (!c.rows.empty() && !llvm::is_contained(common, c.rows.front())) return false;  // their elements lie far apart
@@ -323,7 +323,7 @@ struct FormGroupsPass : impl::FormGroupsPassBase<FormGroupsPass> {
       f.walk([&](LayersOp l) { blocks.push_back(&l.block()); });
       for (Block *b : blocks) {
         Keeper().block(*b);
-        Former(dims, f.getEntry() != "grad").block(*b);
+        Former(dims).block(*b);
       }
     }
   }

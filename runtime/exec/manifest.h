@@ -59,7 +59,7 @@ struct Storage {
   std::vector<std::string> dims;
   std::vector<Size> extents;      ///< of a cache in symbolic dims too: its running dim S counts `S#cap`, others the batch
   Kind kind = Variable;
-  std::vector<int> from;          ///< Derived: the variables' storages
+  std::vector<int> from{};        ///< Derived: the variables' storages
 };
 /// Row i of Executable::variables: a part of a storage.
 struct VariableRow {

@@ -105,8 +105,7 @@ void freezeStops(ModuleOp module) {
 void sortByRole(ModuleOp module) {
   auto rank = [](Operation *op) {
     if (op->hasTrait<OpTrait::IsTerminator>()) return 9;
-    auto role = op->getInherentAttr("role");
-    const Role r = role && *role ? cast<RoleAttr>(*role).getValue() : Role::forward;
+    const Role r = roleOf(op).value_or(Role::forward);
     return r == Role::saved ? int(Role::forward) : int(r);
   };
   auto sort = [&](Block &block) {

@@ -6,8 +6,8 @@ using namespace mlir;
 namespace fil {
 
 llvm::StringRef roleOf(Operation *op) {
-  auto role = op->getInherentAttr("role");
-  return role && *role ? ir::stringifyRole(cast<ir::RoleAttr>(*role).getValue()) : llvm::StringRef();
+  auto role = ir::roleOf(op);
+  return role ? ir::stringifyRole(*role) : llvm::StringRef();
 }
 llvm::StringRef siteOf(Operation *op) {
   auto site = op->getInherentAttr("site");
