@@ -374,6 +374,7 @@ private:
       late.push_back({to, r});
       return arena(r, to.layout.order, "new value");
     };
+    if (auto c = g.yielded()[i].getDefiningOp<CacheOp>(); c && c.getPast()) return inputs[cast<mlir::BlockArgument>(c.getPast()).getArgNumber()]; // an append
     for (mlir::OpOperand &use : r.getUses()) {
       Operation *user = use.getOwner();
       const unsigned n = use.getOperandNumber();
@@ -397,8 +398,6 @@ private:
       }
       if (auto l = dyn_cast<LayersOp>(user); l && n < l.getCarried().size()) return arena(r, layouts.standard(cast<TensorType>(r.getType()).getDims()), "carried");
     }
-    for (auto c : g.block().getOps<CacheOp>()) // an append: where the past is
-      if (c.getPast() && c.getResult() == g.yielded()[i]) return inputs[cast<mlir::BlockArgument>(c.getPast()).getArgNumber()];
     return arena(r, layouts.natural(g, i, inputs), describe(g));
   }
 

@@ -25,7 +25,8 @@ struct BackendReport {
   std::optional<Failure> failure;
   bool onEdge = false;            ///< told in f64 alone: in f32, params moved by about a rounding move the reference as far
 };
-/// Another back end against the reference: outputs and variables after a step, f64 within 1e-9, f32 within 1e-4.
+/// Another back end against the reference: outputs of `eval`, `run` and `step` and variables after a step, f64 within 1e-9, f32 within 1e-4; then
+/// `run` with what the step left, and decoding, more loosely.
 BackendReport checkBackend(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, const std::string &backend);
 
 /// The program with statements left out, as long as it still fails.

@@ -125,6 +125,16 @@ TEST(QuotientsOnTheCpu, HaveGradients) { // of what is computed by a variable, b
   EXPECT_EQ(apart("dims B, D = 8\nmodel M(x: [B,D]) -> [B,D] {\n param a: D -> D\n param w: [D] = uniform(1, 2)\n let y = tanh(x @ a) / w\n return tanh(y) / (1 + w * w) + 1 / (2 + y * y) + w / (3 + y * y)\n}\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
 }
+TEST(AuxInLayersOnTheCpu, AgreesWithTheReference) { // the first op of the reverse loop says a constant again that later ones use too
+  EXPECT_EQ(apart("dims B, T, D = 3, E = 3\nmodel M(x: [B,T,D]) -> [B,T,D] {\n layers l in 0..2 {\n  param w: D -> E\n  param o: E -> D\n  let s = sigmoid(x @ w)\n  aux 0.1 * sum(mean(s, over B, T), over E) trains {w}\n"
+                  "  x += tanh(x) * 0.1 + 0.1 * (sigmoid(x @ w) @ o)\n }\n return x\n}\nloss l(y: [B,T,D], t: [B,T,D]) = mean((y - t)^2, over B, D, T)\n", {{"B", 3}, {"T", 4}}, {}), "");
+}
+TEST(CachesOnTheCpu, KeepThePastOutsideOfLayers) { // read whole by a reduction, or returned
+  EXPECT_EQ(apart("dims S, T, B, D = 2\nmodel M(x: [B,T,D]) -> [B,T,D] {\n param w: D -> D\n cache past: [B,S,D] <- x @ w\n return x + sum(sum(past, over D), over S)\n}\n"
+                  "loss l(y: [B,T,D], t: [B,T,D]) = mean((y - t)^2, over B, D, T)\n", {{"B", 3}, {"T", 4}, {"S", 4}}, {}), "");
+  EXPECT_EQ(apart("dims S, T, B, D = 2\nmodel M(x: [B,T,D]) -> [B,S,D] {\n cache past: [B,S,D] <- x * 2\n return past\n}\n"
+                  "loss l(y: [B,S,D], t: [B,S,D]) = mean((y - t)^2, over B, D, S)\n", {{"B", 3}, {"T", 4}, {"S", 4}}, {}), "");
+}
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"
                   "loss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {{"B", 5}}, {}), "");
