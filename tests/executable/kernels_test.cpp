@@ -134,3 +134,18 @@ TEST(Kernels, AreCompiledOnceAndNoneBehindThat) {
   test::traceOf(*x, sizes); // steps of two batch sizes, a prompt, positions
   EXPECT_EQ(kernelsCompiled() - before, made);
 }
+
+TEST(Storages, BatchDimsStandOutsideAndPackedWeightsAreShared) {
+  const Manifest m = compiled("dims B, D = 40, N = 64, G = 3\nmodel M(x: [B,D]) -> [B,D] {\n layers l in 0..2 {\n  param e: [N,D,G] = normal(0.1)\n  param f: [D,N,G] = normal(0.1)\n"
+                              "  x += sum(dot(dot(x, e, over D), f, over N), over G)\n }\n return x\n}\nloss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n", {}, "M");
+  std::map<std::string, std::vector<std::string>> dims;
+  std::map<std::string, int> derived;
+  for (const Storage &s : m.storages) {
+    if (s.kind == Storage::Variable) dims[s.symbol] = s.dims;
+    else if (s.kind == Storage::Derived) ++derived[m.storages[size_t(s.from.at(0))].symbol];
+  }
+  EXPECT_EQ(dims["l[0..2].e"], (std::vector<std::string>{"l#0", "D", "N", "G"})); // G is a column of its product
+  EXPECT_EQ(dims["l[0..2].f"], (std::vector<std::string>{"l#0", "G", "D", "N"})); // of an expert each
+  EXPECT_EQ(derived, (std::map<std::string, int>{{"l[0..2].e", 1}, {"l[0..2].f", 1}})); // eval and run have one together
+  for (const Program &p : m.programs) EXPECT_EQ(p.writes.empty(), p.entry.name != "step" && p.entry.name != "init") << p.entry.name;
+}
