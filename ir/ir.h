@@ -118,6 +118,21 @@ inline std::optional<Role> roleOf(mlir::Operation *op) {
   return role && *role ? std::optional(mlir::cast<RoleAttr>(*role).getValue()) : std::nullopt;
 }
 
+/// Where the program says the op; empty where it has no site.
+inline llvm::StringRef siteOf(mlir::Operation *op) {
+  auto site = op->getInherentAttr("site");
+  return site && *site ? mlir::cast<mlir::StringAttr>(*site).getValue() : "";
+}
+/// Is the first site the other one, or in it?
+inline bool within(llvm::StringRef site, llvm::StringRef outer) { return site.consume_front(outer) && (site.empty() || site[0] == '.'); }
+/// `map mul`, `reduce sum`, `contract`
+inline std::string titleOf(mlir::Operation *op) {
+  std::string s = op->getName().stripDialect().str();
+  if (auto m = mlir::dyn_cast<MapOp>(op)) s += " " + stringifyMapFn(m.getFn()).str();
+  if (auto r = mlir::dyn_cast<ReduceOp>(op)) s += " " + stringifyReduceFn(r.getFn()).str();
+  return s;
+}
+
 /// A sum over windows that cut `in` into blocks, marked `fil.fold`: in a group it adds up over the rows of a block, in their order.
 struct Fold {
   mlir::Value x; ///< what is summed, before it is cut

@@ -42,10 +42,6 @@ GroupWork workOf(GroupOp g, const Dims &dims, bool f64) {
   return w;
 }
 
-static llvm::StringRef siteOf(Operation *op) {
-  auto site = op->getInherentAttr("site");
-  return site && *site ? cast<mlir::StringAttr>(*site).getValue() : "";
-}
 static std::string lineAt(mlir::Location at, bool library) {
   auto line = dyn_cast<mlir::FileLineColLoc>(at);
   return line && (library || line.getFilename() != "std.fil") ? fmt::format("{}:{}", line.getFilename().str(), line.getLine()) : "";

@@ -51,6 +51,12 @@ struct Contract { ///< `accuracy >= 0.975 on val`, checked at the end of `train`
   Span span;
 };
 
+/// `partition { remat .. }`: what layers save for their gradient, and what the gradient computes again.
+struct Remat {
+  std::string rule = "auto";      ///< auto, none, attn or all
+  std::vector<std::string> sites; ///< with auto: always computed again; as passes know them
+};
+
 /// A clause that no pass acts on yet.
 struct Refused {
   Msg code;              ///< E06xx
@@ -66,6 +72,7 @@ struct CheckedPlan {
   TrainSettings train;
   bool hasTrain = false;
   std::string precision = "f32"; ///< f32 or f64
+  Remat remat;
   std::vector<Contract> contracts;
   std::vector<Refused> refused;
   std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps

@@ -164,19 +164,9 @@ Verdict loss(const PlanContext &c, const Expr &e) {
   }
   return yes;
 }
-/// `a.b.c` as a path that is matched at its end.
 Verdict site(const PlanContext &c, const Expr &e) {
-  SitePath path;
-  for (const Expr *x = &e;;) {
-    auto *m = std::get_if<Member>(&x->is);
-    auto *n = std::get_if<Name>(&x->is);
-    if (!m && !n) return no;
-    Segment s;
-    s.words.push_back(m ? m->name : Ident{n->name, x->span});
-    path.segments.insert(path.segments.begin(), std::move(s));
-    if (!m) break;
-    x = m->base.get();
-  }
+  const SitePath path = pathOf(e);
+  if (path.segments.empty()) return no;
   if (!c.graph || !matching(path, c.sites).empty()) return yes;
   return {false, false, nearest(path, c.sites)};
 }

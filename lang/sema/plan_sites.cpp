@@ -15,6 +15,13 @@ std::string SitePathOf::str() const {
   return t;
 }
 
+std::string SitePathOf::recorded() const {
+  SitePathOf together = *this;
+  for (SiteSegment &x : together.segments)
+    if (x.kind == Site::Family) x.name += "[*]", x.indexed = false;
+  return together.str();
+}
+
 std::vector<SitePathOf> sitesOf(const Graph &graph, const std::deque<Variable> &variables, const std::string &model) {
   std::vector<SitePathOf> all;
   std::set<const Site *> seen;
@@ -78,6 +85,19 @@ static bool ends(const std::vector<ast::Segment> &pattern, size_t p, const std::
     --p, --x;
   }
   return true;
+}
+ast::SitePath pathOf(const ast::Expr &e) {
+  ast::SitePath path;
+  for (const ast::Expr *x = &e;;) {
+    auto *m = std::get_if<ast::Member>(&x->is);
+    auto *n = std::get_if<ast::Name>(&x->is);
+    if (!m && !n) return {};
+    ast::Segment s;
+    s.words.push_back(m ? m->name : ast::Ident{n->name, x->span});
+    path.segments.insert(path.segments.begin(), std::move(s));
+    if (!m) return path;
+    x = m->base.get();
+  }
 }
 std::vector<const SitePathOf *> matching(const ast::SitePath &pattern, const std::vector<SitePathOf> &all) {
   std::vector<const SitePathOf *> found;

@@ -21,11 +21,14 @@ struct SitePathOf {
   std::vector<SiteSegment> segments;
   bool map = false;          ///< a param `A -> B`
   std::string str() const;
+  std::string recorded() const; ///< as it stands in the IR, where a family is together: `e[*]`
 };
 
 /// All sites of a graph, in order of appearance: blocks, functions, loops, params, states, caches, subsets, inputs, loss.
 std::vector<SitePathOf> sitesOf(const Graph &, const std::deque<Variable> &variables, const std::string &model);
 
+/// `a.b.c` among a plan's values; without segments if the value is none.
+ast::SitePath pathOf(const ast::Expr &);
 /// Sites whose path ends as the pattern says.
 std::vector<const SitePathOf *> matching(const ast::SitePath &, const std::vector<SitePathOf> &);
 /// Of these, and of the sites within these, the ones that a clause is about.

@@ -49,7 +49,7 @@ const std::vector<ClauseRow> &clauseTable() {
       {"", "partition", "", "", "", "partition { layers over pp by cost }", A::Nothing, acts, "compile"},
       {"partition", "layers", "over AXIS (by (cost|count))?", "", "", "layers over pp by cost", A::Nothing, Msg::E0606, "compile"},
       {"partition", "schedule", "1f1b|gpipe|zb_v", "microbatch=INT", "", "schedule 1f1b microbatch=8", A::Nothing, Msg::E0606, "compile"},
-      {"partition", "remat", "none|attn|all|SITE+", "", "", "remat attn", A::Nothing, Msg::E0606, "compile"},
+      {"partition", "remat", "auto|none|attn|all|SITE+", "", "auto", "remat attn", A::Nothing, acts, "compile"},
       {"partition", "search", "minimize METRIC (subject to CONDITION)?", "", "", "search minimize step_time subject to mem <= 120GiB { tp in 1, 2 }", A::Nothing, Msg::E0606, "compile"},
       {"partition.search", "NAME", "KNOB in (INT|none|attn|all|1f1b|gpipe|zb_v)+", "", "", "tp in 1, 2", A::Nothing, Msg::E0606, "compile"},
       {"partition", "DIM", "DIM over AXIS", "", "", "B over dp", A::Nothing, Msg::E0606, "compile"},

@@ -186,6 +186,22 @@ void typePrecision(PlanContext &c, CheckedPlan &plan) {
   if (format == "f32" || format == "f64") plan.precision = format;
 }
 
+void typeRemat(PlanContext &c, CheckedPlan &plan) {
+  const Setting *clause = findSetting(c.tree.settings, "partition");
+  const Setting *s = clause && clause->nested ? findSetting(*clause->nested, "remat") : nullptr;
+  if (!s) return;
+  for (const Expr *e : valuesOf(*s)) {
+    if (auto *n = std::get_if<Name>(&e->is); n && (n->name == "auto" || n->name == "none" || n->name == "attn" || n->name == "all")) {
+      plan.remat.rule = n->name;
+      continue;
+    }
+    auto inLayers = [](const SitePathOf *p) { return std::any_of(p->segments.begin(), p->segments.end(), [](const SiteSegment &x) { return x.kind == Site::LoopSite; }); };
+    const auto named = matching(pathOf(*e), c.sites), within = concerned(named, c.sites, About::Any);
+    if (std::none_of(within.begin(), within.end(), inLayers)) c.diags.report(Msg::P0428, e->span, printValue(*e));
+    for (const SitePathOf *p : named) plan.remat.sites.push_back(p->recorded());
+  }
+}
+
 static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPlan &plan) {
   auto &b = std::get<Binary>(e.is);
   if (b.op == BinaryOp::And) {

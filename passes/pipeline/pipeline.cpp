@@ -31,8 +31,8 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   clean(pm);
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) { pm.addPass(createChooseFormatsPass({o.format})); }
-void schedule(mlir::OpPassManager &pm) {
-  pm.addPass(createRecomputeSavedPass()); // on whole expressions, before they are cut into groups
+void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
+  pm.addPass(createRecomputeSavedPass({o.remat, {o.rematSites.begin(), o.rematSites.end()}})); // on whole expressions, before they are cut into groups
   clean(pm);
   pm.addPass(createSortByMemberPass());
   pm.addPass(createWidenSubsetsPass());  // of the rest, before what is left of them is cut into point by point sums

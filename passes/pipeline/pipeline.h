@@ -8,13 +8,15 @@ namespace fil::passes {
 struct PipelineOptions {
   double clip = 0;               ///< bound of the gradient norm; 0: none
   std::string format = "f32";    ///< of `real`
+  std::string remat = "auto";    ///< what reverse loops compute again: auto, none, attn, all
+  std::vector<std::string> rematSites; ///< with auto: in any case
 };
 
 void normalize(mlir::OpPassManager &);
 void autodiff(mlir::OpPassManager &);
 void train(mlir::OpPassManager &, const PipelineOptions &);
 void precision(mlir::OpPassManager &, const PipelineOptions &);
-void schedule(mlir::OpPassManager &);
+void schedule(mlir::OpPassManager &, const PipelineOptions &);
 
 /// For fil-opt.
 void registerAllPasses();

@@ -12,8 +12,13 @@ def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"
     result of at least as many elements as both operands, and at most 128 steps to sum, like the scores of attention.
     Why: a saved element is written once and read once from memory, which takes longer than these operations; autodiff saves whatever a
     rule asks for, so it need not know the costs. Scores grow with the product of two lengths; computed again they need not be in memory at all (form-strips).
-    Afterwards: stacked results of forward loops are loop values, contractions, reductions and the like; every bit is as before.
+    A plan forces it: `none` keeps all, `attn` applies the rule to values with all the dims of such a contraction alone, `all` whatever a turn can do again from what it begins with,
+    and named sites, with all within them, are done again at any cost. Choices (top-k, routes) are never made twice.
+    Afterwards: stacked results of forward loops are loop values, contractions, reductions and the like. The module's `fil.saved` has what became of each
+    value that was saved, and why.
   }];
+  let options = [Option<"rule", "rule", "std::string", "\"auto\"", "auto, none, attn or all">,
+                 ListOption<"sites", "sites", "std::string", "with auto: computed again in any case">];
 }
 
 def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {

@@ -3,6 +3,7 @@
 #include "ir/layers.h"
 #include "passes/analysis/work.h"
 #include "passes/schedule/passes.h"
+#include "passes/schedule/saved_values.h"
 
 using namespace mlir;
 using namespace fil::ir;
@@ -28,45 +29,90 @@ bool isWide(Operation *op, const Dims &dims) {
   return !d.batch.empty() && steps <= mostSteps && worthTiles(d, dims) && of(c.getResult()) >= of(c.getLhs()) + of(c.getRhs());
 }
 
+/// What the plan says of saved values.
+struct Rule {
+  StringRef name; ///< auto, none, attn, all
+  ArrayRef<std::string> sites;
+
+  /// The plan wants the op's results computed again, whatever that costs.
+  bool forces(Operation *op) const {
+    return name == "all" || llvm::any_of(sites, [op](StringRef s) { return within(siteOf(op), s); });
+  }
+};
+
 /// One forward loop and its reverse.
 class Pair {
 public:
-  Pair(LayersOp forward, LayersOp reverse, const Dims &dims) : forward(forward), reverse(reverse), dims(dims) {}
+  Pair(LayersOp forward, LayersOp reverse, const Dims &dims, const Rule &rule) : forward(forward), reverse(reverse), dims(dims), rule(rule) {}
 
-  void run() {
+  /// Notes what became of each saved value.
+  void run(StringRef entry, std::vector<SavedValue> &notes) {
     SmallVector<std::pair<BlockArgument, Value>> saved; // in the reverse body, in the forward body
     for (auto [a, v] : llvm::zip(reverse.stackedArgs(), reverse.getStacked()))
       if (auto r = dyn_cast<OpResult>(v); r && r.getOwner() == forward && r.getResultNumber() >= forward.getCarried().size()) saved.push_back({a, forward.yielded()[r.getResultNumber()]});
     SmallVector<std::pair<BlockArgument, Value>> again;
     for (auto [a, v] : saved) {
+      const Decision d = decide(v);
+      if (d.again) again.push_back({a, v});
+      else kept[v] = a;
       Operation *op = v.getDefiningOp();
-      if (op && isa<ir::TensorType>(v.getType()) && !isDear(op) && reachable(v) && cost(v) <= mostOperations) again.push_back({a, v});
-      else here[v] = a;
+      notes.push_back({entry.str(), siteOf(op ? op : forward.getOperation()).str(), op ? titleOf(op) : "carried", v.getType(), int64_t(forward.getHi() - forward.getLo()), d.again, d.why});
     }
     if (again.empty()) return;
     LayersEdit in(reverse), out(forward);
     reverseEdit = &in, forwardEdit = &out;
     b.setInsertionPoint(&reverse.block().front());
-    for (auto [a, v] : again) a.replaceAllUsesWith(compute(v));
+    for (auto [a, v] : again) a.replaceAllUsesWith(clone(v, reads));
     finish();
   }
 
 private:
   LayersOp forward, reverse;
   const Dims &dims;
+  const Rule &rule;
   OpBuilder b{forward.getContext()};
-  llvm::DenseMap<Value, Value> here; ///< values of the forward body in the reverse body
+  // Values of the forward body in the reverse body: what is saved or comes from outside; what the gradient reads, computed again; and the parts
+  // of the turn that are done again for what is dear and forced. Scores are in both, so that the turn's and the gradient's each stay within
+  // their strips; the gradient's are marked, or they would be found equal.
+  llvm::DenseMap<Value, Value> kept, reads, turn;
   llvm::DenseMap<Value, int> costs;
   LayersEdit *reverseEdit = nullptr, *forwardEdit = nullptr;
 
-  /// Results that are never computed twice.
+  struct Decision { bool again; std::string why; };
+  Decision decide(Value v) {
+    Operation *op = v.getDefiningOp();
+    if (!op) return {false, "the turn begins with it"};
+    if (isChoice(op)) return {false, "what was chosen stays chosen"};
+    if (rule.name == "none") return {false, "the plan has nothing computed again"};
+    if (rule.forces(op)) return reachable(v) ? Decision{true, "the plan says so"} : Decision{false, "what it comes from cannot be had again"};
+    if (rule.name == "attn" && !isScores(v)) return {false, "the plan has scores computed again, and nothing else"};
+    if (isa<ContractOp>(op) && !isWide(op, dims)) return {false, "a contraction, and not one whose result is larger than its operands"};
+    if (isDear(op)) return {false, "`" + op->getName().stripDialect().str() + "` is not done twice"};
+    if (!reachable(v)) return {false, "what it comes from is not kept"};
+    if (isa<ContractOp>(op)) return {true, "a contraction whose result is larger than its operands"};
+    const int c = cost(v);
+    return {c <= mostOperations, std::to_string(c) + " additions an element" + (c <= mostOperations ? "" : ", more than " + std::to_string(mostOperations))};
+  }
+  /// Results that are never computed twice, whatever the plan says: choices, and what is appended to.
+  static bool isChoice(Operation *op) {
+    return !llvm::all_of(op->getResultTypes(), [](Type t) { return isa<ir::TensorType>(t); }) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
+  }
+  /// Results that are not computed twice unless the plan says so.
   bool isDear(Operation *op) {
     if (isa<ContractOp>(op)) return !isWide(op, dims);
-    return isa<ReduceOp, TopKOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
+    return isChoice(op) || isa<ReduceOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
+  }
+  bool isKept(Operation *op) { return isChoice(op) || (isDear(op) && !rule.forces(op)); }
+  /// Has it all the dims of the turn's scores, or of other wide contractions?
+  bool isScores(Value v) {
+    return llvm::any_of(forward.block().getOps<ContractOp>(), [&](ContractOp c) {
+      auto of = [](Value x) { return cast<ir::TensorType>(x.getType()).getDims(); };
+      return isWide(c, dims) && llvm::all_of(of(c.getResult()), [&](StringAttr d) { return llvm::is_contained(of(v), d); });
+    });
   }
   int cost(Value v) {
     Operation *op = v.getDefiningOp();
-    if (!op || isDear(op) || here.count(v)) return 1;
+    if (!op || isKept(op) || kept.count(v)) return 1;
     if (auto it = costs.find(v); it != costs.end()) return it->second;
     int c = 1;
     if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
@@ -76,44 +122,46 @@ private:
   }
   /// Can all that it comes from be had in the reverse body?
   bool reachable(Value v) {
-    if (here.count(v)) return true;
+    if (kept.count(v)) return true;
     Operation *op = v.getDefiningOp();
-    if (!op) { // a carried value only if it is saved under its own name
-      auto a = cast<BlockArgument>(v);
-      if (!llvm::is_contained(forward.carriedArgs(), a)) return true;
-      return llvm::is_contained(forward.yielded().drop_front(forward.getCarried().size()), v) && savedUnder(v);
-    }
-    if (isDear(op)) return op->getNumResults() == 1;
+    if (!op) return mayUse(cast<BlockArgument>(v));
+    if (isKept(op)) return op->getNumResults() == 1;
     return llvm::all_of(op->getOperands(), [&](Value o) { return reachable(o); });
   }
+  /// What turns carry is saved for a value that the plan forces, and used by others where it is saved anyway.
+  bool mayUse(BlockArgument a) { return !llvm::is_contained(forward.carriedArgs(), a) || rule.name == "all" || !rule.sites.empty() || savedUnder(a); }
   Value savedUnder(Value v) {
     for (auto [a, w] : llvm::zip(reverse.stackedArgs(), reverse.getStacked()))
       if (auto r = dyn_cast<OpResult>(w); r && r.getOwner() == forward && r.getResultNumber() >= forward.getCarried().size() && forward.yielded()[r.getResultNumber()] == v) return a;
     return {};
   }
 
-  Value compute(Value v) {
-    Value &known = here[v];
-    if (known) return known;
-    if (auto a = dyn_cast<BlockArgument>(v)) return here[v] = argument(a);
+  Value clone(Value v, llvm::DenseMap<Value, Value> &known) {
+    if (auto it = kept.find(v); it != kept.end()) return it->second;
+    if (auto a = dyn_cast<BlockArgument>(v)) return kept[v] = argument(a);
     Operation *op = v.getDefiningOp();
-    if (isDear(op)) { // saved from now on
-      Value s = savedUnder(v);
-      if (!s) {
-        Type whole = stackedType(dims, v.getType(), forward.getDimAttr());
-        unsigned number = forwardEdit->yield(v, whole);
-        placeholders.push_back({placeholder(whole), number});
-        s = reverseEdit->stacked(placeholders.back().first, v.getType());
-      }
-      return here[v] = s;
-    }
+    if (isKept(op)) return kept[v] = saved(v);
+    if (auto it = known.find(v); it != known.end()) return it->second;
+    const bool read = &known == &reads;
+    if (read && isDear(op)) return known[v] = clone(v, turn);
     IRMapping map;
-    for (Value o : op->getOperands()) map.map(o, compute(o));
-    return here[v] = b.clone(*op, map)->getResult(0);
+    for (Value o : op->getOperands()) map.map(o, clone(o, known));
+    Operation *again = b.clone(*op, map);
+    if (read && isa<ContractOp>(op) && rule.forces(op)) again->setAttr("fil.read", b.getUnitAttr());
+    for (auto [r, made] : llvm::zip(op->getResults(), again->getResults())) known[r] = made;
+    return known[v];
+  }
+  /// A value of the forward body that is saved, from now on if it was not.
+  Value saved(Value v) {
+    if (Value s = savedUnder(v)) return s;
+    Type whole = stackedType(dims, v.getType(), forward.getDimAttr());
+    unsigned number = forwardEdit->yield(v, whole);
+    placeholders.push_back({placeholder(whole), number});
+    return reverseEdit->stacked(placeholders.back().first, v.getType());
   }
   Value argument(BlockArgument a) {
     if (a == forward.turn()) return reverse.turn();
-    if (llvm::is_contained(forward.carriedArgs(), a)) return savedUnder(a);
+    if (llvm::is_contained(forward.carriedArgs(), a)) return saved(a);
     Value outside = forward.getOperand(a.getArgNumber() - 1);
     if (llvm::is_contained(forward.sharedArgs(), a)) return reverseEdit->shared(outside);
     for (auto [inside, w] : llvm::zip(reverse.stackedArgs(), reverse.getStacked()))
@@ -141,21 +189,45 @@ private:
 };
 
 struct RecomputeSavedPass : impl::RecomputeSavedPassBase<RecomputeSavedPass> {
+  using RecomputeSavedPassBase::RecomputeSavedPassBase;
+
   void runOnOperation() override {
     Dims dims(getOperation());
+    const SmallVector<std::string> forced(sites.begin(), sites.end());
+    const Rule said{rule, forced};
+    std::vector<SavedValue> notes;
     for (FuncOp f : getOperation().getOps<FuncOp>()) {
-      SmallVector<LayersOp> reverses;
-      f.walk([&](LayersOp l) {
+      SmallVector<LayersOp> reverses; // outer ones first: their reverse may do an inner loop again
+      f.walk<WalkOrder::PreOrder>([&](LayersOp l) {
         if (l.getReverse()) reverses.push_back(l);
       });
       for (LayersOp r : reverses) {
         LayersOp from;
         for (Value v : r.getStacked())
           if (auto l = v.getDefiningOp<LayersOp>(); l && !l.getReverse() && l.getDim() == r.getDim() && l->getBlock() == r->getBlock()) from = l;
-        if (from) Pair(from, r, dims).run();
+        if (from) Pair(from, r, dims, said).run(f.getEntry(), notes);
       }
     }
+    Builder b(&getContext());
+    SmallVector<Attribute> list;
+    for (const SavedValue &s : notes) {
+      auto text = [&](StringRef name, const std::string &t) { return b.getNamedAttr(name, b.getStringAttr(t)); };
+      list.push_back(b.getDictionaryAttr({text("entry", s.entry), text("site", s.site), text("what", s.what), b.getNamedAttr("type", TypeAttr::get(s.type)), b.getNamedAttr("turns", b.getI64IntegerAttr(s.turns)),
+                                          b.getNamedAttr("again", b.getBoolAttr(s.again)), text("why", s.why)}));
+    }
+    if (!list.empty()) getOperation()->setAttr("fil.saved", b.getArrayAttr(list));
   }
 };
 } // namespace
+
+std::vector<SavedValue> savedValues(ModuleOp m) {
+  std::vector<SavedValue> all;
+  if (auto list = m->getAttrOfType<ArrayAttr>("fil.saved"))
+    for (auto d : list.getAsRange<DictionaryAttr>()) {
+      auto text = [&](StringRef name) { return d.getAs<StringAttr>(name).str(); };
+      all.push_back({text("entry"), text("site"), text("what"), d.getAs<TypeAttr>("type").getValue(), d.getAs<IntegerAttr>("turns").getInt(), d.getAs<BoolAttr>("again").getValue(), text("why")});
+    }
+  return all;
+}
+
 } // namespace fil::passes

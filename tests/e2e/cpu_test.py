@@ -108,6 +108,31 @@ class Cpu(CommandTest):
         self.assertIn("\nstep (B=40 S=8 T=8)\n", larger)
         self.assertNotIn("\neval", larger)
 
+    def test_what_the_gradient_computes_again_is_told_and_forced(self):
+        def bytes_of(*plan):
+            out = self.explain("--plan", "p", "--memory", "--entry", "step", *plan)
+            arena, kept, again, rule = re.search(r"\n  arena ([\d,]+) bytes(?:.|\n)*\n  for the gradient layers keep ([\d,]+) bytes, and compute again what would be ([\d,]+) \(remat (.*)\)\n", out).groups()
+            return *(int(n.replace(",", "")) for n in (arena, kept, again)), rule
+        auto, none, every, attention = (bytes_of(*p) for p in ((), *(("--set", f"partition.remat={r}") for r in ("none", "all", "Attention"))))
+        self.assertEqual([x[3] for x in (auto, none, every, attention)], ["auto", "none", "all", "l[0..2].Attention"])
+        self.assertEqual(none[2], 0)
+        for less, more in ((every, attention), (attention, auto), (auto, none)):
+            self.assertLessEqual(less[0], more[0])
+            self.assertLessEqual(less[1], more[1])
+        self.assertLess(every[0], none[0])
+        told = self.fil("explain", "c.fil", "--plan", "p", CPU, "l[*].Attention")[0].decode()
+        self.assertRegex(told, r"\n  for the gradient contract +\[B,T,H,N\]  x2  kept, \d+\*B\*T bytes: a contraction, and not one whose result is larger")
+        self.assertRegex(told, r"\n  for the gradient map exp +\[B,T,S,H\]  x2  computed again: \d+ additions an element\n")
+        told = self.fil("explain", "c.fil", "--plan", "p", CPU, "--set", "partition.remat=all", "l[*].Attention")[0].decode()
+        self.assertNotIn("  kept", told)
+        losses = {}
+        for rule in ("auto", "none", "all"):
+            self.fil("train", "c.fil", "--plan", "p", "--out", rule, CPU, "--set", f"partition.remat={rule}")
+            losses[rule] = [l["loss"] for l in self.lines(rule)]
+        for rule in ("none", "all"):
+            for a, b in zip(losses["auto"], losses[rule]):
+                self.assertAlmostEqual(a, b, delta=1e-3)
+
     def test_explain_of_a_whole_program_refuses_what_it_cannot(self):
         for what in ("--kernels", "--memory"):
             self.fil("explain", "c.fil", CPU, what, "--entry", "nothing", exit=2, code="E0108")

@@ -16,12 +16,12 @@ using namespace fil::programs;
 
 namespace {
 /// What differs; empty where nothing does. `onEdge` as in BackendReport.
-std::string apart(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, bool *onEdge = nullptr) {
+std::string apart(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, bool *onEdge = nullptr, const std::string &backend = "cpu") {
   int ends[2];
   if (pipe(ends)) return "no pipe";
   const pid_t child = fork();
   if (child == 0) {
-    BackendReport r = checkBackend(text, sizes, dims, "cpu");
+    BackendReport r = checkBackend(text, sizes, dims, backend);
     if (r.failure) [[maybe_unused]] auto n = write(ends[1], r.failure->detail.data(), std::min<size_t>(r.failure->detail.size(), 4000));
     _exit(r.onEdge);
   }
@@ -43,11 +43,11 @@ void seed(uint64_t s) {
   std::string sizes;
   for (auto &[d, n] : g.sizes) sizes += fmt::format(" {}={}", d, n);
   bool onEdge = false;
-  const std::string said = apart(g.text, g.sizes, {}, &onEdge);
+  const std::string backend = s % 5 < 2 ? s % 5 ? "cpu remat all" : "cpu remat none" : "cpu", said = apart(g.text, g.sizes, {}, &onEdge, backend);
   ++tally.programs, tally.onEdge += onEdge;
   if (said.empty()) return;
-  ADD_FAILURE() << "seed " << s << "," << sizes << ": " << said << "\n" << g.text << "\nsmaller:\n" << shrunk(g.text, [&](const std::string &some) {
-    return some.find("loss ") != std::string::npos && some.find("return") != std::string::npos && !check(some, g.sizes).failure && apart(some, g.sizes, {}) != "";
+  ADD_FAILURE() << "seed " << s << "," << sizes << ", " << backend << ": " << said << "\n" << g.text << "\nsmaller:\n" << shrunk(g.text, [&](const std::string &some) {
+    return some.find("loss ") != std::string::npos && some.find("return") != std::string::npos && !check(some, g.sizes).failure && apart(some, g.sizes, {}, nullptr, backend) != "";
   });
 }
 } // namespace
@@ -134,6 +134,10 @@ TEST(CachesOnTheCpu, KeepThePastOutsideOfLayers) { // read whole by a reduction,
                   "loss l(y: [B,T,D], t: [B,T,D]) = mean((y - t)^2, over B, D, T)\n", {{"B", 3}, {"T", 4}, {"S", 4}}, {}), "");
   EXPECT_EQ(apart("dims S, T, B, D = 2\nmodel M(x: [B,T,D]) -> [B,S,D] {\n cache past: [B,S,D] <- x * 2\n return past\n}\n"
                   "loss l(y: [B,S,D], t: [B,S,D]) = mean((y - t)^2, over B, D, S)\n", {{"B", 3}, {"T", 4}, {"S", 4}}, {}), "");
+}
+TEST(RematOnTheCpu, AgreesWithTheReference) { // whatever the gradient computes again: the ten, in which layers nest, choose and draw random numbers
+  for (const Ten &t : ten)
+    for (const char *rule : {"none", "attn", "all"}) EXPECT_EQ(apart(textOf(t), t.sizes, t.dims, nullptr, fmt::format("cpu remat {}", rule)), "") << t.name << " " << rule;
 }
 TEST(LargeScoresOnTheCpu, HaveGradients) {
   EXPECT_EQ(apart("dims B, D = 24\nmodel M(x: [B,D]) -> [B,D] { param r: D -> (O:D); return x * sigmoid(300 * rename(x @ r, O=D)) }\n"

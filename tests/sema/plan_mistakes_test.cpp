@@ -32,6 +32,16 @@ TEST(PlanMistakes, AnUnknownKeyWithoutANearOneNamesAll) {
 }
 TEST(PlanMistakes, AKeyOfAnotherClause) { EXPECT_NE(mistake("steps 5").find("did you mean `train { steps .. }`?"), std::string::npos); }
 TEST(PlanMistakes, AKeyWithAnEqualsSign) { EXPECT_NE(mistake("train { batch=32 }").find("error[P0427]: a key takes its value without `=`\n"), std::string::npos); }
+TEST(PlanMistakes, WhatIsOutsideOfLayersIsNotComputedAgain) {
+  EXPECT_EQ(mistake("partition { remat MLA emb }"), R"(error[P0428]: `emb` is outside of `layers`, and `remat` is about what layers save for their gradient
+  --> test.fil:33:23
+   |
+33 | partition { remat MLA emb }
+   |                       ^^^
+   = help: name a block within `layers`, or leave it out
+)");
+  EXPECT_NE(mistake("partition { remat Attn }").find("did you mean `attn`?"), std::string::npos);
+}
 TEST(PlanMistakes, AnOptionWithoutItsEqualsSign) {
   EXPECT_NE(mistake("train { validate every 200 }").find("write `every=..`"), std::string::npos);
   EXPECT_NE(mistake("train { checkpoint every 200 }").find("write `every=..`"), std::string::npos);

@@ -106,6 +106,9 @@ TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
   precision {
     default f32
   }
+  partition {
+    remat auto
+  }
   train {
     tokens bytes
     split 0.9
@@ -129,6 +132,15 @@ TEST(Plans, AnExampleIsTypedAsItSays) {
   ASSERT_TRUE(q->ok());
   EXPECT_EQ(typed(q->plan("laptop")), "CharLM true data =0(tinyshakespeare.txt)*1 window T=128 split 0.9 B=32 steps 2000 epochs 0 loss nll seed 7 adamw lr 0.001 clip 1 warmup 100 cosine true "
                                       "b1=0.9 b2=0.999 eps=1e-08 wd=0.1 validate true every 200 checkpoint 0 f32 ");
+}
+TEST(Plans, WhatIsComputedAgainIsARuleOrSites) {
+  auto remat = [](const std::string &values) { return loadPlan("plan p for Small { partition { remat " + values + " } }")->plans.at(0).remat; };
+  EXPECT_EQ(remat("auto").rule, "auto");
+  EXPECT_EQ(remat("all").rule, "all");
+  EXPECT_TRUE(remat("all").sites.empty());
+  const sema::Remat sites = remat("MLA MoE.e.wg");
+  EXPECT_EQ(sites.rule, "auto");
+  EXPECT_EQ(sites.sites, (std::vector<std::string>{"l[0].MLA", "l[1..3].MLA", "l[1..3].MoE.e[*].wg"})); // as passes know them
 }
 TEST(Plans, TheTextIsCanonical) {
   auto p = loadPlan("plan p for Small { require { loss<=3 }; train { steps 5 // five\n optim   adamw( lr=1e-3 ,clip=1.0 ); batch 8 }; precision{default f64} }");

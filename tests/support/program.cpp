@@ -9,7 +9,9 @@ namespace fil {
 
 std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext> context, mlir::OwningOpRef<mlir::ModuleOp> module) {
   if (backend == "reference") return referenceExecutable(std::move(context), std::move(module));
-  return cpuExecutable(*module, findTarget(backend == "cpu" ? "native" : backend));
+  const size_t words = backend.find(" remat ");
+  const std::string cpu = backend.substr(0, words);
+  return cpuExecutable(*module, findTarget(cpu == "cpu" ? "native" : cpu), words == std::string::npos ? "auto" : backend.substr(words + 7));
 }
 
 TestProgram::TestProgram(const std::string &text, Stage last, const std::string &format, std::map<std::string, int64_t> dims, const std::string &optimizer,

@@ -82,13 +82,13 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
 void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   mlir::PassManager pm(context.get());
   if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
-  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision};
+  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision, plan.remat.rule, plan.remat.sites};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;
   case Stage::autodiff_: passes::autodiff(pm); break;
   case Stage::train_: passes::train(pm, po); break;
   case Stage::precision_: passes::precision(pm, po); break;
-  case Stage::schedule_: passes::schedule(pm); break;
+  case Stage::schedule_: passes::schedule(pm, po); break;
   default: return;
   }
   mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &d) {
@@ -146,15 +146,17 @@ Compiled Compiler::run() {
   return std::move(result);
 }
 
-Manifest cpuManifest(mlir::ModuleOp module, const Target &target) {
+Manifest cpuManifest(mlir::ModuleOp module, const Target &target, const std::string &remat) {
   mlir::PassManager pm(module.getContext());
-  passes::schedule(pm);
+  passes::PipelineOptions options;
+  options.remat = remat;
+  passes::schedule(pm, options);
   if (mlir::failed(pm.run(module))) throw Error(Exit::Internal, "E0901", "the stage `schedule` failed on a valid program");
   PackageText text;
   PackageTimes times;
   return package(module, target, {}, text, times);
 }
-std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target) { return loadExecutable(cpuManifest(module, target)); }
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target, const std::string &remat) { return loadExecutable(cpuManifest(module, target, remat)); }
 
 void Compiler::generate(mlir::ModuleOp m) {
   auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };

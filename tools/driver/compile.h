@@ -50,7 +50,7 @@ private:
 };
 
 /// A module after the precision pass, scheduled and compiled for the CPU.
-Manifest cpuManifest(mlir::ModuleOp, const Target &);
-std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &);
+Manifest cpuManifest(mlir::ModuleOp, const Target &, const std::string &remat = "auto");
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &, const std::string &remat = "auto");
 
 } // namespace fil

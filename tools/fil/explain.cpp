@@ -2,6 +2,7 @@
 // `fil explain`: what the passes recorded about a site: its variable, its sizes, the operations at it with their costs, the kernels.
 #include "ir/ir.h"
 #include "lang/sema/plan_sites.h"
+#include "passes/schedule/saved_values.h"
 #include "tools/driver/compile.h"
 #include "tools/fil/explain_program.h"
 #include "tools/fil/session.h"
@@ -116,9 +117,9 @@ private:
 
 class Explanation {
 public:
-  /// `whyNone`: the reason where nothing is recorded about kernels.
-  Explanation(ModuleOp module, const std::string &format, Kernels *kernels, std::string whyNone)
-      : module(module), dims(module), ops(module, dims), bytes(format == "f64" ? 8 : 4), kernels(kernels), whyNone(std::move(whyNone)) {
+  /// `saved`: the scheduled program's. `whyNone`: the reason where nothing is recorded about kernels.
+  Explanation(ModuleOp module, const std::string &format, std::vector<passes::SavedValue> saved, Kernels *kernels, std::string whyNone)
+      : module(module), dims(module), ops(module, dims), bytes(format == "f64" ? 8 : 4), saved(std::move(saved)), kernels(kernels), whyNone(std::move(whyNone)) {
     for (ir::FuncOp f : module.getOps<ir::FuncOp>()) {
       if (f.getEntry() == "step") entry = f;
       if (f.getEntry() == "run" && !entry) entry = f;
@@ -153,6 +154,9 @@ public:
       else if (op == together[0]) summary(together);
     }
     fmt::print("  sum of `{}`: {}\n", entry.getEntry().str(), costText(total));
+    for (const passes::SavedValue &s : saved)
+      if (ir::within(s.site, site) && s.entry == entry.getEntry())
+        fmt::print("  for the gradient {:<14} {}  x{}  {}: {}\n", s.what, typeText(s.type), s.turns, s.again ? "computed again" : fmt::format("kept, {} bytes", s.bytes(dims).str()), s.why);
     for (const std::string &d : used) fmt::print("  size {}{}: {}\n", d, kind(d) == "static" ? " = " + dims.value(d).str() : "", kind(d));
     if (kernels) kernels->print(site, isVariable, entry.getEntry().str());
     else fmt::print("  no kernel is recorded: {}\n", whyNone);
@@ -163,6 +167,7 @@ private:
   ir::Dims dims;
   SiteOps ops;
   int64_t bytes;
+  std::vector<passes::SavedValue> saved;
   Kernels *kernels;
   std::string whyNone;
   ir::FuncOp entry;
@@ -176,7 +181,7 @@ private:
     std::string s;
     llvm::raw_string_ostream out(s);
     if (auto tensor = dyn_cast<ir::TensorType>(t)) {
-      out << (isa<ir::RealType>(tensor.getElement()) ? "" : isa<ir::BoolType>(tensor.getElement()) ? "bool" : isa<ir::IndexType>(tensor.getElement()) ? "index" : "int") << "[";
+      out << (isa<ir::RealType, FloatType>(tensor.getElement()) ? "" : isa<ir::BoolType>(tensor.getElement()) ? "bool" : isa<ir::IndexType>(tensor.getElement()) ? "index" : "int") << "[";
       llvm::interleave(tensor.getDims(), out, [&](StringAttr d) { out << d.getValue(); }, ",");
       out << "]";
     } else if (auto subset = dyn_cast<ir::SubsetType>(t)) {
@@ -231,7 +236,7 @@ static Exit explainProgram(Session &session, const CommonOptions &o, const Expla
   const Compiled compiled = compiler.run();
   if (report(*session.program) != Exit::Ok) return Exit::Input;
   if (a.kernels) explainKernels(*compiled.manifest, session.plan.train, a);
-  if (a.memory) explainMemory(compiled, session.plan.train, a);
+  if (a.memory) explainMemory(compiled, session.plan, a);
   return Exit::Ok;
 }
 
@@ -272,14 +277,10 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
       whyNone = e.message();
     }
   }
-  Explanation explanation(*module, session->plan.precision, kernels ? &*kernels : nullptr, whyNone);
+  Explanation explanation(*module, session->plan.precision, compiled.scheduled ? passes::savedValues(*compiled.scheduled) : std::vector<passes::SavedValue>(), kernels ? &*kernels : nullptr, whyNone);
   std::set<std::string> seen;
-  for (const sema::SitePathOf *s : found) {
-    sema::SitePathOf recorded = *s; // passes keep a family together
-    for (sema::SiteSegment &x : recorded.segments)
-      if (x.kind == sema::Site::Family) x.name += "[*]", x.indexed = false;
-    if (seen.insert(recorded.str()).second) explanation.print(recorded.str());
-  }
+  for (const sema::SitePathOf *s : found)
+    if (seen.insert(s->recorded()).second) explanation.print(s->recorded());
   return Exit::Ok;
 }
 

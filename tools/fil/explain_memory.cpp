@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan of an arena as the runtime makes it, and what is alive where most is.
 #include "runtime/base/status.h"
+#include "passes/schedule/saved_values.h"
 #include "runtime/exec/flat_program.h"
 #include "tools/fil/entry_sizes.h"
 #include "tools/fil/explain_program.h"
@@ -48,6 +49,16 @@ std::string variables(const Manifest &m) {
   return text;
 }
 
+/// What layers save for their gradient, and what they do not.
+std::string savedBy(const Compiled &c, const std::string &entry, const sema::CheckedPlan &plan, const Binding &sizes) {
+  const ir::Dims dims(*c.scheduled);
+  int64_t kept = 0, again = 0;
+  for (const passes::SavedValue &s : passes::savedValues(*c.scheduled))
+    if (s.entry == entry) (s.again ? again : kept) += valueOf(s.bytes(dims), sizes, s.what);
+  const std::string rule = plan.remat.sites.empty() ? plan.remat.rule : fmt::format("{}", fmt::join(plan.remat.sites, " "));
+  return kept || again ? fmt::format("  for the gradient layers keep {} bytes, and compute again what would be {} (remat {})\n", grouped(kept), grouped(again), rule) : "";
+}
+
 std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m, const Binding &sizes) {
   const std::vector<fil_kernel> none(m.kernels.size());
   FlatProgram flat(p, m.storages, none);
@@ -84,11 +95,14 @@ std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m
 
 } // namespace
 
-void explainMemory(const Compiled &c, const sema::TrainSettings &t, const ExplainArguments &a) {
+void explainMemory(const Compiled &c, const sema::CheckedPlan &plan, const ExplainArguments &a) {
   const Manifest &m = *c.manifest;
   const auto programs = wantedPrograms(m, a.entry);
   std::string text = variables(m);
-  for (const Program *p : programs) text += entry(*p, c.programs[size_t(p - m.programs.data())], m, entrySizes(*p, m, t, dimOptions(a.at, "--at")));
+  for (const Program *p : programs) {
+    const Binding sizes = entrySizes(*p, m, plan.train, dimOptions(a.at, "--at"));
+    text += entry(*p, c.programs[size_t(p - m.programs.data())], m, sizes) + savedBy(c, p->entry.name, plan, sizes);
+  }
   fmt::print("{}", text);
 }
 

@@ -10,6 +10,6 @@ namespace fil {
 /// Each kernel: what it computes, its code, its launches at the sizes at hand, and what a profile measured of them.
 void explainKernels(const Manifest &, const sema::TrainSettings &, const ExplainArguments &);
 /// Each entry: arena, the most that is alive at once, and what that is. Error E0516 where a size is not known.
-void explainMemory(const Compiled &, const sema::TrainSettings &, const ExplainArguments &);
+void explainMemory(const Compiled &, const sema::CheckedPlan &, const ExplainArguments &);
 
 } // namespace fil

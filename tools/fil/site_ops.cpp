@@ -9,17 +9,6 @@ llvm::StringRef roleOf(Operation *op) {
   auto role = ir::roleOf(op);
   return role ? ir::stringifyRole(*role) : llvm::StringRef();
 }
-llvm::StringRef siteOf(Operation *op) {
-  auto site = op->getInherentAttr("site");
-  auto text = site ? dyn_cast_or_null<StringAttr>(*site) : StringAttr();
-  return text ? text.getValue() : llvm::StringRef();
-}
-std::string titleOf(Operation *op) {
-  std::string s = op->getName().stripDialect().str();
-  if (auto m = dyn_cast<ir::MapOp>(op)) s += " " + ir::stringifyMapFn(m.getFn()).str();
-  if (auto r = dyn_cast<ir::ReduceOp>(op)) s += " " + ir::stringifyReduceFn(r.getFn()).str();
-  return s;
-}
 
 /// Names and places change, no element does. An append to a cache, and one that starts it, are no views.
 static bool isView(Operation *op) {
@@ -114,7 +103,7 @@ void SiteOps::variables(ir::FuncOp f, llvm::function_ref<bool(llvm::StringRef)> 
 }
 
 llvm::SetVector<Operation *> SiteOps::of(const std::string &site) {
-  auto within = [&](llvm::StringRef at) { return at == site || at.starts_with(site + "."); };
+  auto within = [&](llvm::StringRef at) { return ir::within(at, site); };
   llvm::SetVector<Operation *> ops;
   for (ir::FuncOp f : module.getOps<ir::FuncOp>()) {
     if (f.getEntry().empty()) continue;

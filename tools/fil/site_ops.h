@@ -23,8 +23,6 @@ private:
 
 /// `forward`, `wgrad`, ..; empty where the op has none.
 llvm::StringRef roleOf(mlir::Operation *);
-llvm::StringRef siteOf(mlir::Operation *);
-/// `contract`, `map exp`, `reduce sum`.
-std::string titleOf(mlir::Operation *);
+using ir::siteOf, ir::titleOf;
 
 } // namespace fil

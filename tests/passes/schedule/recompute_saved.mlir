@@ -1,7 +1,11 @@
 // RUN: %fil-opt %s --fil-schedule-recompute-saved | FileCheck %s
+// RUN: %fil-opt %s --fil-schedule-recompute-saved=rule=none | FileCheck %s --check-prefix=NONE
+// RUN: %fil-opt %s --fil-schedule-recompute-saved=rule=attn | FileCheck %s --check-prefix=ATTN
+// RUN: %fil-opt %s --fil-schedule-recompute-saved=rule=all | FileCheck %s --check-prefix=ALL
+// RUN: %fil-opt %s --fil-schedule-recompute-saved=sites=l.b | FileCheck %s --check-prefix=SITE
 // The reverse loop computes tanh again from the carried value, which is saved anyway; the sum stays saved.
 
-fil.dims {B, T, S, N = "16", L = "2", "l#0" = "2"}
+fil.dims {B, T, S, N = "16", D = "24", L = "2", "l#0" = "2"}
 
 // CHECK-LABEL: fil.func @step
 // CHECK: %[[F:[0-9]+]]:3 = fil.layers %{{.*}} = l 0 to 2 dim "l#0" carried(%[[H:[a-z0-9]+]] = %{{.*}})
@@ -47,4 +51,55 @@ fil.func @scores(%x: !fil.tensor<[B,T,N], f64>, %k: !fil.tensor<[B,S,N], f64>) -
     fil.yield %3 : !fil.tensor<[B,T,N], f64>
   }
   fil.return %4 : !fil.tensor<[B,T,N], f64>
+}
+
+// A turn that projects what it begins with (a.q), makes scores of that (a) and an exp of these (b). `all` keeps what the turn begins with: the projection
+// is done again, and the scores once for the turn and once for the gradient.
+// CHECK-LABEL: @project
+// CHECK: fil.yield %{{[0-9]+}}, %[[Q:[0-9]+]], %[[H:[a-z0-9]+]] :
+// CHECK: reverse
+// CHECK-NOT: over ["D"]
+// CHECK: fil.contract {{.*}} over ["N"]
+// CHECK: fil.map exp
+// NONE: fil.saved = [
+// NONE-SAME: {again = false, entry = "step", site = "l.b", turns = 2 : i64, type = !fil.tensor<[B,T,S], f64>, what = "map exp", why = "the plan has nothing computed again"}
+// NONE-LABEL: @project
+// NONE: fil.yield %{{[0-9]+}}, %{{[0-9]+}}, %{{[0-9]+}}, %{{.*}}, %{{.*}} :
+// NONE: reverse
+// NONE-NOT: fil.map exp
+// NONE-NOT: fil.contract
+// NONE: fil.return
+// ATTN: fil.saved = [
+// ATTN-SAME: {again = true, entry = "step", site = "l.b", turns = 2 : i64, type = !fil.tensor<[B,T,S], f64>, what = "map exp", why = "21 additions an element"}
+// ATTN-SAME: {again = false, entry = "step", site = "l.c", turns = 2 : i64, type = !fil.tensor<[B,T,N], f64>, what = "map tanh", why = "the plan has scores computed again, and nothing else"}
+// ALL: fil.saved = [
+// ALL-SAME: {again = true, entry = "step", site = "l.a.q", turns = 2 : i64, type = !fil.tensor<[B,T,N], f64>, what = "contract", why = "the plan says so"}
+// ALL-LABEL: @project
+// ALL: fil.layers
+// ALL: fil.yield %{{[0-9]+}}, %[[H:[a-z0-9]+]] :
+// ALL: reverse {{.*}} stacked(%[[BEGIN:[a-z0-9]+]] = %{{[0-9]+}}#1)
+// ALL: %[[Q:[0-9]+]] = fil.contract %[[BEGIN]], %{{.*}} over ["D"]
+// ALL: fil.contract %[[Q]], %{{.*}} over ["N"] {fil.read
+// SITE: fil.saved = [
+// SITE-SAME: {again = false, entry = "step", site = "l.a.q", {{.*}}what = "contract", why = "a contraction, and not one whose result is larger than its operands"}
+// SITE-SAME: {again = true, entry = "step", site = "l.b", {{.*}}why = "the plan says so"}
+fil.func entry "step" @project(%x: !fil.tensor<[B,T,D], f64>, %k: !fil.tensor<[B,S,N], f64>, %w: !fil.tensor<[N,D], f64>) -> !fil.tensor<[B,T,D], f64> {
+  %0:5 = fil.layers %t = l 0 to 2 dim "l#0" carried(%h = %x) stacked() shared(%c = %k, %p = %w) : (!fil.tensor<[B,T,D], f64>, !fil.tensor<[B,S,N], f64>, !fil.tensor<[N,D], f64>) -> (!fil.tensor<[B,T,D], f64>, !fil.tensor<[B,T,N,"l#0"], f64>, !fil.tensor<[B,T,S,"l#0"], f64>, !fil.tensor<[B,T,N,"l#0"], f64>, !fil.tensor<[B,T,D,"l#0"], f64>) body (!fil.tensor<[], int>, !fil.tensor<[B,T,D], f64>, !fil.tensor<[B,S,N], f64>, !fil.tensor<[N,D], f64>) -> () {
+    %1 = fil.contract %h, %p over ["D"] {site = "l.a.q"} : (!fil.tensor<[B,T,D], f64>, !fil.tensor<[N,D], f64>) -> !fil.tensor<[B,T,N], f64>
+    %2 = fil.contract %1, %c over ["N"] {site = "l.a"} : (!fil.tensor<[B,T,N], f64>, !fil.tensor<[B,S,N], f64>) -> !fil.tensor<[B,T,S], f64>
+    %3 = fil.map exp(%2) {site = "l.b"} : (!fil.tensor<[B,T,S], f64>) -> !fil.tensor<[B,T,S], f64>
+    %4 = fil.contract %3, %c over ["S"] {site = "l.a"} : (!fil.tensor<[B,T,S], f64>, !fil.tensor<[B,S,N], f64>) -> !fil.tensor<[B,T,N], f64>
+    %5 = fil.map tanh(%4) {site = "l.c"} : (!fil.tensor<[B,T,N], f64>) -> !fil.tensor<[B,T,N], f64>
+    %6 = fil.contract %5, %p over ["N"] {site = "l.a"} : (!fil.tensor<[B,T,N], f64>, !fil.tensor<[N,D], f64>) -> !fil.tensor<[B,T,D], f64>
+    fil.yield %6, %1, %3, %5, %h : !fil.tensor<[B,T,D], f64>, !fil.tensor<[B,T,N], f64>, !fil.tensor<[B,T,S], f64>, !fil.tensor<[B,T,N], f64>, !fil.tensor<[B,T,D], f64>
+  }
+  %7 = fil.layers %t = l 0 to 2 dim "l#0" reverse carried(%g = %0#0) stacked(%q = %0#1, %e = %0#2, %y = %0#3) shared() : (!fil.tensor<[B,T,D], f64>, !fil.tensor<[B,T,N,"l#0"], f64>, !fil.tensor<[B,T,S,"l#0"], f64>, !fil.tensor<[B,T,N,"l#0"], f64>) -> !fil.tensor<[B,T,D], f64> body (!fil.tensor<[], int>, !fil.tensor<[B,T,D], f64>, !fil.tensor<[B,T,N], f64>, !fil.tensor<[B,T,S], f64>, !fil.tensor<[B,T,N], f64>) -> () {
+    %1 = fil.reduce sum %e over ["S"] : (!fil.tensor<[B,T,S], f64>) -> !fil.tensor<[B,T], f64>
+    %2 = fil.map mul(%q, %y) : (!fil.tensor<[B,T,N], f64>, !fil.tensor<[B,T,N], f64>) -> !fil.tensor<[B,T,N], f64>
+    %3 = fil.reduce sum %2 over ["N"] : (!fil.tensor<[B,T,N], f64>) -> !fil.tensor<[B,T], f64>
+    %4 = fil.map add(%1, %3) : (!fil.tensor<[B,T], f64>, !fil.tensor<[B,T], f64>) -> !fil.tensor<[B,T], f64>
+    %5 = fil.map mul(%g, %4) : (!fil.tensor<[B,T,D], f64>, !fil.tensor<[B,T], f64>) -> !fil.tensor<[B,T,D], f64>
+    fil.yield %5 : !fil.tensor<[B,T,D], f64>
+  }
+  fil.return %7 : !fil.tensor<[B,T,D], f64>
 }

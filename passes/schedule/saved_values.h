@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the module's list `fil.saved` says, which recompute-saved writes: the values that turns of layers save for their gradient.
+#pragma once
+#include "ir/ir.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace fil::passes {
+
+struct SavedValue {
+  std::string entry, site, what;     ///< `step`, `l[0..4].FeedForward`, `map mul`
+  mlir::Type type;                   ///< of a turn's
+  int64_t turns = 1;
+  bool again = false;                ///< computed again, and not kept
+  std::string why;
+
+  /// Of all turns.
+  Size bytes(const ir::Dims &dims) const {
+    auto tensor = mlir::dyn_cast<ir::TensorType>(type);
+    auto real = tensor ? mlir::dyn_cast<mlir::FloatType>(tensor.getElement()) : mlir::FloatType();
+    return Size(turns * (real ? real.getWidth() / 8 : tensor && mlir::isa<ir::BoolType>(tensor.getElement()) ? 1 : 4)) * dims.elements(type);
+  }
+};
+std::vector<SavedValue> savedValues(mlir::ModuleOp);
+
+} // namespace fil::passes
