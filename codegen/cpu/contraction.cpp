@@ -52,7 +52,7 @@ public:
     if (ragged == Rows) sizes.m.reset();
     if (ragged == Sums) sizes.k.reset();
     descriptor = {f64 ? Element::F64 : Element::F32, sizes, known(batch)};
-    shape = chooseShape(target, f64 ? Element::F64 : Element::F32, sizes);
+    shape = chooseShape(target, descriptor);
     if (!ragged) left = plain(leftOperand, d.rows);
     descriptor.packsLeft = packsLeft();
     chooseTiles(target, false);
@@ -74,7 +74,7 @@ public:
   }
   void chooseTiles(const Target &target, bool fewRows) {
     descriptor.fewRows = fewRows;
-    blocks = shared(chooseBlocks(target, shape, descriptor.sizes), shape, descriptor);
+    blocks = shared(target, chooseBlocks(target, shape, descriptor), shape, descriptor);
   }
   bool packsLeft() const { return !left || !(left->sum == Size(1)); }
   enum Ragged { None, Rows, Sums };

@@ -2,6 +2,7 @@
 #include "codegen/cpu/machine.h"
 #include "runtime/base/settings.h"
 #include "runtime/base/status.h"
+#include "runtime/base/thread_pool.h"
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
@@ -56,6 +57,8 @@ Caches findCaches() {
   return c;
 }
 
+int findCores() { return setting("FIL_TARGET_CACHES").empty() ? availableCores() : 4; }
+
 std::string machineText() {
   std::string text;
   std::ifstream info("/proc/cpuinfo");
@@ -63,7 +66,7 @@ std::string machineText() {
     for (const char *field : {"vendor_id", "cpu family", "model", "stepping", "flags"})
       if (line.starts_with(field) && line.find_first_not_of("\t ", std::string_view(field).size()) == line.find(':')) text += line + "\n";
   const Caches c = findCaches();
-  return text + fmt::format("l1 {} l2 {} l3 {}\n", c.l1, c.l2, c.l3);
+  return text + fmt::format("l1 {} l2 {} l3 {} cores {}\n", c.l1, c.l2, c.l3, findCores());
 }
 
 } // namespace fil

@@ -338,10 +338,10 @@ private:
       for (StringAttr d : dimsOf(p.leftSide())) // as they stand in the left side
         if (llvm::is_contained(strings(c.getOver()), d)) p.summed.push_back(d);
     p.k = extents(k.dims, p.summed);
-    ContractionSizes sizes{std::nullopt, known(extents(k.dims, p.columns)), p.sum ? std::nullopt : known(p.k)};
-    p.shape = chooseShape(k.target, element(), sizes);
-    p.kc = chooseBlocks(k.target, p.shape, sizes).kc;
-    if (auto it = results.find(c.getResult()); it != results.end() && sizes.n && *sizes.n % p.shape.columns() == 0) {
+    const ContractionDescriptor d{element(), {std::nullopt, known(extents(k.dims, p.columns)), p.sum ? std::nullopt : known(p.k)}, {}};
+    p.shape = chooseShape(k.target, d);
+    p.kc = chooseBlocks(k.target, p.shape, d).kc;
+    if (auto it = results.find(c.getResult()); it != results.end() && d.sizes.n && *d.sizes.n % p.shape.columns() == 0) {
       const Layout &l = it->second.layout;
       auto stride = [&](StringAttr d) { return l.strides[size_t(llvm::find(l.order, d) - l.order.begin())]; };
       auto columns = joined(k.dims, p.columns, stride);

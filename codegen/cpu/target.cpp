@@ -20,7 +20,7 @@ template <class List> bool hasAll(const llvm::StringMap<bool> &features, const L
 } // namespace
 
 std::string Target::str() const {
-  return fmt::format("{} cpu={} l1={} l2={} l3={} features={}", isa, cpu, l1, l2, l3, features);
+  return fmt::format("{} cpu={} l1={} l2={} l3={} cores={} features={}", isa, cpu, l1, l2, l3, cores, features);
 }
 
 Target findTarget(std::string_view wanted) {
@@ -49,7 +49,7 @@ Target findTarget(std::string_view wanted) {
   target.lanesF32 = v4 ? 16 : 8;
   target.registers = v4 ? 32 : 16;
   const Caches caches = findCaches();
-  target.l1 = caches.l1, target.l2 = caches.l2, target.l3 = caches.l3;
+  target.l1 = caches.l1, target.l2 = caches.l2, target.l3 = caches.l3, target.cores = findCores();
   return target;
 }
 

@@ -2,10 +2,18 @@
 // The machine that code is generated for: what the emitters' parameters (vector width, register tile, cache blocks) follow from.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
 namespace fil {
+
+/// Tiles of a contraction that were measured to be faster than those that the sizes alone speak for.
+struct TunedTiles {
+  int rows = 0, vectors = 0;
+  double kc = 1; ///< times the length of k's blocks
+  bool operator==(const TunedTiles &) const = default;
+};
 
 struct Target {
   std::string cpu;      ///< LLVM's name of the CPU
@@ -14,6 +22,8 @@ struct Target {
   int lanesF32 = 8;     ///< floats in a vector register
   int registers = 16;   ///< vector registers
   int64_t l1 = 0, l2 = 0, l3 = 0; ///< bytes of data a core (l1, l2) and a package (l3)
+  int cores = 4;        ///< that may share a contraction's tiles
+  std::map<std::string, TunedTiles> tuned; ///< by ContractionDescriptor::sizesText
 
   bool operator==(const Target &) const = default;
   /// One line for people and cache keys; equal targets print equal.

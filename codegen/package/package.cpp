@@ -467,7 +467,7 @@ private:
       for (const View &v : l.views) buffers.touch(v);
       l.sizes = k.sizes, l.tiles = k.tiles, l.scratch = k.scratch, l.grain = k.grain;
       l.kernel = kernels.add(k);
-      notes.launches.back().push_back({kernels.rows[size_t(l.kernel)].key, l.what, {}});
+      notes.launches.back().push_back({kernels.rows[size_t(l.kernel)].key, l.what, {}, program->entry.name, l.site});
       ++launches;
       if (text) text->kernels += fmt::format("// {} {}: kernel {} {}, tiles {}\n", program->entry.name, buffers.position, kernels.rows[size_t(l.kernel)].key, l.what, l.tiles.str());
       step(to, {std::move(l)});

@@ -12,6 +12,7 @@ namespace fil {
 struct LaunchNote {
   std::string kernel, what; ///< what: rows and kept operations of its group, perhaps its part of the work and its tiles in brackets
   std::optional<ContractionDescriptor> contraction; ///< what its register tile was chosen for
+  std::string entry, site;
 };
 struct ProgramNotes {
   std::vector<std::string> buffers; ///< of each what made its value, `model.fil:7  map exp at l[0..4]`; empty where no operation did

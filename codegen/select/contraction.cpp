@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/select/contraction.h"
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <numeric>
@@ -18,9 +19,14 @@ std::string TileShape::str() const {
 }
 std::string CacheBlocks::str() const { return fmt::format("mc {} nc {} kc {}", mc, nc, kc); }
 
-std::string ContractionDescriptor::str() const {
+std::string ContractionDescriptor::sizesText() const {
   auto size = [](std::optional<int64_t> n) { return n ? std::to_string(*n) : "?"; };
-  return fmt::format("{} m {} n {} k {}, batch {}{}{}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch), packsLeft ? ", left side packed" : "", fewRows ? ", perhaps few rows" : "");
+  return fmt::format("{} m {} n {} k {}, batch {}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch));
+}
+std::string ContractionDescriptor::str() const { return fmt::format("{}{}{}", sizesText(), packsLeft ? ", left side packed" : "", fewRows ? ", perhaps few rows" : ""); }
+static const TunedTiles *tunedFor(const Target &target, const ContractionDescriptor &d) {
+  auto it = target.tuned.find(d.sizesText());
+  return it == target.tuned.end() ? nullptr : &it->second;
 }
 
 std::vector<Candidate> candidates(const Target &target, Element element, const ContractionSizes &sizes) {
@@ -35,7 +41,7 @@ std::vector<Candidate> candidates(const Target &target, Element element, const C
       c.shape.element = element, c.shape.rows = rows, c.shape.vectors = vectors;
       c.shape.lanes = target.lanesF32 * 4 / elementBytes(element);
       // Longer turns gain little, and the time to compile them grows faster than they do.
-      c.shape.unroll = std::min(4, (16 + rows * vectors - 1) / (rows * vectors));
+      c.shape.unroll = std::min(4, int(std::bit_floor(unsigned((16 + rows * vectors - 1) / (rows * vectors)))));
       c.products = double(rows * vectors) / double(rows + 2 * vectors);
       if (rows * vectors < 8) c.chains = double(rows * vectors) / 8; // two units, four cycles: fewer chains leave gaps
       const int64_t columns = c.shape.columns();
@@ -49,12 +55,17 @@ std::vector<Candidate> candidates(const Target &target, Element element, const C
   return all;
 }
 
-TileShape chooseShape(const Target &target, Element element, const ContractionSizes &sizes) {
-  const auto all = candidates(target, element, sizes);
+TileShape chooseShape(const Target &target, const ContractionDescriptor &d) {
+  const auto all = candidates(target, d.element, d.sizes);
+  if (const TunedTiles *t = tunedFor(target, d))
+    for (const Candidate &c : all)
+      if (c.shape.rows == t->rows && c.shape.vectors == t->vectors) return c.shape;
   return std::ranges::max_element(all, {}, &Candidate::score)->shape;
 }
 
-CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const ContractionSizes &sizes) {
+CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const ContractionDescriptor &d) {
+  const ContractionSizes &sizes = d.sizes;
+  const TunedTiles *tuned = tunedFor(target, d);
   int64_t bytes = elementBytes(shape.element);
   // A known size is cut into blocks of equal length.
   auto even = [](int64_t block, std::optional<int64_t> size, int64_t unit) {
@@ -67,7 +78,7 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   // While the rows of A pass by, a panel of B is read again and again: from the first-level cache or, as a register tile asks for
   // few bytes a cycle, from the second. Long blocks save passes over C; beyond 64 vectors of A they save little (2048 cubed with 16 lanes: 1024 has
   // 0.96 of the time of 512; with 8 lanes and smaller caches 1024 is slower than 512).
-  blocks.kc = even(std::min<int64_t>(target.l2 / 8 / (shape.columns() * bytes), 64 * shape.lanes), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
+  blocks.kc = even(int64_t((tuned ? tuned->kc : 1) * double(std::min<int64_t>(target.l2 / 8 / (shape.columns() * bytes), 64 * shape.lanes))), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
   // The block of A takes a quarter of the second-level cache, the tile of C half of it: it is touched once for each block of k, and
   // the wider it is, the less often the same A is packed.
   blocks.mc = even(target.l2 / 4 / (blocks.kc * bytes), sizes.m, shape.rows);
@@ -75,8 +86,10 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   return blocks;
 }
 
-CacheBlocks shared(CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
-  constexpr int64_t enough = 8, many = 32;
+CacheBlocks shared(const Target &target, CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
+  // Two for each core: while one waits for a disturbed core, the others have something to do. Smaller tiles pack A and read B more often: with two
+  // cores, 4 tiles of 128x512 with a k of 4096 take 0.85 of the time of 8.
+  const int64_t enough = std::max(2 * target.cores, 4), many = 4 * enough;
   auto parts = [](int64_t size, int64_t block) { return (size + block - 1) / block; };
   if (!d.sizes.m) blocks.mc = std::min(blocks.mc, roundUp(256, shape.rows)); // threads end together
   if (!d.sizes.n) return blocks;
@@ -86,30 +99,23 @@ CacheBlocks shared(CacheBlocks blocks, const TileShape &shape, const Contraction
   }
   const int64_t m = *d.sizes.m, n = *d.sizes.n, products = d.batch.value_or(enough);
   auto tiles = [&](const CacheBlocks &b) { return parts(m, b.mc) * parts(n, b.nc) * products; };
-  auto rowsInto = [&](int64_t count) {
-    CacheBlocks b = blocks;
-    b.mc = roundUp(parts(m, count), shape.rows);
-    return b;
-  };
   if (tiles(blocks) >= many) return blocks;
-  if (tiles(blocks) >= enough) { // an odd one too many is half a turn in which a second thread waits
-    auto balance = [&](const CacheBlocks &b) { return double(m) * double(parts(n, b.nc) * products) / double(roundUp(tiles(b), 2) * b.mc); };
-    const int64_t now = parts(m, blocks.mc);
-    CacheBlocks best = blocks;
-    for (int64_t count = std::max<int64_t>(now - 1, 1); count <= now + 1; ++count)
-      if (CacheBlocks b = rowsInto(count); balance(b) > balance(best)) best = b;
-    return best;
-  }
-  // Each part of n reads all of A once more, or packs it, each part of m reads all of B, which is packed already.
-  const int64_t left = d.packsLeft ? 10 : 3;
+  // Cycles that the core with most tiles needs for a step of k: two units multiply; each tile packs its part of A (or reads it once more), a line at a time,
+  // and has its part of B come from the third-level cache.
+  auto cycles = [&](const CacheBlocks &b) {
+    const double tile = double(b.mc * b.nc) / double(2 * shape.lanes) + (d.packsLeft ? 1 : 0.3) * double(b.mc) + 0.5 * double(b.nc);
+    return double(parts(tiles(b), target.cores)) * tile;
+  };
   CacheBlocks best = blocks;
-  int64_t least = INT64_MAX, most = 0;
-  for (int64_t rows = 1; rows <= enough; ++rows)
-    for (int64_t columns = 1; columns <= enough; ++columns) {
+  int64_t most = 0;
+  double least = 0;
+  const int64_t rowsNow = parts(m, blocks.mc), columnsNow = parts(n, blocks.nc);
+  for (int64_t rows = std::max<int64_t>(rowsNow - 1, 1); rows <= std::max(rowsNow + 1, enough); ++rows)
+    for (int64_t columns = columnsNow; columns <= std::max(columnsNow, enough); ++columns) {
       CacheBlocks b = blocks;
-      b.mc = std::min(blocks.mc, rowsInto(rows).mc), b.nc = std::min(blocks.nc, roundUp(parts(n, columns), shape.columns()));
-      const int64_t count = std::min(enough, tiles(b)), moved = left * m * parts(n, b.nc) + 2 * n * parts(m, b.mc);
-      if (count > most || (count == most && moved < least)) best = b, most = count, least = moved;
+      b.mc = roundUp(parts(m, rows), shape.rows), b.nc = std::min(blocks.nc, roundUp(parts(n, columns), shape.columns()));
+      const int64_t count = std::min(enough, tiles(b));
+      if (count > most || (count == most && cycles(b) < least)) best = b, most = count, least = cycles(b);
     }
   return best;
 }
@@ -117,13 +123,15 @@ CacheBlocks shared(CacheBlocks blocks, const TileShape &shape, const Contraction
 std::string explainChoice(const Target &target, const ContractionDescriptor &d) {
   auto all = candidates(target, d.element, d.sizes);
   std::ranges::stable_sort(all, std::ranges::greater(), &Candidate::score);
-  const TileShape &shape = all[0].shape;
-  const CacheBlocks blocks = shared(chooseBlocks(target, shape, d.sizes), shape, d);
-  std::string text = fmt::format("{}: {} of {} register tiles, {:.0f} % of the multiplications of this processor expected\n", d.str(), shape.str(), all.size(), 100 * all[0].expectedShare());
+  const TileShape shape = chooseShape(target, d);
+  const CacheBlocks blocks = shared(target, chooseBlocks(target, shape, d), shape, d);
+  const auto chosen = std::ranges::find(all, shape, &Candidate::shape);
+  std::string text = fmt::format("{}: {} of {} register tiles, {:.0f} % of the multiplications of this processor expected{}\n", d.str(), shape.str(), all.size(), 100 * chosen->expectedShare(),
+                                 tunedFor(target, d) ? "; measured to be faster" : "");
   text += "    tile     score  products a load  chains    rows  columns  panels\n";
-  for (size_t i = 0; i < std::min<size_t>(all.size(), 5); ++i) {
+  for (size_t i = 0; i < all.size(); ++i) {
     const Candidate &c = all[i];
-    text += fmt::format("  {} {:<6} {:6.3f} {:16.3f} {:7.2f} {:7.2f} {:8.2f} {:7.2f}\n", i ? ' ' : '>', fmt::format("{}x{}", c.shape.rows, c.shape.columns()), c.score(), c.products, c.chains, c.rows, c.columns, c.panels);
+    if (i < 5 || c.shape == shape) text += fmt::format("  {} {:<6} {:6.3f} {:16.3f} {:7.2f} {:7.2f} {:8.2f} {:7.2f}\n", c.shape == shape ? '>' : ' ', fmt::format("{}x{}", c.shape.rows, c.shape.columns()), c.score(), c.products, c.chains, c.rows, c.columns, c.panels);
   }
   const int64_t bytes = elementBytes(d.element);
   auto share = [&](int64_t taken) { return fmt::format("{} bytes, {:.0f} % of the second-level cache", taken, 100 * double(taken) / double(target.l2)); };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tiles of a contraction C[m,n] = sum_k A[m,k] B[k,n]: pure functions of target, element and what is known of the sizes, so that
-// the same program on the same kind of machine always gets the same kernels. Nothing is measured at run time.
+// the same program on the same kind of machine always gets the same kernels. Nothing is measured here; what was measured before is part of the target.
 #pragma once
 #include "codegen/cpu/target.h"
 #include <optional>
@@ -19,7 +19,7 @@ struct TileShape {
   int lanes = 8;
   int rows = 6;
   int vectors = 2;
-  int unroll = 4; ///< steps of k in one turn of the inner loop
+  int unroll = 4; ///< steps of k in one turn of the inner loop, a power of two
   int columns() const { return lanes * vectors; }
   std::string str() const; ///< `f32 6x16 (2 x 8 lanes) unroll 4`
   bool operator==(const TileShape &) const = default;
@@ -34,7 +34,8 @@ struct ContractionDescriptor {
   std::optional<int64_t> batch;
   bool packsLeft = false; ///< in each tile
   bool fewRows = false;   ///< where m is not known: it may be small, with weights that were packed before
-  std::string str() const; ///< `f32 m ? n 128 k 512, batch 4`
+  std::string sizesText() const; ///< `f32 m ? n 128 k 512, batch 4`
+  std::string str() const;       ///< that, and the rest
 };
 
 /// A register tile, and what speaks for it: each term a factor of its score.
@@ -50,8 +51,8 @@ struct Candidate {
 };
 /// Those that fit the registers, in the order in which the first of equal ones wins.
 std::vector<Candidate> candidates(const Target &, Element, const ContractionSizes &);
-/// The register tile that fills the registers with the least loads for each multiplication; a known small `m` or `n` shrinks it.
-TileShape chooseShape(const Target &, Element, const ContractionSizes &);
+/// The tuned register tile, else the one that fills the registers with the least loads for each multiplication; a known small `m` or `n` shrinks it.
+TileShape chooseShape(const Target &, const ContractionDescriptor &);
 
 /// Cache blocks: a tile of C is mc x nc (multiples of the register tile's sides), k runs in blocks of kc.
 struct CacheBlocks {
@@ -59,9 +60,9 @@ struct CacheBlocks {
   std::string str() const; ///< `mc 96 nc 512 kc 384`
   bool operator==(const CacheBlocks &) const = default;
 };
-CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionSizes &);
-/// The same cut smaller, so that the tiles of all `batch` products are enough for several threads.
-CacheBlocks shared(CacheBlocks, const TileShape &, const ContractionDescriptor &);
+CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionDescriptor &);
+/// The same cut smaller, so that the tiles of all `batch` products are enough for the target's cores.
+CacheBlocks shared(const Target &, CacheBlocks, const TileShape &, const ContractionDescriptor &);
 
 /// Why a contraction has its tiles: the candidates with their terms, the best first, and what the blocks take of the caches.
 std::string explainChoice(const Target &, const ContractionDescriptor &);

@@ -144,7 +144,7 @@ void checkAll(Form form, std::vector<Access> as, std::vector<Access> bs) {
     for (Element element : {Element::F32, Element::F64})
       for (Access a : as)
         for (Access b : bs) {
-          ContractionSpec spec{chooseShape(target, element, {}), target.registers, a, b, form};
+          ContractionSpec spec{chooseShape(target, {element, {}, {}}), target.registers, a, b, form};
           SCOPED_TRACE(target.isa + " " + spec.shape.str() + " a " + std::to_string(int(a)) + " b " + std::to_string(int(b)));
           if (element == Element::F32) checkShapes<float>(spec, target, form == Form::Skinny);
           else checkShapes<double>(spec, target, form == Form::Skinny);
@@ -163,7 +163,7 @@ TEST(Tile, EveryRegisterTileIsRight) {
   for (const Target &target : targets())
     for (int rows : {1, 2, 3, 5, 12, 14})
       for (int vectors : {1, 2, 3}) {
-        TileShape shape = chooseShape(target, Element::F32, {});
+        TileShape shape = chooseShape(target, {});
         shape.rows = rows, shape.vectors = vectors;
         ContractionSpec spec{shape, target.registers, Access::K, Access::K, Form::PackedTile};
         SCOPED_TRACE(shape.str());
@@ -173,7 +173,7 @@ TEST(Tile, EveryRegisterTileIsRight) {
 
 TEST(Tile, FormsAgreeInEveryBit) {
   for (const Target &target : targets()) {
-    ContractionSpec spec{chooseShape(target, Element::F32, {}), target.registers, Access::K, Access::Outer, Form::Tile};
+    ContractionSpec spec{chooseShape(target, {}), target.registers, Access::K, Access::Outer, Form::Tile};
     Contraction tile(spec, target);
     spec.form = Form::PackedTile;
     Contraction packed(spec, target);
@@ -218,7 +218,7 @@ TEST(Tile, InnerLoopMultipliesAndLoadsAndNothingElse) {
     for (Element element : {Element::F32, Element::F64})
       for (Form form : {Form::Tile, Form::PackedTile})
         for (ContractionSizes sizes : {ContractionSizes{}, {.n = 10}, {.n = 40}, {.m = 20}, {.m = 9, .n = 30}}) {
-          ContractionSpec spec{chooseShape(target, element, sizes), target.registers, Access::K, Access::Outer, form};
+          ContractionSpec spec{chooseShape(target, {element, sizes, {}}), target.registers, Access::K, Access::Outer, form};
           SCOPED_TRACE(target.isa + " " + spec.shape.str() + (form == Form::Tile ? " in place" : " packed"));
           auto loop = hottestLoop(assemblyText(tileKernel("inner", spec, target), target));
           int multiplications = 0, other = 0;
@@ -240,9 +240,9 @@ TEST(Tile, ChoicesFitTheTarget) {
       for (int64_t m : {1, 7, 64, 1000})
         for (int64_t n : {1, 10, 100, 4096}) {
           ContractionSizes sizes{m, n, 4096};
-          TileShape shape = chooseShape(target, element, sizes);
+          TileShape shape = chooseShape(target, {element, sizes, {}});
           EXPECT_LT(shape.rows * shape.vectors + shape.vectors, target.registers) << shape.str();
-          CacheBlocks blocks = chooseBlocks(target, shape, sizes);
+          CacheBlocks blocks = chooseBlocks(target, shape, {element, sizes, {}});
           EXPECT_EQ(blocks.mc % shape.rows, 0) << blocks.str();
           EXPECT_EQ(blocks.nc % shape.columns(), 0) << blocks.str();
           EXPECT_GT(blocks.mc * blocks.nc * blocks.kc, 0) << blocks.str();

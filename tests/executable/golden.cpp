@@ -27,7 +27,7 @@ int64_t launchesOf(const std::vector<Step> &steps) {
 }
 std::string line(const Example &e) {
   Target target = findTarget("x86-64-v3");
-  target.l1 = 32 << 10, target.l2 = 512 << 10, target.l3 = 32 << 20;
+  target.l1 = 32 << 10, target.l2 = 512 << 10, target.l3 = 32 << 20, target.cores = 4;
   CompiledProgram c(textOf(e), {}, "adamw", e.model); // sizes as the text has them
   auto module = c.copy(Stage::train_);
   mlir::PassManager pm(c.context.get());

@@ -8,6 +8,7 @@
 #include "tests/programs/compiled.h"
 #include "tests/programs/examples.h"
 #include "tests/programs/rewrite.h"
+#include "tests/programs/values.h"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <set>
@@ -133,6 +134,50 @@ TEST(Kernels, AreCompiledOnceAndNoneBehindThat) {
   auto x = loadExecutable(std::move(m));
   test::traceOf(*x, sizes); // steps of two batch sizes, a prompt, positions
   EXPECT_EQ(kernelsCompiled() - before, made);
+}
+
+TEST(Tiles, NeverChangeABit) { // whatever is tuned: any register tile, longer and shorter blocks of k
+  const std::string text = "dims B, D = 100, F = 232, N = 9, G = 3\nmodel M(x: [B,D]) -> [B,D] {\n param t: [F,D] = normal(0.1)\n layers l in 0..2 {\n  param g, u: D -> F\n  param d: [D,F] = normal(0.1)\n"
+                           "  x += 0.1 * dot(silu(x @ g) + (x @ u), d, over F)\n  param e: [N,D,G] = normal(0.1)\n  param f: [D,N,G] = normal(0.1)\n  x += 0.1 * sum(dot(dot(x, e, over D), f, over N), over G)\n"
+                           "  x += 0.1 * dot(dot(x, t, over D), t, over F)\n }\n return x\n}\nloss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n";
+  CompiledProgram c(text, {}, "sgd", "M");
+  for (const char *format : {"f32", "f64"}) {
+    auto module = c.copy(Stage::train_);
+    mlir::PassManager pm(c.context.get());
+    passes::precision(pm, {0, format});
+    passes::schedule(pm, {});
+    ASSERT_TRUE(mlir::succeeded(pm.run(*module)));
+    auto results = [&](const Target &target) {
+      PackageText notes;
+      PackageTimes times;
+      auto x = loadExecutable(package(*module, target, {}, notes, times));
+      Values values(3, {{"B", 77}});
+      Point p;
+      const Entry &step = *x->find("step");
+      values.fill(p, *x, step);
+      auto all = numbers(runAt(p, *x, "step", values)[0]);
+      for (size_t i = 0; i < x->variables().size(); ++i)
+        for (double v : numbers(x->get(i))) all.push_back(v);
+      return std::pair(all, notes.launches);
+    };
+    Target target = findTarget("native");
+    const auto [want, launches] = results(target);
+    std::map<std::string, ContractionDescriptor> contractions;
+    for (const auto &group : launches)
+      for (const LaunchNote &n : group)
+        if (n.contraction) contractions.emplace(n.contraction->sizesText(), *n.contraction);
+    EXPECT_GE(contractions.size(), 5u);
+    const Element element = contractions.begin()->second.element;
+    std::mt19937 random(7);
+    for (int trial = 0; trial < 12; ++trial) {
+      for (auto &[sizes, d] : contractions) {
+        const auto all = candidates(target, element, d.sizes);
+        const TileShape &shape = all[random() % all.size()].shape;
+        target.tuned[sizes] = {shape.rows, shape.vectors, std::array{0.1, 0.5, 1.0, 2.0}[random() % 4]};
+      }
+      EXPECT_TRUE(results(target).first == want) << format << " trial " << trial;
+    }
+  }
 }
 
 TEST(Storages, BatchDimsStandOutsideAndPackedWeightsAreShared) {
