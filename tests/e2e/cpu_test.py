@@ -69,6 +69,17 @@ class Cpu(CommandTest):
         self.assertRegex(out, r"\n +tile +score +products a load +chains +rows +columns +panels\n      > \d+x\d+ ")
         self.assertRegex(out, r"\n      mc \d+ nc \d+ kc \d+: a panel \d+ bytes, \d+ % of the second-level cache; a block of A ")
 
+    def test_tiles_that_are_measured_change_no_bit(self):
+        plan = ("train", "c.fil", "--plan", "p", "--dim", "D=64", CPU)
+        self.fil(*plan, "--out", "plain")
+        _, err = self.fil(*plan, "--out", "tuned", "--tune")
+        self.assertRegex(err, r"(?m)^tuned \d+ (of \d+ )?contractions of `step`: (none has faster tiles|together other tiles are no faster|[\d.]+ of [\d.]+ ms)$")
+        self.assertEqual(self.tensors("plain"), self.tensors("tuned"))
+        self.assertEqual([l["loss"] for l in self.lines("plain")], [l["loss"] for l in self.lines("tuned")])
+        self.assertIn("register tiles", self.explain("--plan", "p", "--dim", "D=64", "--tune", "l[*].Attention.q"))
+        self.fil("compile", "c.fil", CPU, "--tune", "-o", "program", exit=1, code="E0516")  # no plan, no sizes
+        self.fil("compile", "c.fil", "--backend=reference", "--tune", "--emit", "kernels", exit=2, code="E0108")
+
     def test_caches_can_be_stated(self):
         small, large = ("FIL_TARGET_CACHES", "16K,64K,1M"), ("FIL_TARGET_CACHES", "32K,64M,64M")
         tiles = []

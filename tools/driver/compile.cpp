@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/driver/compile.h"
 #include "tools/driver/timeline.h"
+#include "tools/driver/tune.h"
 #include "codegen/cpu/image.h"
 #include "codegen/package/package.h"
 #include "codegen/reference/reference.h"
@@ -163,7 +164,15 @@ void Compiler::generate(mlir::ModuleOp m) {
   PackageText text;
   PackageTimes times;
   auto store = options.build.empty() ? std::nullopt : Store::ofUser();
-  Manifest made = package(m, findTarget(options.targetCpu), {wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), last != Stage::kernels_, store ? &*store : nullptr, options.build}, text, times);
+  const PackageOptions po{wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), last != Stage::kernels_, store ? &*store : nullptr, options.build};
+  result.target = findTarget(options.targetCpu);
+  if (options.tune) {
+    std::string report;
+    result.target = tune(m, result.target, plan.train, po, report);
+    fmt::print(stderr, "{}", report);
+    timeline().lap("tune");
+  }
+  Manifest made = package(m, result.target, po, text, times);
   made.plan = plan.text, made.dims = program.dimSizes();
   if (options.keepGroups) result.launches = std::move(text.launches), result.programs = std::move(text.programs), result.manifest = made;
   timeline().split(name(Stage::kernels_), times.emit / 1e3);

@@ -21,6 +21,7 @@ struct Compiled {
   mlir::OwningOpRef<mlir::ModuleOp> scheduled; ///< in the compiler's context
   std::vector<std::vector<LaunchNote>> launches; ///< for each group of `scheduled`, in the order of its text; empty for the reference
   std::vector<ProgramNotes> programs;            ///< of `manifest`
+  Target target;                                 ///< with what was tuned; of generated code
   std::optional<Manifest> manifest;              ///< with CompileOptions::keepGroups
 };
 

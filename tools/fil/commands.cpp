@@ -42,6 +42,7 @@ void addCommon(CLI::App *sub, CommonOptions &o, const char *plan, bool planRequi
   sub->add_option("--target-cpu", o.targetCpu, "native, x86-64-v3 or x86-64-v4")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4"}))->type_name("CPU")->capture_default_str();
   sub->add_option("--backend", o.backend, "cpu: generated code; reference: the slow definition of every operation")->check(CLI::IsMember({"cpu", "reference"}))->type_name("NAME")->capture_default_str();
 }
+void addTune(CLI::App *sub, CommonOptions &o) { sub->add_flag("--tune", o.tune, "chooses the tiles of contractions by running the program at the plan's sizes; results stay the same"); }
 void addTiming(CLI::App *sub, TimingArguments &a) {
   sub->add_flag("--timing", a.timing, "on stderr, where the time went until the program was compiled");
   sub->add_option("--trace", a.trace, "the same as a file for chrome://tracing or Perfetto")->type_name("FILE");
@@ -69,6 +70,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
   sub->add_option("--stop-after", o.compile.stopAfter, "ends after a stage")->type_name("STAGE");
   sub->add_option("--dump-dir", o.compile.dumpDir, "a numbered file for each stage")->type_name("DIR");
+  addTune(sub, o.common);
   addTiming(sub, o.compile);
 
   sub = add(app, "train", "trains a model by a plan; checkpoint, metrics.jsonl and log go to --out", [&o] { return train(o.common, o.train); });
@@ -79,6 +81,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--steps", o.train.steps, "stops after step N, counted from 0 also with --resume; the schedule stays the plan's")->check(CLI::NonNegativeNumber)->type_name("N");
   sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
   sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
+  addTune(sub, o.common);
   addTiming(sub, o.train);
   addProfile(sub, o.train);
 
@@ -112,6 +115,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
     return compilerLibrary().explain(o.common, e);
   });
   addCommon(sub, o.common, anyPlan);
+  addTune(sub, o.common);
   sub->get_option("FILE")->description("the program's .fil files, then the SITE")->type_name("FILE.. SITE");
   sub->add_flag("--kernels", o.explain.kernels, "in place of a SITE: each kernel with its code, launches, operations and bytes");
   sub->add_flag("--memory", o.explain.memory, "in place of a SITE: the arena of each entry, and what is alive at its peak");

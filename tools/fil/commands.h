@@ -14,6 +14,7 @@ struct CommonOptions {
   std::vector<std::string> files, dims, set;
   std::string plan, dataDir, targetCpu = "native", backend = "cpu";
   int threads = 0;
+  bool tune = false;
 };
 struct TimingArguments {
   bool timing = false;

@@ -271,7 +271,7 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
   if (o.backend == "cpu") {
     try {
       compiled = generator.run();
-      kernels.emplace(*compiled.scheduled, compiled.launches, findTarget(o.targetCpu));
+      kernels.emplace(*compiled.scheduled, compiled.launches, compiled.target);
     } catch (const Error &e) { // what does not become code can still be explained
       if (e.code() != "E0801") throw;
       whyNone = e.message();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Launches are told by the kernel that they launch, those that differ in nothing but the site together.
 #include "codegen/cpu/disassembly.h"
-#include "tools/fil/entry_sizes.h"
+#include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
 #include "tools/fil/profile.h"
 #include "tools/fil/program_report.h"

@@ -3,7 +3,7 @@
 #include "runtime/base/status.h"
 #include "passes/schedule/saved_values.h"
 #include "runtime/exec/flat_program.h"
-#include "tools/fil/entry_sizes.h"
+#include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/fil/entry_sizes.h"
+#include "tools/driver/entry_sizes.h"
 #include "runtime/base/status.h"
 
 namespace fil {
