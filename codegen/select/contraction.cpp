@@ -103,7 +103,7 @@ CacheBlocks shared(const Target &target, CacheBlocks blocks, const TileShape &sh
   // Cycles that the core with most tiles needs for a step of k: two units multiply; each tile packs its part of A (or reads it once more), a line at a time,
   // and has its part of B come from the third-level cache.
   auto cycles = [&](const CacheBlocks &b) {
-    const double tile = double(b.mc * b.nc) / double(2 * shape.lanes) + (d.packsLeft ? 1 : 0.3) * double(b.mc) + 0.5 * double(b.nc);
+    const double tile = double(b.mc * b.nc) / double(2 * shape.lanes) + (d.packsLeft ? 0.5 + 8.0 / shape.lanes : 0.3) * double(b.mc) + 0.5 * double(b.nc);
     return double(parts(tiles(b), target.cores)) * tile;
   };
   CacheBlocks best = blocks;

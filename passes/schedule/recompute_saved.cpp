@@ -194,7 +194,7 @@ struct RecomputeSavedPass : impl::RecomputeSavedPassBase<RecomputeSavedPass> {
   void runOnOperation() override {
     Dims dims(getOperation());
     const SmallVector<std::string> forced(sites.begin(), sites.end());
-    const Rule said{rule, forced};
+    const Rule said{rule.getValue(), forced};
     std::vector<SavedValue> notes;
     for (FuncOp f : getOperation().getOps<FuncOp>()) {
       SmallVector<LayersOp> reverses; // outer ones first: their reverse may do an inner loop again
