@@ -234,6 +234,23 @@ TEST(Tile, InnerLoopMultipliesAndLoadsAndNothingElse) {
         }
 }
 
+TEST(Tile, WhatWasMeasuredIsChosenAndSaid) {
+  for (Target target : targets()) {
+    const ContractionDescriptor d{Element::F32, {.m = 128, .n = 512}, 1}, other{Element::F32, {.m = 128, .n = 512}, 2};
+    const TileShape before = chooseShape(target, d);
+    const int64_t kc = chooseBlocks(target, before, d).kc;
+    EXPECT_EQ(explainChoice(target, d).find("measured"), std::string::npos);
+    target.tuned[d.sizesText()] = {4, 1, 0.5};
+    const TileShape shape = chooseShape(target, d);
+    EXPECT_EQ(std::pair(shape.rows, shape.vectors), std::pair(4, 1));
+    EXPECT_EQ(chooseShape(target, other), before);
+    EXPECT_EQ(chooseBlocks(target, before, d).kc, kc / 2);
+    const std::string why = explainChoice(target, d);
+    EXPECT_NE(why.find("measured to be faster\n"), std::string::npos) << why;
+    EXPECT_NE(why.find(fmt::format("  > 4x{} ", shape.columns())), std::string::npos) << why;
+  }
+}
+
 TEST(Tile, ChoicesFitTheTarget) {
   for (const Target &target : targets())
     for (Element element : {Element::F32, Element::F64})

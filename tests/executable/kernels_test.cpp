@@ -167,11 +167,10 @@ TEST(Tiles, NeverChangeABit) { // whatever is tuned: any register tile, longer a
       for (const LaunchNote &n : group)
         if (n.contraction) contractions.emplace(n.contraction->sizesText(), *n.contraction);
     EXPECT_GE(contractions.size(), 5u);
-    const Element element = contractions.begin()->second.element;
     std::mt19937 random(7);
     for (int trial = 0; trial < 12; ++trial) {
       for (auto &[sizes, d] : contractions) {
-        const auto all = candidates(target, element, d.sizes);
+        const auto all = candidates(target, d.element, d.sizes);
         const TileShape &shape = all[random() % all.size()].shape;
         target.tuned[sizes] = {shape.rows, shape.vectors, std::array{0.1, 0.5, 1.0, 2.0}[random() % 4]};
       }

@@ -41,76 +41,60 @@ Array inputFor(const Port &port, const Binding &sizes, std::mt19937_64 &random) 
 }
 
 struct Measured {
-  std::map<std::string, double> seconds; ///< of a call, by ContractionDescriptor::sizesText: the launches of its groups
+  std::string entry;                     ///< that was run
+  std::map<std::string, ContractionDescriptor> contractions; ///< that it has, by sizesText
+  std::map<std::string, double> seconds; ///< of a call, by the same: the launches of its groups
   double call = 0;
 };
 
-class Tuner {
-public:
-  Tuner(mlir::ModuleOp module, const sema::TrainSettings &settings, const PackageOptions &options) : module(module), settings(settings), options(options) {
-    this->options.kernels = this->options.llvm = this->options.assembly = false, this->options.code = true;
-  }
-
-  std::map<std::string, ContractionDescriptor> contractions; ///< that `entry` has; known when one measurement was made
-  std::string entry;
-
-  Measured measure(const Target &target) {
-    PackageText text;
-    PackageTimes times;
-    Manifest made = package(module, target, options, text, times);
-    const Program *program = nullptr;
-    for (const char *wanted : {"run", "step"})
-      for (const Program &p : made.programs)
-        if (p.entry.name == wanted) program = &p;
-    if (!program) return {};
-    entry = program->entry.name;
-    using Place = std::array<std::string, 3>; // a launch as the profile names it
-    std::map<Place, std::set<std::string>> of;
-    for (const auto &group : text.launches)
-      for (const LaunchNote &n : group)
-        if (n.contraction && n.entry == entry) {
-          contractions.try_emplace(n.contraction->sizesText(), *n.contraction);
-          for (const LaunchNote &other : group) of[{other.site, other.what, other.kernel}].insert(n.contraction->sizesText());
-        }
-    const Binding sizes = entrySizes(*program, made, settings, {});
-    auto x = loadExecutable(std::move(made));
-    std::mt19937_64 random(7);
-    auto inputs = [&](const Entry &e) {
-      std::vector<Array> all;
-      for (const Port &p : e.inputs) all.push_back(inputFor(p, sizes, random));
-      return all;
-    };
-    if (const Entry *init = x->find("init")) x->run(*init, inputs(*init));
-    const Entry &e = *x->find(entry);
-    const auto arguments = inputs(e);
-    std::vector<Array> outputs;
-    Measured best;
-    double spent = 0;
-    for (int round = 0; round <= leastRounds || (round <= mostRounds && spent < enough); ++round) { // the first one is for the caches
-      x->profile(true);
-      x->run(e, arguments, outputs);
-      Measured now;
-      for (const LaunchTime &t : x->times()) {
-        now.call += t.seconds;
-        if (auto it = of.find({t.site, t.what, t.kernel}); it != of.end())
-          for (const std::string &d : it->second) now.seconds[d] += t.seconds;
+Measured measure(mlir::ModuleOp module, const Target &target, const sema::TrainSettings &settings, const PackageOptions &options) {
+  PackageText text;
+  PackageTimes times;
+  Manifest made = package(module, target, options, text, times);
+  auto program = std::ranges::find(made.programs, "step", [](const Program &p) { return p.entry.name; });
+  if (program == made.programs.end()) program = std::ranges::find(made.programs, "run", [](const Program &p) { return p.entry.name; });
+  Measured best;
+  best.entry = program->entry.name;
+  using Place = std::array<std::string, 3>; // a launch as the profile names it
+  std::map<Place, std::set<std::string>> of;
+  for (const auto &group : text.launches)
+    for (const LaunchNote &n : group)
+      if (n.contraction && n.entry == best.entry) {
+        best.contractions.try_emplace(n.contraction->sizesText(), *n.contraction);
+        for (const LaunchNote &other : group) of[{other.site, other.what, other.kernel}].insert(n.contraction->sizesText());
       }
-      spent += now.call;
-      if (round == 0) continue;
-      best.call = round == 1 ? now.call : std::min(best.call, now.call);
-      for (auto &[d, s] : now.seconds) {
-        auto [it, fresh] = best.seconds.try_emplace(d, s);
-        if (!fresh) it->second = std::min(it->second, s);
-      }
+  const Binding sizes = entrySizes(*program, made, settings, {});
+  auto x = loadExecutable(std::move(made));
+  std::mt19937_64 random(7);
+  auto inputs = [&](const Entry &e) {
+    std::vector<Array> all;
+    for (const Port &p : e.inputs) all.push_back(inputFor(p, sizes, random));
+    return all;
+  };
+  if (const Entry *init = x->find("init")) x->run(*init, inputs(*init));
+  const Entry &e = *x->find(best.entry);
+  const auto arguments = inputs(e);
+  std::vector<Array> outputs;
+  double spent = 0;
+  for (int round = 0; round <= leastRounds || (round <= mostRounds && spent < enough); ++round) { // the first one is for the caches
+    x->profile(true);
+    x->run(e, arguments, outputs);
+    Measured now;
+    for (const LaunchTime &t : x->times()) {
+      now.call += t.seconds;
+      if (auto it = of.find({t.site, t.what, t.kernel}); it != of.end())
+        for (const std::string &d : it->second) now.seconds[d] += t.seconds;
     }
-    return best;
+    spent += now.call;
+    if (round == 0) continue;
+    best.call = round == 1 ? now.call : std::min(best.call, now.call);
+    for (auto &[d, s] : now.seconds) {
+      auto [it, fresh] = best.seconds.try_emplace(d, s);
+      if (!fresh) it->second = std::min(it->second, s);
+    }
   }
-
-private:
-  mlir::ModuleOp module;
-  const sema::TrainSettings &settings;
-  PackageOptions options;
-};
+  return best;
+}
 
 /// What else a contraction could have.
 std::vector<TunedTiles> alternatives(const Target &target, const ContractionDescriptor &d) {
@@ -132,16 +116,18 @@ std::string textOf(const TunedTiles &t, int lanes) { return fmt::format("{}x{}{}
 } // namespace
 
 Target tune(mlir::ModuleOp scheduled, const Target &target, const sema::TrainSettings &settings, const PackageOptions &options, std::string &report) {
-  Tuner tuner(scheduled, settings, options);
-  const Measured before = tuner.measure(target);
+  PackageOptions quiet;
+  quiet.store = options.store, quiet.build = options.build;
+  auto at = [&](const Target &t) { return measure(scheduled, t, settings, quiet); };
+  const Measured before = at(target);
   std::map<std::string, std::vector<TunedTiles>> open;
-  for (auto &[text, d] : tuner.contractions) open[text] = alternatives(target, d);
+  for (auto &[text, d] : before.contractions) open[text] = alternatives(target, d);
   std::map<std::string, std::pair<double, TunedTiles>> best;
   for (size_t i = 0; std::ranges::any_of(open, [&](auto &o) { return i < o.second.size(); }); ++i) {
     Target other = target;
     for (auto &[text, tiles] : open)
       if (i < tiles.size()) other.tuned[text] = tiles[i];
-    const Measured now = tuner.measure(other);
+    const Measured now = at(other);
     for (auto &[text, tiles] : open)
       if (auto it = now.seconds.find(text); i < tiles.size() && it != now.seconds.end()) {
         auto [b, fresh] = best.try_emplace(text, it->second, tiles[i]);
@@ -153,19 +139,19 @@ Target tune(mlir::ModuleOp scheduled, const Target &target, const sema::TrainSet
   for (auto &[text, b] : best) {
     const double was = before.seconds.at(text);
     if (was < leastGain * b.first) continue;
-    const ContractionDescriptor &d = tuner.contractions.at(text);
+    const ContractionDescriptor &d = before.contractions.at(text);
     const TileShape shape = chooseShape(target, d);
     tuned.tuned[text] = b.second;
     lines += fmt::format("tuned {}: {} in place of {}, {:.3g} of {:.3g} ms\n", text, textOf(b.second, shape.lanes), textOf({shape.rows, shape.vectors, 1}, shape.lanes), b.first * 1e3, was * 1e3);
   }
   if (tuned.tuned.empty()) {
-    report = fmt::format("tuned {} contractions of `{}`: none has faster tiles\n", tuner.contractions.size(), tuner.entry);
+    report = fmt::format("tuned {} contractions of `{}`: none has faster tiles\n", before.contractions.size(), before.entry);
     return target;
   }
-  const Measured again = tuner.measure(target), after = tuner.measure(tuned);
+  const Measured again = at(target), after = at(tuned);
   const double was = std::min(before.call, again.call);
-  if (after.call < was) report = lines + fmt::format("tuned {} of {} contractions of `{}`: {:.4g} of {:.4g} ms\n", tuned.tuned.size(), tuner.contractions.size(), tuner.entry, after.call * 1e3, was * 1e3);
-  else report = fmt::format("tuned {} contractions of `{}`: together other tiles are no faster\n", tuner.contractions.size(), tuner.entry);
+  if (after.call < was) report = lines + fmt::format("tuned {} of {} contractions of `{}`: {:.4g} of {:.4g} ms\n", tuned.tuned.size(), before.contractions.size(), before.entry, after.call * 1e3, was * 1e3);
+  else report = fmt::format("tuned {} contractions of `{}`: together other tiles are no faster\n", before.contractions.size(), before.entry);
   return after.call < was ? tuned : target;
 }
 
