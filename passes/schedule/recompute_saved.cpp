@@ -86,8 +86,7 @@ private:
     if (rule.name == "none") return {false, "the plan has nothing computed again"};
     if (rule.forces(op)) return reachable(v) ? Decision{true, "the plan says so"} : Decision{false, "what it comes from cannot be had again"};
     if (rule.name == "attn" && !isScores(v)) return {false, "the plan has scores computed again, and nothing else"};
-    if (isa<ContractOp>(op) && !isWide(op, dims)) return {false, "a contraction, and not one whose result is larger than its operands"};
-    if (isDear(op)) return {false, "`" + op->getName().stripDialect().str() + "` is not done twice"};
+    if (isDear(op)) return {false, isa<ContractOp>(op) ? "a contraction, and not one whose result is larger than its operands" : "`" + op->getName().stripDialect().str() + "` is not done twice"};
     if (!reachable(v)) return {false, "what it comes from is not kept"};
     if (isa<ContractOp>(op)) return {true, "a contraction whose result is larger than its operands"};
     const int c = cost(v);

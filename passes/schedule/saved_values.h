@@ -13,12 +13,7 @@ struct SavedValue {
   bool again = false;                ///< computed again, and not kept
   std::string why;
 
-  /// Of all turns.
-  Size bytes(const ir::Dims &dims) const {
-    auto tensor = mlir::dyn_cast<ir::TensorType>(type);
-    auto real = tensor ? mlir::dyn_cast<mlir::FloatType>(tensor.getElement()) : mlir::FloatType();
-    return Size(turns * (real ? real.getWidth() / 8 : tensor && mlir::isa<ir::BoolType>(tensor.getElement()) ? 1 : 4)) * dims.elements(type);
-  }
+  Size elements(const ir::Dims &dims) const { return Size(turns) * dims.elements(type); } ///< of all turns
 };
 std::vector<SavedValue> savedValues(mlir::ModuleOp);
 

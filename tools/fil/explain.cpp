@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fil explain`: what the passes recorded about a site: its variable, its sizes, the operations at it with their costs, the kernels.
+#include "codegen/package/places.h"
 #include "ir/ir.h"
 #include "lang/sema/plan_sites.h"
 #include "passes/schedule/saved_values.h"
@@ -156,7 +157,7 @@ public:
     fmt::print("  sum of `{}`: {}\n", entry.getEntry().str(), costText(total));
     for (const passes::SavedValue &s : saved)
       if (ir::within(s.site, site) && s.entry == entry.getEntry())
-        fmt::print("  for the gradient {:<14} {}  x{}  {}: {}\n", s.what, typeText(s.type), s.turns, s.again ? "computed again" : fmt::format("kept, {} bytes", s.bytes(dims).str()), s.why);
+        fmt::print("  for the gradient {:<14} {}  x{}  {}: {}\n", s.what, typeText(s.type), s.turns, s.again ? "computed again" : fmt::format("kept, {} bytes", (Size(elementBytes(s.type, bytes == 8)) * s.elements(dims)).str()), s.why);
     for (const std::string &d : used) fmt::print("  size {}{}: {}\n", d, kind(d) == "static" ? " = " + dims.value(d).str() : "", kind(d));
     if (kernels) kernels->print(site, isVariable, entry.getEntry().str());
     else fmt::print("  no kernel is recorded: {}\n", whyNone);
