@@ -19,6 +19,7 @@ template <> struct mlir::FieldParser<llvm::APFloat> {
 #define GET_ATTRDEF_CLASSES
 #include "ir/attrs.cpp.inc"
 #include "ir/interfaces.cpp.inc"
+#include "ir/facets.cpp.inc"
 #define GET_OP_CLASSES
 #include "ir/ops.cpp.inc"
 

@@ -12,6 +12,7 @@
 
 #include "ir/dialect.h.inc"
 #include "ir/enums.h.inc"
+#include "ir/facets.h"
 #define GET_TYPEDEF_CLASSES
 #include "ir/types.h.inc"
 #define GET_ATTRDEF_CLASSES
@@ -125,6 +126,12 @@ inline llvm::StringRef siteOf(mlir::Operation *op) {
 }
 /// Is the first site the other one, or in it?
 inline bool within(llvm::StringRef site, llvm::StringRef outer) { return site.consume_front(outer) && (site.empty() || site[0] == '.'); }
+/// The dims of a map `A -> B`: one for each family that it stands in, the contracted ones, those it brings.
+struct MapSides { llvm::SmallVector<mlir::StringAttr> families, left, right; };
+MapSides sidesOf(VariableOp);
+/// Moves a facet of the row to those that a pass has made part of the program.
+void consume(SiteOp, mlir::Attribute facet, llvm::StringRef pass);
+
 /// `map mul`, `reduce sum`, `contract`
 inline std::string titleOf(mlir::Operation *op) {
   std::string s = op->getName().stripDialect().str();

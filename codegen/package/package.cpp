@@ -144,6 +144,7 @@ private:
         rest = rest.drop_front(close + 1);
       }
       row.info.name += rest.str();
+      row.info.adapter = v.getAdapter();
       row.info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
       row.info.dtype = s.dtype;
       for (StringAttr d : declared) row.info.dims.push_back(d.str()), row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));

@@ -186,6 +186,7 @@ private:
       }
       VariableInfo info;
       info.name = name + rest.str();
+      info.adapter = v.getAdapter();
       info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
       info.dtype = dtypeOf(type.getElement());
       info.shape = sizesOf(r.declared);

@@ -3,7 +3,7 @@
 #ifndef FIL_OPS_MODULE_TD
 #define FIL_OPS_MODULE_TD
 
-include "ir/attrs.td"
+include "ir/facets.td"
 include "mlir/Interfaces/FunctionInterfaces.td"
 
 def Fil_DimsOp : Fil_Op<"dims"> {
@@ -18,9 +18,14 @@ def Fil_DimsOp : Fil_Op<"dims"> {
 }
 
 def Fil_SiteOp : Fil_Op<"site"> {
-  let summary = "a row of the site table: facets that a plan puts on a site";
-  let arguments = (ins StrAttr:$path, ArrayAttr:$facets);
-  let assemblyFormat = "$path $facets attr-dict";
+  let summary = "a row of the site table: facets that a plan puts on a site (empty path: on the whole program)";
+  let description = [{
+    `fil.site "l[1..4].Attention.q" [#fil.lora<..>]`. The row's location is that of the clause in the plan. A pass that makes a facet part of the
+    program moves it to `consumed`, with its own name; nothing else may take a facet away (passes/pipeline checks it after each pass).
+  }];
+  let arguments = (ins StrAttr:$path, ArrayAttr:$facets, DefaultValuedAttr<ArrayAttr, "{}">:$consumed);
+  let assemblyFormat = "$path $facets (`consumed` $consumed^)? attr-dict";
+  let hasVerifier = 1;
 }
 
 def Fil_VariableOp : Fil_Op<"variable", [Symbol]> {
@@ -29,13 +34,14 @@ def Fil_VariableOp : Fil_Op<"variable", [Symbol]> {
     `type` is the type of the whole storage: the dims of its loops (stacked turns) come with the others. `declared` is the
     order of the dims in files, one entry a turn's dims (loop dims not among them). `site` has a `[lo..hi]` for each loop.
     `kind` says who writes it: the optimizer (`param`), the program (`state`), the optimizer for itself (`optimizer`), or decoding
-    (`cache`: its size follows the sequence). `trained` is set for params. `map` says that weight decay applies.
+    (`cache`: its size follows the sequence). `trained`: a gradient reaches it. `adapter`: a plan has added it. `map n`: of a map `A -> B`,
+    on which weight decay acts: its right side begins at entry n of `declared`; before the left side stand dims of families, one for each `[*]` of `site`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type, StrAttr:$site, Fil_InitAttr:$init,
-                       StrArrayAttr:$declared, StrArrayAttr:$loops, DefaultValuedAttr<Fil_VariableKindAttr, "::fil::ir::VariableKind::param">:$kind, UnitAttr:$trained, UnitAttr:$map,
+                       StrArrayAttr:$declared, StrArrayAttr:$loops, DefaultValuedAttr<Fil_VariableKindAttr, "::fil::ir::VariableKind::param">:$kind, UnitAttr:$trained, UnitAttr:$adapter, OptionalAttr<I64Attr>:$map,
                        OptionalAttr<FlatSymbolRefAttr>:$optimizer);
   let assemblyFormat = [{
-    $kind (`trained` $trained^)? (`map` $map^)? $sym_name `:` $type `init` $init `site` $site `declared` $declared
+    $kind (`trained` $trained^)? (`adapter` $adapter^)? (`map` $map^)? $sym_name `:` $type `init` $init `site` $site `declared` $declared
     `loops` $loops (`optimizer` $optimizer^)? attr-dict
   }];
 }

@@ -20,6 +20,11 @@ const MessageRow *findRow(std::string_view code) {
   return nullptr;
 }
 
+std::optional<Msg> messageOf(std::string_view code) {
+  const MessageRow *r = findRow(code);
+  return r ? std::optional(Msg(r - rows)) : std::nullopt;
+}
+
 Diagnostic &Diagnostics::add(Diagnostic d) {
   errors_ += row(d.msg).severity == Severity::Error;
   for (const Diagnostic &x : all_)

@@ -4,6 +4,7 @@
 #pragma once
 #include "lang/diag/source.h"
 #include <fmt/format.h>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ enum class Msg {
 };
 const MessageRow &row(Msg);
 const MessageRow *findRow(std::string_view code); ///< null where there is none
+std::optional<Msg> messageOf(std::string_view code);
 
 struct Label { Span span; std::string text; };
 

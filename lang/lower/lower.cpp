@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module: dims, variables, entries, optimizer functions.
 #include "lang/lower/lower.h"
-#include "lang/lower/body.h"
+#include "lang/lower/facets.h"
 #include "mlir/IR/Verifier.h"
 #include <cmath>
 
@@ -45,34 +45,20 @@ ir::InitAttr initOf(MLIRContext *ctx, const sema::DimTable &table, const ir::Dim
   return ir::InitAttr::get(ctx, ir::InitKind(int(v.init.kind)), v.init.a, b);
 }
 
-/// Optimizer functions, one for each type of storage and each choice of statics.
-class Optimizers {
-public:
-  Optimizers(LowerContext &c, ModuleOp module, sema::Program &program, const OptimizerChoice &choice)
-      : c(c), module(module), program(program), choice(choice), function(program.find(choice.function)) {}
-
-  FlatSymbolRefAttr of(const sema::Variable &v) {
-    sema::Type storage = v.type;
+/// The optimizer as two functions, `optim#map` and `optim#plain`, which differ in their weight decay: of one param's type, as they name no dim
+/// (`p: [..]`); `fil-train-build-step` takes them for each param. True if they could be made.
+bool addOptimizer(LowerContext &c, ModuleOp module, sema::Program &program, const OptimizerChoice &choice, const std::string &model) {
+  sema::Type storage;
+  for (const sema::Variable &v : program.variables) {
+    if (v.model() != model || v.state || !storage.dims.empty()) continue;
+    storage = v.type;
     for (const sema::Loop *l : v.loops) storage.dims.push_back(l->dim);
     llvm::sort(storage.dims, [](auto *a, auto *b) { return a->order < b->order; });
-    bool map = v.rightFrom >= 0;
-    std::string &symbol = made[storage.str() + (map ? " map" : "")];
-    if (symbol.empty()) symbol = make(storage, map);
-    return symbol.empty() ? FlatSymbolRefAttr() : FlatSymbolRefAttr::get(c.ctx, symbol);
   }
-
-private:
-  LowerContext &c;
-  ModuleOp module;
-  sema::Program &program;
-  const OptimizerChoice &choice;
-  const ast::Function *function;
-  std::map<std::string, std::string> made;
-
-  std::string make(const sema::Type &storage, bool map) {
+  for (bool map : {true, false}) {
     std::vector<std::pair<std::string, sema::FunctionArg>> args;
     std::vector<std::string> outputs{"p"};
-    for (const ast::Parameter &p : function->params) {
+    for (const ast::Parameter &p : program.find(choice.function)->params) {
       const std::string &name = p.name.name;
       sema::FunctionArg arg;
       if (p.kind == ast::Parameter::Tensor) {
@@ -87,16 +73,16 @@ private:
       args.push_back({name, arg});
     }
     auto graph = program.elaborateFunction(choice.function, args);
-    if (!graph) return "";
-    std::string symbol = "optim#" + std::to_string(made.size() - 1);
-    lowerFunction(c, module, *graph, symbol, "", outputs);
-    return symbol;
+    if (!graph) return false;
+    lowerFunction(c, module, *graph, map ? "optim#map" : "optim#plain", "", outputs);
   }
-};
+  return true;
+}
 } // namespace
 
-OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, const SourceManager &sources, const LowerOptions &o) {
+OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, Diagnostics &diags, const LowerOptions &o) {
   ctx->loadDialect<ir::FilDialect>();
+  if (!composeFacets(ctx, o.facets, diags)) return {};
   std::vector<std::pair<const char *, std::unique_ptr<sema::Graph>>> graphs;
   if (o.loss)
     for (bool training : {true, false})
@@ -107,32 +93,29 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, const Sour
 
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(ctx));
   addDims(*module, program.dims);
-  LowerContext c(ctx, sources);
+  LowerContext c(ctx, diags.sources);
   noteOrder(c, program.dims);
   ir::Dims dims(*module);
   OpBuilder b = OpBuilder::atBlockEnd(module->getBody());
-  std::optional<Optimizers> optimizers;
-  if (o.optimizer) optimizers.emplace(c, *module, program, *o.optimizer);
-  SmallVector<std::pair<ir::VariableOp, const sema::Variable *>> variables;
+  SmallVector<ir::VariableOp> variables;
   for (const sema::Variable &v : program.variables) {
     if (v.model() != o.model) continue;
     c.symbols[&v] = v.key();
     SmallVector<Attribute> loops;
     for (const sema::Loop *l : v.loops) loops.push_back(c.string(l->dim->name));
-    variables.push_back({ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
+    variables.push_back(ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
                                                initOf(ctx, program.dims, dims, v), c.names(v.declared), b.getArrayAttr(loops),
                                                ir::VariableKindAttr::get(ctx, v.state ? ir::VariableKind::state : ir::VariableKind::param), v.state ? UnitAttr() : b.getUnitAttr(),
-                                               v.rightFrom >= 0 ? b.getUnitAttr() : UnitAttr(), FlatSymbolRefAttr()), &v});
+                                               UnitAttr(), v.rightFrom >= 0 ? b.getI64IntegerAttr(v.rightFrom) : IntegerAttr(), FlatSymbolRefAttr()));
   }
+  if (!placeFacets(*module, c, o.facets, o.loraBudget, diags)) return {};
   for (auto &[entry, graph] : graphs)
     lowerFunction(c, *module, *graph, entry, entry, StringRef(entry) == "run" ? ArrayRef<std::string>{"y"} : ArrayRef<std::string>{"y", "loss"});
-  if (optimizers)
-    for (auto [op, v] : variables)
-      if (!v->state) {
-        FlatSymbolRefAttr f = optimizers->of(*v);
-        if (!f) return {};
-        op.setOptimizerAttr(f);
-      }
+  if (o.optimizer) {
+    if (!addOptimizer(c, *module, program, *o.optimizer, o.model)) return {};
+    for (ir::VariableOp v : variables)
+      if (v.getTrained()) v.setOptimizer(v.getMap() ? "optim#map" : "optim#plain");
+  }
   if (failed(verify(*module))) return {};
   return module;
 }

@@ -2,7 +2,7 @@
 // Typed programs to the fil dialect: the only part of lang that includes MLIR.
 #pragma once
 #include "ir/ir.h"
-#include "lang/sema/check.h"
+#include "lang/sema/plan.h"
 
 namespace fil {
 
@@ -17,10 +17,12 @@ struct LowerOptions {
   const ast::Function *loss = nullptr;   ///< null: the model alone (no entries `train` and `eval`)
   const ast::Expr *lossCall = nullptr;
   std::optional<OptimizerChoice> optimizer;
+  std::vector<sema::PlanFacet> facets;
+  double loraBudget = 0;                 ///< share of the params; 0: every line gives a rank
 };
 
-/// Entries `train` and `eval` (with a loss), `run`, and optimizer functions, in a verified module. Mistakes go to the
-/// program's diagnostics and give null.
-mlir::OwningOpRef<mlir::ModuleOp> lower(mlir::MLIRContext *, sema::Program &, const SourceManager &, const LowerOptions &);
+/// Entries `train` and `eval` (with a loss), `run`, and optimizer functions, in a verified module. Mistakes, facets
+/// that do not compose among them, go to the diagnostics and give null.
+mlir::OwningOpRef<mlir::ModuleOp> lower(mlir::MLIRContext *, sema::Program &, Diagnostics &, const LowerOptions &);
 
 } // namespace fil

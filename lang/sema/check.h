@@ -4,11 +4,16 @@
 #include "lang/diag/diag.h"
 #include "lang/sema/typed.h"
 #include <functional>
+#include <set>
 
 namespace fil::sema {
 
+/// Turns at which equal turns of a loop are parted all the same, by the loop's path without turns: `l`, `Stack.l`.
+using LoopCuts = std::map<std::string, std::set<int64_t>>;
+
 struct CheckOptions {
   std::map<std::string, int64_t> dims; ///< `--dim D=64`
+  LoopCuts cuts;                       ///< of a plan
 };
 
 struct LetType { Span span; std::string name, type; const Site *site; }; ///< what `fil check` prints

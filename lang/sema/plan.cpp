@@ -106,7 +106,7 @@ CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree
   c.graph = graph.get();
   if (graph) c.sites = sitesOf(*graph, program.variables, plan.model);
   checkSettings(c, "", tree->settings, plan.refused);
-  if (diags.errors() == before) typeTrain(c, plan), typePrecision(c, plan), typeRemat(c, plan), typeContracts(c, plan);
+  if (diags.errors() == before) typeTrain(c, plan), typePrecision(c, plan), typeRemat(c, plan), typeContracts(c, plan), typeFacets(c, plan);
   plan.text = print(*tree);
   return plan;
 }
@@ -185,6 +185,8 @@ CheckedPlan defaultPlan(Program &program, const std::string &model, Diagnostics 
   }
   return checkTree(static_cast<ProgramImpl &>(program), std::make_shared<PlanTree>(PlanTree{"default", model, {}, {}, {}}), diags);
 }
+
+CheckedPlan checkAgain(Program &program, const CheckedPlan &plan, Diagnostics &diags) { return checkTree(static_cast<ProgramImpl &>(program), plan.tree, diags); }
 
 bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &diags) {
   bool any = false;

@@ -57,6 +57,21 @@ struct Remat {
   std::vector<std::string> sites; ///< with auto: always computed again; as passes know them
 };
 
+/// `lora on load(..) { budget .. }`, beside its lines of sites.
+struct LoraSettings {
+  std::string base;               ///< file of the base weights; empty: none is named
+  double budget = 0;              ///< adapters may have this share of the model's params; 0: lines give ranks
+};
+
+/// A line of a plan about how sites are computed; its sites as the program has them, or one that is empty: the whole program.
+struct PlanFacet {
+  std::string kind;                             ///< as facets are called in ir/facets.td
+  std::map<std::string, std::string> settings;  ///< as written
+  std::vector<std::string> sites;
+  Span span;
+  std::string text;                             ///< the line
+};
+
 /// A clause that no pass acts on yet.
 struct Refused {
   Msg code;              ///< E06xx
@@ -73,6 +88,9 @@ struct CheckedPlan {
   bool hasTrain = false;
   std::string precision = "f32"; ///< f32 or f64
   Remat remat;
+  LoraSettings lora;
+  std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says
+  LoopCuts cuts;                 ///< where facets part the turns of a loop
   std::vector<Contract> contracts;
   std::vector<Refused> refused;
   std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps
@@ -86,8 +104,12 @@ bool refuse(const CheckedPlan &, const std::string &command, Diagnostics &diags)
 std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);
 /// The plan when none is named: every default.
 CheckedPlan defaultPlan(Program &, const std::string &model, Diagnostics &diags);
+/// The same plan against a program whose loops are cut otherwise.
+CheckedPlan checkAgain(Program &, const CheckedPlan &, Diagnostics &diags);
 /// The whole plan: `text` with every default that acts written out. It means the same plan.
 std::string expanded(const CheckedPlan &);
+/// The same with a comment at each line: where it comes from, and whether it is exact, approximate (and its measure) or checked only.
+std::string expanded(const CheckedPlan &, const SourceManager &);
 /// `--set train.steps=50`: sets one key of a plan; false with a message if there is no such key or the value does not fit.
 bool setKey(Program &, CheckedPlan &, const std::string &assignment, Diagnostics &diags);
 

@@ -260,6 +260,11 @@ const std::map<std::string, Check> &checks() {
       {"METRIC", [](C, E e) { return oneOf(e, metrics); }},
       {"DATAMETRIC", [](C, E e) { return oneOf(e, dataMetrics); }},
       {"DATABOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return bound(l, r, dataMetrics, true); }); }},
+      {"PARAMBOUND", [](C, E e) {
+         auto *b = std::get_if<Binary>(&e.is);
+         if (!b || b->op != BinaryOp::Le || !nameOf(*b->left) || *nameOf(*b->left) != "params") return no;
+         return share(*b->right, true);
+       }},
       {"METRICBOUND", [](C, E e) { return condition(e, true, [](E l, E r) { return bound(l, r, metrics, false); }); }},
       {"DROP", [](C, E e) {
          return condition(e, false, [](E l, E r) {

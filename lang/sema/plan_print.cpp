@@ -80,23 +80,24 @@ std::string print(const Setting &s) {
   return t + " }";
 }
 
-static void printInto(std::string &out, const Settings &all, const std::string &clause, size_t indent) {
+using Comment = std::function<std::string(const std::string &, const Setting &)>;
+static void printInto(std::string &out, const Settings &all, const std::string &clause, size_t indent, const Comment &comment) {
   std::vector<const Setting *> order;
   for (const Setting &s : all.settings) order.push_back(&s);
   std::stable_sort(order.begin(), order.end(), [&](auto *a, auto *b) { return placeOf(clause, keyOf(*a).name) < placeOf(clause, keyOf(*b).name); });
   for (const Setting *s : order) {
-    out += std::string(indent, ' ') + head(*s);
-    if (s->nested) {
-      out += " {\n";
-      printInto(out, *s->nested, clause.empty() ? keyOf(*s).name : clause + "." + keyOf(*s).name, indent + 2);
-      out += std::string(indent, ' ') + "}";
-    }
+    const std::string line = std::string(indent, ' ') + head(*s) + (s->nested ? " {" : ""), said = comment ? comment(clause, *s) : "";
+    out += said.empty() ? line : fmt::format("{:<56}  // {}", line, said);
     out += '\n';
+    if (!s->nested) continue;
+    printInto(out, *s->nested, clause.empty() ? keyOf(*s).name : clause + "." + keyOf(*s).name, indent + 2, comment);
+    out += std::string(indent, ' ') + "}\n";
   }
 }
-std::string print(const PlanTree &t) {
+std::string print(const PlanTree &t, const Comment &comment) {
   std::string out = "plan " + t.name + " for " + t.model + " {\n";
-  printInto(out, t.settings, "", 2);
+  printInto(out, t.settings, "", 2, comment);
   return out + "}\n";
 }
+std::string print(const PlanTree &t) { return print(t, {}); }
 } // namespace fil::sema

@@ -149,48 +149,6 @@ private:
 };
 } // namespace
 
-std::string expanded(const CheckedPlan &plan) {
-  SourceManager sources;
-  Diagnostics diags(sources);
-  Settings all;
-  for (const ClauseRow &r : clauseTable()) {
-    if (!r.acts() || !*r.fallback) continue;
-    const std::string setting = std::string(r.key) + " " + r.fallback;
-    File f = parse(sources.add("default", fmt::format("plan default for {} {{\n{}\n}}", plan.model, *r.clause ? fmt::format("{} {{ {} }}", r.clause, setting) : setting)), diags);
-    merge(all, std::get<Plan>(f.declarations.at(0).is).settings);
-  }
-  merge(all, plan.tree->settings);
-  // Arguments that were left out, of the calls that the table has.
-  std::function<void(const ValueShape &, Expr &)> fill = [&](const ValueShape &shape, Expr &e) {
-    for (const ValueShape &p : shape.parts) fill(p, e);
-    auto *call = std::get_if<Call>(&e.is);
-    auto *name = std::get_if<Name>(&(call ? *call->callee : e).is);
-    if (shape.kind != ValueShape::Call || !name || name->name != shape.text) return;
-    if (!call && !shape.options.empty()) {
-      auto callee = std::make_unique<Expr>(Expr{*name, e.span});
-      e.is = Call{std::move(callee), {}};
-      call = &std::get<Call>(e.is);
-    }
-    for (const ValueShape::Option &o : shape.options) {
-      auto given = [&](const Argument &a) {
-        auto *n = std::get_if<Argument::Named>(&a.is);
-        return n && n->name.name == o.name;
-      };
-      if (o.fallback.empty() || std::any_of(call->args.begin(), call->args.end(), given)) continue;
-      // Defaults are a number or a word, and print as they are.
-      call->args.push_back({Argument::Named{{o.name, {}}, std::make_unique<Expr>(Expr{Name{o.fallback}, {}})}, {}});
-    }
-  };
-  for (Setting &clause : all.settings)
-    for (Setting &s : clause.nested ? clause.nested->settings : all.settings)
-      for (const ClauseRow *r : clause.nested ? rowsOf(keyOf(clause).name, keyOf(s).name) : std::vector<const ClauseRow *>{})
-        for (Phrase &p : s.phrases)
-          for (Item &i : p.items)
-            if (r->acts() && i.kind == Item::Value && &i != &s.phrases[0].items[0]) fill(parseShape(r->shape), *i.value.from);
-  PlanTree whole{plan.name, plan.model, {}, {}, std::move(all)};
-  return print(whole);
-}
-
 bool setKey(Program &program, CheckedPlan &plan, const std::string &assignment, Diagnostics &diags) {
   uint32_t file = diags.sources.add("--set", fmt::format("plan {} for {} {{\n{}\n}}", plan.name, plan.model, assignment));
   Diagnostics trial(diags.sources);

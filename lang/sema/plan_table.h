@@ -26,6 +26,7 @@ struct ClauseRow {
   About about;
   std::optional<Msg> refused;       ///< none: it acts
   const char *command;              ///< the command that acts, or that would have to and refuses
+  const char *approximates = "";    ///< of a clause that acts and does not compute what the model says: how its error is measured
   bool acts() const { return !refused; }
 };
 const std::vector<ClauseRow> &clauseTable();

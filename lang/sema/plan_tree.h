@@ -3,6 +3,7 @@
 // keep the spans of where each was written, so a mistake in an inherited or a set value is shown at its own place.
 #pragma once
 #include "lang/sema/plan.h"
+#include <functional>
 
 namespace fil::sema {
 
@@ -33,6 +34,8 @@ void merge(ast::Settings &base, const ast::Settings &over, const std::string &cl
 
 /// Canonical text: one setting a line, keys in the order of the table. parse(print(x)) prints the same.
 std::string print(const PlanTree &);
+/// With what `comment` says of each setting (its clause, itself) behind its line.
+std::string print(const PlanTree &, const std::function<std::string(const std::string &, const ast::Setting &)> &comment);
 std::string print(const ast::Setting &);            ///< in one line, nested settings included
 std::string printValue(const ast::Expr &);
 std::string printItem(const ast::Item &);

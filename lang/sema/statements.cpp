@@ -424,6 +424,10 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     }
   numberCalls(l.body);
   size_t errors = diags.errors();
+  std::string path = l.index.name;
+  for (const Site *x = site; x && x->kind != Site::Root; x = x->parent) path = x->name + "." + path;
+  const auto cuts = program.options.cuts.find(path);
+  auto cut = [&](int64_t t) { return cuts != program.options.cuts.end() && cuts->second.contains(t); };
   for (int64_t turn = lo, ordinal = 0; turn < hi; ++ordinal) {
     std::string key = fmt::format("{}@{}#{}", l.index.name, (const void *)&l, ordinal);
     Loop *&loop = program.loopKeys[{site, key}];
@@ -506,7 +510,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
       }
       return true;
     };
-    while (sameTypes && end < hi && agrees(end)) ++end;
+    while (sameTypes && end < hi && !cut(end) && agrees(end)) ++end;
     loop->lo = turn, loop->hi = end;
     const_cast<Dim *>(loop->dim)->size = Size(end - turn);
     if (end == turn + 1) { // a single turn (one that changes a type always is) is no loop: its nodes stand in the body around it

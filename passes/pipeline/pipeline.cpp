@@ -2,6 +2,7 @@
 #include "passes/pipeline/pipeline.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/autodiff/passes.h"
+#include "passes/lora/passes.h"
 #include "passes/normalize/passes.h"
 #include "passes/precision/passes.h"
 #include "passes/schedule/passes.h"
@@ -18,6 +19,10 @@ static void clean(mlir::OpPassManager &pm) {
 void normalize(mlir::OpPassManager &pm) {
   clean(pm);
   pm.addPass(createHoistInvariantsPass()); // before autodiff, so that tables are not saved for each turn
+  clean(pm);
+}
+void lora(mlir::OpPassManager &pm) {
+  pm.addPass(createAddAdaptersPass()); // on the program that the model says; behind it, a weight's use is three products
   clean(pm);
 }
 void autodiff(mlir::OpPassManager &pm) {
@@ -46,6 +51,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass();
+  registerAddAdaptersPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();

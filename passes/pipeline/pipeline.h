@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way of a module from the lowered program to the back ends: one function for each stage.
 #pragma once
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 
 namespace fil::passes {
@@ -13,10 +14,14 @@ struct PipelineOptions {
 };
 
 void normalize(mlir::OpPassManager &);
+void lora(mlir::OpPassManager &);
 void autodiff(mlir::OpPassManager &);
 void train(mlir::OpPassManager &, const PipelineOptions &);
 void precision(mlir::OpPassManager &, const PipelineOptions &);
 void schedule(mlir::OpPassManager &, const PipelineOptions &);
+
+/// Runs the passes. A failure, and an error, where one of them takes a facet out of the site table that it has not marked as consumed.
+mlir::LogicalResult run(mlir::PassManager &, mlir::ModuleOp);
 
 /// For fil-opt.
 void registerAllPasses();

@@ -97,8 +97,21 @@ struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
       }
       map.map(a, v);
     }
+    // The function is of some param's type: all its dims stand for all of this one's.
+    ir::TensorType formal, actual = cast<ir::TensorType>(var.getType());
+    for (BlockArgument a : function.getBody().front().getArguments())
+      if (function.inputName(a.getArgNumber()) == "p") formal = cast<ir::TensorType>(a.getType());
     for (Operation &op : function.getBody().front().without_terminator()) {
+      auto type = cast<ir::TensorType>(op.getResult(0).getType());
+      if (type.getDims() != formal.getDims() && !type.getDims().empty()) return op.emitOpError("is neither of the param's dims nor a scalar");
+      auto reduce = dyn_cast<ReduceOp>(op);
+      if (reduce && actual.getDims().empty()) {
+        map.map(reduce.getResult(), map.lookup(reduce.getX()));
+        continue;
+      }
       Operation *copy = b.clone(op, map);
+      if (type.getDims() == formal.getDims()) copy->getResult(0).setType(ir::TensorType::get(ctx, actual.getDims(), type.getElement()));
+      if (reduce) cast<ReduceOp>(copy).setOverAttr(b.getArrayAttr(SmallVector<Attribute>(actual.getDims().begin(), actual.getDims().end())));
       copy->setInherentAttr(b.getStringAttr("role"), update);
       copy->setInherentAttr(b.getStringAttr("site"), site);
     }
@@ -117,7 +130,7 @@ struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
     b.setInsertionPointAfter(var);
     auto text = [&](StringRef base) { return b.getStringAttr(base + "#" + name); };
     return VariableOp::create(b, var.getLoc(), text(var.getSymName()), var.getTypeAttr(), text(var.getSite()), InitAttr::get(&getContext(), InitKind::constant, 0.0, 0.0),
-                              var.getDeclaredAttr(), var.getLoopsAttr(), VariableKindAttr::get(&getContext(), VariableKind::optimizer), UnitAttr(), UnitAttr(),
+                              var.getDeclaredAttr(), var.getLoopsAttr(), VariableKindAttr::get(&getContext(), VariableKind::optimizer), UnitAttr(), UnitAttr(), IntegerAttr(),
                               FlatSymbolRefAttr());
   }
 };

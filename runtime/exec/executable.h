@@ -30,6 +30,7 @@ struct VariableInfo {
   DType dtype = DType::F32;
   std::vector<int64_t> shape;
   std::vector<std::string> dims;     ///< the name of each axis
+  bool adapter = false;              ///< a plan has added it: a file of the base weights does not have it
 };
 
 class Executable {

@@ -98,6 +98,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     known.insert(v.name);
     if (v.kind == VariableInfo::Optimizer && what == Restore::Weights) continue;
     auto it = tensors.find(v.name);
+    if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end()) throw misfit(fmt::format("it has no `{}`", v.name));
     const Array &a = *it->second;
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));

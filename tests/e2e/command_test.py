@@ -132,7 +132,7 @@ class Check(CommandTest):
 
 class Compile(CommandTest):
     def test_stages_are_printed_saved_and_dumped(self):
-        for stage in ("ast", "typed", "fil", "normalize", "autodiff", "train", "precision"):
+        for stage in ("ast", "typed", "fil", "normalize", "lora", "autodiff", "train", "precision"):
             out, err = self.fil("compile", "c.fil", "--plan", "p", f"--emit={stage}")
             self.assertGreater(len(out), 100, stage)
             self.assertEqual(err, "")
@@ -141,7 +141,7 @@ class Compile(CommandTest):
         out, err = self.fil("compile", "c.fil", "--plan", "p", "--stop-after=train", "--dump-dir", "dump", "--timing")
         self.assertEqual(out, b"")
         self.assertIn("autodiff", err)
-        self.assertEqual(sorted(os.listdir(self.path("dump"))), ["01-ast.fil", "02-typed.txt", "03-fil.mlir", "04-normalize.mlir", "05-autodiff.mlir", "06-train.mlir"])
+        self.assertEqual(sorted(os.listdir(self.path("dump"))), ["01-ast.fil", "02-typed.txt", "03-fil.mlir", "04-normalize.mlir", "05-lora.mlir", "06-autodiff.mlir", "07-train.mlir"])
         self.fil("compile", "c.fil", "--emit=train", "--stop-after=fil", exit=2, code="E0108")
 
     def test_mlirs_own_flags_work(self):

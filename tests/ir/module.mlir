@@ -3,10 +3,10 @@
 
 // CHECK: fil.dims {B, T atmost "4096", D = "4", "l#0" = "3"}
 fil.dims {B, T atmost "4096", D = "4", "l#0" = "3"}
-// CHECK: fil.site "l[1..].q" ["rigl"]
-fil.site "l[1..].q" ["rigl"]
-// CHECK: fil.variable param trained map @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.000000e+00, 5.000000e-01> site "l[0..3].w" declared ["D"] loops ["l#0"] optimizer @adam
-fil.variable param trained map @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.0, 0.5> site "l[0..3].w" declared ["D"] loops ["l#0"] optimizer @adam
+// CHECK: fil.site "l[1..4].q" [#fil.lora<rank 4 alpha 8.000000e+00 init gauss variant plain merge auto>] consumed [#fil.consumed<#fil.remat<{rule = "all"}> by "p">]
+fil.site "l[1..4].q" [#fil.lora<rank 4 alpha 8.000000e+00 init gauss variant plain merge auto>] consumed [#fil.consumed<#fil.remat<{rule = "all"}> by "p">]
+// CHECK: fil.variable param trained map 1 @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.000000e+00, 5.000000e-01> site "l[0..3].w" declared ["D"] loops ["l#0"] optimizer @adam
+fil.variable param trained map 1 @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.0, 0.5> site "l[0..3].w" declared ["D"] loops ["l#0"] optimizer @adam
 // CHECK: fil.variable state @mu : !fil.tensor<[D], real> init <constant, 0.000000e+00, 0.000000e+00> site "mu" declared ["D"] loops []
 fil.variable state @mu : !fil.tensor<[D], real> init <constant, 0.0, 0.0> site "mu" declared ["D"] loops []
 

@@ -134,3 +134,11 @@ fil.func @f(%x: !fil.tensor<[B,D], real>) {
   }
   fil.return
 }
+
+// -----
+// expected-error @+1 {{has what is no facet: "rigl"}}
+fil.site "w" ["rigl"]
+
+// -----
+// expected-error @+1 {{has what is no consumed facet: #fil.remat<{rule = "all"}>}}
+fil.site "w" [] consumed [#fil.remat<{rule = "all"}>]

@@ -15,7 +15,7 @@ static void runPasses(mlir::ModuleOp module, const char *what, const std::functi
   });
   mlir::PassManager pm(module.getContext());
   fill(pm);
-  if (mlir::failed(pm.run(module))) throw std::runtime_error(std::string("the stage ") + what + " fails: " + messages);
+  if (mlir::failed(passes::run(pm, module))) throw std::runtime_error(std::string("the stage ") + what + " fails: " + messages);
 }
 
 CompiledProgram::CompiledProgram(const std::string &text, std::map<std::string, int64_t> dims, const std::string &optimizer, const std::string &model) {
@@ -23,9 +23,12 @@ CompiledProgram::CompiledProgram(const std::string &text, std::map<std::string, 
   files.content["test.fil"] = text;
   loaded = LoadedProgram::load(files, {"test.fil"}, {std::move(dims)});
   if (!loaded->ok()) throw std::runtime_error(loaded->diags.render());
+  if (!loaded->plans.empty()) plan = loaded->plan(loaded->plans[0].name);
+  if (!loaded->ok()) throw std::runtime_error(loaded->diags.render());
   plan.model = loaded->model(model)->name.name;
   for (const ast::Function *f : loaded->program->functions())
     if (f->kind == ast::Function::Loss) plan.train.loss = f;
+  plan.train.optimizer = {};
   plan.train.optimizer.name = optimizer;
   Compiler compiler(*loaded, plan, {});
   context = compiler.context;
@@ -35,6 +38,7 @@ CompiledProgram::CompiledProgram(const std::string &text, std::map<std::string, 
   keep(Stage::fil_);
   runPasses(*module, "normalize", [](auto &pm) { passes::normalize(pm); });
   keep(Stage::normalize_);
+  runPasses(*module, "lora", [](auto &pm) { passes::lora(pm); });
   runPasses(*module, "autodiff", [](auto &pm) { passes::autodiff(pm); });
   keep(Stage::autodiff_);
   runPasses(*module, "train", [](auto &pm) { passes::train(pm, {}); });

@@ -74,8 +74,9 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
   LowerOptions lo;
   lo.model = plan.model;
   lo.loss = plan.train.loss, lo.lossCall = plan.train.lossCall;
+  lo.facets = plan.facets, lo.loraBudget = plan.lora.budget;
   if (lo.loss) lo.optimizer = OptimizerChoice{plan.train.optimizer.name, plan.train.optimizer.statics};
-  auto m = lower(context.get(), *program.program, program.sources, lo);
+  auto m = lower(context.get(), *program.program, program.diags, lo);
   if (!m && !program.diags.errors()) throw Error(Exit::Internal, "E0901", "the lowered program is not valid", "please report this with the program");
   return m;
 }
@@ -86,6 +87,7 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision, plan.remat.rule, plan.remat.sites};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;
+  case Stage::lora_: passes::lora(pm); break;
   case Stage::autodiff_: passes::autodiff(pm); break;
   case Stage::train_: passes::train(pm, po); break;
   case Stage::precision_: passes::precision(pm, po); break;
@@ -103,7 +105,7 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
     return mlir::success();
   });
   mlir::OwningOpRef<mlir::ModuleOp> copy = mlir::cast<mlir::ModuleOp>(module->clone());
-  if (mlir::succeeded(pm.run(module))) return;
+  if (mlir::succeeded(passes::run(pm, module))) return;
   std::string file = fmt::format("fil-{}-{}.mlir", name(stage), getpid());
   writeFile(systemFiles(), file, text(*copy));
   throw Error(Exit::Internal, "E0901", fmt::format("the stage `{}` failed on a valid program", name(stage)), fmt::format("please report this with `{}`, the program before that stage", file));
@@ -114,7 +116,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
   timeline().lap(name(Stage::fil_));
   if (!m) return m;
   if (done(Stage::fil_, [&] { return text(*m); })) return m;
-  for (Stage s : {Stage::normalize_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
+  for (Stage s : {Stage::normalize_, Stage::lora_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
     if (s > end) break;
     pass(s, *m);
     timeline().lap(name(s));

@@ -45,12 +45,17 @@ std::unique_ptr<LoadedProgram> LoadedProgram::load(Files &files, const std::vect
   }
   timeline().lap("ast");
   if (p->diags.errors()) return p;
-  std::vector<const ast::File *> all;
-  for (const ast::File &f : p->files) all.push_back(&f);
-  p->program = sema::Program::check(all, p->diags, options);
+  p->options = options;
+  p->checkProgram();
   if (p->ok()) p->plans = sema::checkPlans(*p->program, p->diags);
   timeline().lap("typed");
   return p;
+}
+
+void LoadedProgram::checkProgram() {
+  std::vector<const ast::File *> all;
+  for (const ast::File &f : files) all.push_back(&f);
+  program = sema::Program::check(all, diags, options);
 }
 
 std::string LoadedProgram::takeMessages() {
@@ -96,6 +101,10 @@ const ast::Function *LoadedProgram::model(const std::string &named) const {
 }
 
 sema::CheckedPlan LoadedProgram::plan(const std::string &named, const std::vector<std::string> &set, const std::string &modelName) {
+  if (!options.cuts.empty()) { // for another plan
+    options.cuts.clear();
+    checkProgram();
+  }
   sema::CheckedPlan chosen;
   if (named.empty()) {
     chosen = sema::defaultPlan(*program, model(modelName)->name.name, diags);
@@ -113,7 +122,10 @@ sema::CheckedPlan LoadedProgram::plan(const std::string &named, const std::vecto
     chosen = plans[size_t(found - names.begin())];
   }
   for (const std::string &s : set) sema::setKey(*program, chosen, s, diags);
-  return chosen;
+  if (!ok() || chosen.cuts.empty()) return chosen;
+  options.cuts = chosen.cuts;
+  checkProgram();
+  return sema::checkAgain(*program, chosen, diags);
 }
 
 } // namespace fil

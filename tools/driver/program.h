@@ -34,11 +34,14 @@ public:
   /// The only model; Error E0106 where there is none or several and `named` is empty.
   const ast::Function *model(const std::string &named = {}) const;
   /// The plan that is named; with no name, every default for the model (the only one, if that is not named either). Then each of `set`
-  /// (`train.steps=50`). Error P0411 where there is no such plan; mistakes in `set` go to `diags`.
+  /// (`train.steps=50`). Error P0411 where there is no such plan; mistakes in `set` go to `diags`. The program is checked anew where the
+  /// plan's facets part the turns of a loop.
   sema::CheckedPlan plan(const std::string &named, const std::vector<std::string> &set = {}, const std::string &model = {});
 
 private:
   std::set<std::string> taken;
+  sema::CheckOptions options;
+  void checkProgram();
   uint32_t planFile = 0; ///< where the plan stood that a carried one took the place of
 };
 

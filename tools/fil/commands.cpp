@@ -14,6 +14,7 @@ struct Commands::Options {
   SampleArguments sample;
   bool json = false;
   ExplainArguments explain;
+  PlanArguments plan;
   std::string topic;
 };
 
@@ -67,7 +68,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compilerLibrary().compile(o.common, o.compile); });
   addCommon(sub, o.common, anyPlan);
   sub->add_option("-o", o.compile.out, "the Executable, or with --emit the stage's text")->type_name("OUT");
-  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
+  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize lora autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
   sub->add_option("--stop-after", o.compile.stopAfter, "ends after a stage")->type_name("STAGE");
   sub->add_option("--dump-dir", o.compile.dumpDir, "a numbered file for each stage")->type_name("DIR");
   addTune(sub, o.common);
@@ -122,6 +123,17 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--entry", o.explain.entry, "of this entry alone: init step eval run prefill decode")->type_name("NAME");
   addList(sub, "--at", o.explain.at, "NAME=SIZE..: dims that have a size when the program is called; else the plan's batch and window")->type_name("NAME=SIZE");
   sub->add_option("--profile", o.explain.profile, "with --kernels, what was measured: a file of --profile-out")->type_name("FILE");
+
+  sub = add(app, "plan", "a whole plan with the origin of each setting; or what one plan changes beside another one", [&o] {
+    if (o.plan.expand == !o.plan.diff.empty()) throw Error(Exit::Usage, "E0108", "`fil plan` takes `--expand` or `--diff A B`", "`fil plan model.fil --plan p --expand`");
+    return compilerLibrary().plan(o.common, o.plan);
+  });
+  addFiles(sub, o.common);
+  sub->add_option("--plan", o.common.plan, "with --expand: the plan; without it every default holds")->type_name("PLAN");
+  addList(sub, "--set", o.common.set, "KEY=VALUE..: settings put over the plan's")->type_name("KEY=VALUE");
+  sub->add_option("--target-cpu", o.common.targetCpu, "native, x86-64-v3 or x86-64-v4")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4"}))->type_name("CPU")->capture_default_str();
+  sub->add_flag("--expand", o.plan.expand, "prints the plan with every default; what it prints is a plan that means the same");
+  sub->add_option("--diff", o.plan.diff, "two plans: what the second changes in operations, bytes, state, error and kernels, by site")->expected(2)->type_name("A B");
 
   sub = add(app, "cache", "compiled programs and kernels on disk: lists, verifies or clears them", [&o] { return cache(o.topic); });
   sub->add_option("WHAT", o.topic, "list: what is there, the last used first; verify: removes what is damaged; clear: removes everything")->check(CLI::IsMember({"list", "verify", "clear"}))->required();

@@ -50,6 +50,11 @@ struct ExplainArguments {
   bool kernels = false, memory = false;
 };
 
+struct PlanArguments {
+  bool expand = false;
+  std::vector<std::string> diff; ///< two plans, or none
+};
+
 class Commands {
 public:
   explicit Commands(CLI::App &app);
@@ -79,6 +84,7 @@ Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
 Exit cache(const std::string &what);
 Exit explain(const CommonOptions &, const ExplainArguments &);
+Exit plan(const CommonOptions &, const PlanArguments &);
 Exit help(const std::string &topic);
 
 } // namespace fil

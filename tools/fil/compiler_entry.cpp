@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end of compiler_library.h that lies in the library.
+#include "lang/lower/facets.h"
 #include "tools/driver/compile.h"
 #include "tools/fil/compiler_library.h"
 
@@ -9,7 +10,13 @@ static std::unique_ptr<Executable> program(LoadedProgram &p, const sema::Checked
   return std::move(Compiler(p, plan, options).run().executable);
 }
 
+static void compose(const sema::CheckedPlan &plan, Diagnostics &diags) {
+  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
+  context.loadDialect<ir::FilDialect>();
+  composeFacets(&context, plan.facets, diags);
+}
+
 } // namespace fil
 
 extern "C" const fil::CompilerLibrary fil_compiler_library;
-const fil::CompilerLibrary fil_compiler_library = {fil::check, fil::compile, fil::explain, fil::program, fil::takeMlirFlags};
+const fil::CompilerLibrary fil_compiler_library = {fil::check, fil::compile, fil::explain, fil::plan, fil::program, fil::compose, fil::takeMlirFlags};

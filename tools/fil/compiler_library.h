@@ -11,8 +11,11 @@ struct CompilerLibrary {
   Exit (*check)(const CommonOptions &, bool json);
   Exit (*compile)(const CommonOptions &, const CompileArguments &);
   Exit (*explain)(const CommonOptions &, const ExplainArguments &);
+  Exit (*plan)(const CommonOptions &, const PlanArguments &);
   /// Null where the program has mistakes, which are in its diagnostics.
   std::unique_ptr<Executable> (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
+  /// Reports the pairs of the plan's facets that the table refuses.
+  void (*compose)(const sema::CheckedPlan &, Diagnostics &);
   std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);
 };
 /// Error E0702 where the library is missing or of another build.

@@ -15,7 +15,7 @@ static sema::CheckedPlan planFor(LoadedProgram &p, const std::string &model, con
   std::vector<const sema::CheckedPlan *> own;
   for (const sema::CheckedPlan &x : p.plans)
     if (x.model == model) own.push_back(&x);
-  return own.size() == 1 ? *own[0] : p.plan("", {}, model);
+  return own.size() == 1 ? p.plan(own[0]->name) : p.plan("", {}, model);
 }
 
 static Size bytes(const Size &elements, const std::string &format) { return Size(format == "f64" ? 8 : 4) * elements; }
@@ -56,7 +56,8 @@ ProgramReport ProgramReport::of(LoadedProgram &p, const std::string &wanted) {
     auto at = p.sources.place(l.span.file, l.span.begin);
     r.lets.push_back({file, at.line, at.column, l.name, l.type, l.site->path()});
   }
-  for (const ast::Function *f : p.program->functions()) {
+  const std::vector<const ast::Function *> functions = p.program->functions(); // a plan may have the program checked anew
+  for (const ast::Function *f : functions) {
     if (f->kind != ast::Function::Model) continue;
     const sema::CheckedPlan plan = planFor(p, f->name.name, wanted);
     if (p.diags.errors()) break;

@@ -24,17 +24,16 @@ std::map<std::string, int64_t> dimsFor(const CommonOptions &o, const std::option
   return given;
 }
 
-/// The program may have changed since the checkpoint was written.
+} // namespace
+
 void checkDims(const LoadedProgram &p, const Checkpoint &c) {
   for (auto &[name, size] : p.dimSizes()) {
     auto it = c.info.dims.find(name);
     if (it == c.info.dims.end() || it->second != size)
       throw Error(Exit::Input, "E0513", fmt::format("`{}` does not fit the program: `{}` is {} here, and {} in the checkpoint", c.path, name, size, it == c.info.dims.end() ? "absent" : std::to_string(it->second)),
-                  "use the program that it was trained with");
+                  "use the program and the dims (`--dim`) that it was trained with");
   }
 }
-
-} // namespace
 
 std::optional<Session> Session::open(const CommonOptions &o, const char *command, std::optional<Checkpoint> checkpoint, bool planFromFiles) {
   if (o.backend != "cpu" && o.backend != "reference") throw Error(Exit::Usage, "E0108", fmt::format("there is no back end `{}`", o.backend), "cpu or reference");
@@ -52,6 +51,9 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   s.program = LoadedProgram::load(systemFiles(), o.files, {std::move(dims)}, carried);
   if (report(*s.program) != Exit::Ok) return {};
   s.plan = s.program->plan(named, o.set, model);
+  if (report(*s.program) != Exit::Ok) return {};
+  // What can never hold says more than what is not built yet; the rest is composed where the program is lowered.
+  if (!s.plan.refused.empty() && s.plan.facets.size() > 1) compilerLibrary().compose(s.plan, s.program->diags);
   if (report(*s.program) != Exit::Ok) return {};
   sema::refuse(s.plan, command, s.program->diags);
   if (report(*s.program) != Exit::Ok) return {};

@@ -23,6 +23,8 @@ struct Session {
   CompileOptions compileOptions(const CommonOptions &) const;
 };
 
+/// The program may have changed since the checkpoint was written. Error E0513 where a dim has another size.
+void checkDims(const LoadedProgram &, const Checkpoint &);
 /// Where the time went until now, as was asked for.
 void printTimes(const TimingArguments &);
 /// Measures each launch from here on. Error E0801 of the reference, which has none.

@@ -23,6 +23,12 @@ void catchSignals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+/// Where files that a plan names are looked up.
+std::string besidePlan(const std::string &file, const Session &s, const CommonOptions &o) {
+  const std::string folder = o.dataDir.empty() ? s.program->folderOf(s.plan.name) : o.dataDir;
+  return file.starts_with("/") || folder.empty() ? file : folder + "/" + file;
+}
+
 std::optional<Checkpoint> startingPoint(const TrainArguments &a) {
   const std::string last = a.out + "/last.safetensors";
   if (a.resume && !systemFiles().exists(last)) throw Error(Exit::Input, "E0501", fmt::format("there is no `{}` to go on from", last), "leave `--resume` out to begin");
@@ -89,12 +95,18 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
     std::fflush(stderr);
   });
   initialize(*program, options.info.seed);
+  if (!session->checkpoint && !session->plan.lora.base.empty()) {
+    session->checkpoint = readCheckpoint(systemFiles(), besidePlan(session->plan.lora.base, *session, o));
+    checkDims(*session->program, *session->checkpoint);
+  }
   if (session->checkpoint) restore(*program, *session->checkpoint, a.resume ? Restore::All : Restore::Weights);
   if (a.resume) goOn(options, *session->checkpoint, a, *data.set, progress);
-  int64_t parameters = 0;
+  int64_t parameters = 0, adapters = 0;
   for (const VariableInfo &v : program->variables())
-    if (v.kind == VariableInfo::Param) parameters += *elementCount(v.shape);
-  progress.note(fmt::format("{}: {} parameters, plan {}, steps {} to {}", session->plan.model, parameters, session->plan.name, options.info.step, end));
+    if (v.kind == VariableInfo::Param) (v.adapter ? adapters : parameters) += *elementCount(v.shape);
+  const std::string trained = adapters ? fmt::format(", {} of adapters ({:.2f}%) are trained", adapters, 100.0 * double(adapters) / double(parameters)) : "";
+  progress.note(fmt::format("{}: {} parameters{}, plan {}, steps {} to {}", session->plan.model, parameters, trained, session->plan.name, options.info.step, end));
+  if (adapters && !session->checkpoint) progress.note("note: the frozen weights are first values; `lora on load(\"FILE\")` or `--weights` names trained ones");
   logInfo("plan {}, model {}, back end {}, seed {}: {} parameters, steps {} to {} of {}", session->plan.name, session->plan.model, o.backend, options.info.seed, parameters, options.info.step, end, options.schedule.steps);
 
   catchSignals();

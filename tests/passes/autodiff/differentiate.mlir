@@ -2,7 +2,7 @@
 // The entry `train` becomes `grad`: gradients are further results, each op has a role, a loop is reversed by a loop.
 
 fil.dims {B, D = "4", F = "3", "l#0" = "3"}
-fil.variable param trained map @w : !fil.tensor<[D,F], real> init <normal, 0.0, 0.5> site "w" declared ["D", "F"] loops []
+fil.variable param trained map 1 @w : !fil.tensor<[D,F], real> init <normal, 0.0, 0.5> site "w" declared ["D", "F"] loops []
 fil.variable param trained @g : !fil.tensor<[D,"l#0"], real> init <constant, 1.0, 0.0> site "l[0..3].g" declared ["D"] loops ["l#0"]
 
 // CHECK-LABEL: fil.func entry "grad" @train(

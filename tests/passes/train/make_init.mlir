@@ -2,7 +2,7 @@
 // First values: constants, scaled random numbers by the site's path and the turns of its loops; caches have none.
 
 fil.dims {S, D = "4", "l#0" = "3"}
-fil.variable param trained map @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.0, 0.5> site "l[1..4].w" declared ["D"] loops ["l#0"]
+fil.variable param trained map 1 @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.0, 0.5> site "l[1..4].w" declared ["D"] loops ["l#0"]
 fil.variable param trained @u : !fil.tensor<[D], real> init <uniform, -1.0, 3.0> site "u" declared ["D"] loops []
 fil.variable state @mu : !fil.tensor<[D], real> init <constant, 0.25, 0.0> site "mu" declared ["D"] loops []
 fil.variable cache @c : !fil.tensor<[S], real> init <constant, 0.0, 0.0> site "c" declared ["S"] loops []

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of pairs with its refusals. A pair that is missing does not link: the table is checked when the program is compiled.
+#include "ir/ir.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/Format.h"
+
+using namespace mlir;
+namespace fil::ir {
+namespace {
+constexpr int kinds = getMaxEnumValForFacetKind() + 1;
+
+DictionaryAttr settings(Facet f) { return llvm::TypeSwitch<Attribute, DictionaryAttr>(f).Case<
+    GatherAttr, GroupedAttr, GateAttr, TopologyAttr, BlocksAttr, QatAttr, FormatAttr, AdaptAttr, RematAttr, ReplicaAttr, ShardAttr, StageAttr, WireAttr, DistillAttr, OrderAttr>(
+    [](auto a) { return a.getSettings(); }).Default([](Attribute) { return DictionaryAttr(); }); }
+std::string word(Facet f, StringRef name) {
+  auto all = settings(f);
+  auto a = all ? all.getAs<StringAttr>(name) : StringAttr();
+  return a ? a.str() : "";
+}
+double number(Facet f, StringRef name, double otherwise) {
+  auto all = settings(f);
+  auto a = all ? all.getAs<FloatAttr>(name) : FloatAttr();
+  return a ? a.getValueAsDouble() : otherwise;
+}
+
+/// Fills code, note and remedy and returns true where the pair is refused. `refusedIf` says when, for documents.
+struct Refusal {
+  const char *refusedIf;
+  bool (*refuses)(Facet first, Facet second, Verdict &);
+};
+bool refused(Verdict &v, const char *code, std::string note, const char *remedy) {
+  v.code = code, v.note = std::move(note), v.remedy = remedy;
+  return true;
+}
+const Refusal never{"", [](Facet, Facet, Verdict &) { return false; }};
+const Refusal always{"always", [](Facet, Facet, Verdict &v) { return refused(v, "P0430", "", "put one of them on the site"); }};
+const Refusal capacityOverRanks{"with a capacity", [](Facet grouped, Facet, Verdict &v) {
+  return number(grouped, "capacity", 0) > 0 && refused(v, "P0432", "with a capacity, which rows are dropped would depend on the number of ranks", "`capacity=none`");
+}};
+const Refusal granuleBesidePattern{"where the granule is no multiple of the pattern's group", [](Facet gate, Facet blocks, Verdict &v) {
+  const double granule = number(gate, "granule", 1), group = number(blocks, "m", 1);
+  return std::fmod(granule, group) != 0 && refused(v, "P0433", "granules of " + std::to_string(int64_t(granule)) + " neurons cut groups of " + std::to_string(int64_t(group)), "a granule that the group divides");
+}};
+const Refusal mergeWouldDensify{"with merge=always", [](Facet sparse, Facet adapter, Verdict &v) {
+  if (cast<LoraAttr>(adapter).getMerge() != Merge::always) return false;
+  const double density = sparse.kind() == FacetKind::blocks ? number(sparse, "n", 1) / number(sparse, "m", 1) : number(sparse, "density", 1);
+  std::string note;
+  llvm::raw_string_ostream(note) << llvm::format("merged density would be 1.00 instead of %.2f", density);
+  return refused(v, "P0412", note, "`merge=never` (two further products) or `merge=masked`");
+}};
+const Refusal mergeWouldRequantise{"with merge=always on a base of whole numbers or fp8", [](Facet a, Facet b, Verdict &v) {
+  Facet lora = a.kind() == FacetKind::lora ? a : b, base = a.kind() == FacetKind::lora ? b : a;
+  const std::string format = word(base, "format");
+  const bool narrow = base.kind() == FacetKind::qat || StringRef(format).starts_with("int") || StringRef(format).starts_with("fp8");
+  return narrow && cast<LoraAttr>(lora).getMerge() == Merge::always && refused(v, "P0429", "the sum would be rounded to the base's format again, with an error that nothing bounds", "`merge=never` (two further products)");
+}};
+const Refusal twoFormats{"where the format is one of whole numbers or fp8", [](Facet, Facet format, Verdict &v) {
+  const std::string f = word(format, "format");
+  return (StringRef(f).starts_with("int") || StringRef(f).starts_with("fp8")) && refused(v, "P0434", "qat trains for whole numbers, and the line rounds to " + f, "leave one of them out");
+}};
+
+struct Row { FacetKind first, second; Outcome outcome; const char *rule; const Refusal *refusal; };
+const Row rows[] = {
+#define FIL_PAIR(FIRST, SECOND, OUTCOME, RULE, REFUSAL) {FacetKind::FIRST, FacetKind::SECOND, Outcome::OUTCOME, RULE, &REFUSAL},
+#include "ir/composition.def"
+};
+constexpr int pairs = sizeof rows / sizeof *rows;
+static_assert(pairs == kinds * (kinds + 1) / 2, "composition.def lacks a pair, or has one twice");
+
+/// The row of first <= second: the table has all pairs in order.
+const Row &rowOf(FacetKind first, FacetKind second) {
+  const int a = int(first), b = int(second);
+  return rows[a * kinds - a * (a - 1) / 2 + b - a];
+}
+} // namespace
+
+const std::vector<PairRule> &pairRules() {
+  static const std::vector<PairRule> all = [] {
+    std::vector<PairRule> v;
+    for (const Row &r : rows) v.push_back({r.first, r.second, r.outcome, r.rule, r.refusal->refusedIf});
+    return v;
+  }();
+  return all;
+}
+
+Verdict composed(Facet a, Facet b) {
+  if (b.kind() < a.kind()) std::swap(a, b);
+  const Row &r = rowOf(a.kind(), b.kind());
+  Verdict v{r.outcome, r.rule, {}, {}, {}};
+  if (r.first != a.kind() || r.second != b.kind()) return {Outcome::refuse, "the table has no rule for this pair", "P0430", {}, {}};
+  if (r.refusal->refuses(a, b, v)) v.outcome = Outcome::refuse;
+  return v;
+}
+} // namespace fil::ir

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each kind of facet is about, and what it costs.
+#include "ir/ir.h"
+
+using namespace mlir;
+namespace fil::ir {
+
+static bool isParam(Operation *op) {
+  auto v = dyn_cast<VariableOp>(op);
+  return v && v.getKind() == VariableKind::param;
+}
+static bool isMap(Operation *op) { return isParam(op) && cast<VariableOp>(op).getMap(); }
+static bool anyOp(Operation *op) { return isa<VariableOp>(op) || roleOf(op); }
+
+bool GatherAttr::appliesTo(Operation *op, Role) const { return isa<TopKOp>(op); }
+bool GroupedAttr::appliesTo(Operation *op, Role) const { return isa<TopKOp>(op); }
+bool GateAttr::appliesTo(Operation *op, Role role) const { return isa<ContractOp>(op) && role != Role::update; }
+bool TopologyAttr::appliesTo(Operation *op, Role) const { return isParam(op); }
+bool BlocksAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
+bool QatAttr::appliesTo(Operation *op, Role role) const { return isMap(op) || (isa<ContractOp>(op) && role != Role::update); }
+bool LoraAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
+bool FormatAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+bool AdaptAttr::appliesTo(Operation *op, Role) const { return isa<ContractOp>(op); }
+bool RematAttr::appliesTo(Operation *op, Role role) const { return anyOp(op) && (role == Role::forward || role == Role::saved); }
+bool ReplicaAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+bool ShardAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+bool StageAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+bool WireAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+bool DistillAttr::appliesTo(Operation *op, Role role) const { return anyOp(op) && role == Role::forward; }
+bool OrderAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+
+double LoraAttr::scale(int64_t rank) const {
+  const double given = getAlpha().convertToDouble(), alpha = given ? given : double(rank);
+  return getVariant() == LoraVariant::rs ? alpha / std::sqrt(double(rank)) : alpha / double(rank);
+}
+FacetCost LoraAttr::cost(Operation *op, const Dims &dims) const {
+  auto v = cast<VariableOp>(op);
+  const MapSides s = sidesOf(v);
+  auto product = [&](ArrayRef<StringAttr> list) {
+    Size n(1);
+    for (StringAttr d : list) n = n * dims.value(d.getValue());
+    return n;
+  };
+  const Size each = Size(getRank()) * (product(s.left) + product(s.right)), times = product(strings(v.getLoops())) * product(s.families);
+  const Size elements = times * (getVariant() == LoraVariant::dora ? each + product(s.right) : each);
+  return {Size(2) * times * each, elements, elements};
+}
+
+MapSides sidesOf(VariableOp v) {
+  MapSides s;
+  const size_t families = v.getSite().count("[*]"), right = size_t(*v.getMap());
+  for (auto [i, d] : llvm::enumerate(strings(v.getDeclared()))) (i < families ? s.families : i < right ? s.left : s.right).push_back(d);
+  return s;
+}
+
+LogicalResult SiteOp::verify() {
+  for (Attribute a : getFacets())
+    if (!isa<Facet>(a)) return emitOpError("has what is no facet: ") << a;
+  for (Attribute a : getConsumed())
+    if (!isa<ConsumedAttr>(a)) return emitOpError("has what is no consumed facet: ") << a;
+  return success();
+}
+void consume(SiteOp site, Attribute facet, StringRef pass) {
+  SmallVector<Attribute> left, gone(site.getConsumed().begin(), site.getConsumed().end());
+  for (Attribute a : site.getFacets())
+    if (a != facet) left.push_back(a);
+  MLIRContext *ctx = site.getContext();
+  gone.push_back(ConsumedAttr::get(ctx, facet, StringAttr::get(ctx, pass)));
+  site.setFacetsAttr(ArrayAttr::get(ctx, left));
+  site.setConsumedAttr(ArrayAttr::get(ctx, gone));
+}
+} // namespace fil::ir

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Facets: how a plan has a site computed. Each is an attribute in the module's site table (`fil.site`); no op carries one.
+//
+// Why a table and not attributes of ops: passes clone, merge and replace ops, and drop what they do not know. A site's path outlives them.
+#ifndef FIL_FACETS_TD
+#define FIL_FACETS_TD
+
+include "ir/attrs.td"
+
+def Fil_FacetKind : I32EnumAttr<"FacetKind", "kinds of facets, in the order of composition.def", [
+  I32EnumAttrCase<"gather", 0>, I32EnumAttrCase<"grouped", 1>, I32EnumAttrCase<"gate", 2>, I32EnumAttrCase<"topology", 3>,
+  I32EnumAttrCase<"blocks", 4>, I32EnumAttrCase<"qat", 5>, I32EnumAttrCase<"lora", 6>, I32EnumAttrCase<"format", 7>,
+  I32EnumAttrCase<"adapt", 8>, I32EnumAttrCase<"remat", 9>, I32EnumAttrCase<"replica", 10>, I32EnumAttrCase<"shard", 11>,
+  I32EnumAttrCase<"stage", 12>, I32EnumAttrCase<"wire", 13>, I32EnumAttrCase<"distill", 14>, I32EnumAttrCase<"order", 15>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+
+def Fil_Facet : AttrInterface<"Facet"> {
+  let cppNamespace = "::fil::ir";
+  let description = "What the passes, the check of pairs and `fil explain` ask of a facet.";
+  let methods = [
+    InterfaceMethod<"Its kind", "::fil::ir::FacetKind", "kind">,
+    InterfaceMethod<"Is the facet about this op? A param is asked with the role forward.", "bool", "appliesTo",
+      (ins "::mlir::Operation *":$op, "::fil::ir::Role":$role)>,
+    InterfaceMethod<"What becomes of a site that has this facet and the other one; the same in either order", "::fil::ir::Verdict", "compose",
+      (ins "::fil::ir::Facet":$other), [{}], [{ return ::fil::ir::composed($_attr, other); }]>,
+    InterfaceMethod<"What it adds to the program at this param or op, beside the same without it", "::fil::ir::FacetCost", "cost",
+      (ins "::mlir::Operation *":$op, "const ::fil::ir::Dims &":$dims), [{}], [{ return {}; }]>,
+  ];
+}
+
+class Fil_FacetAttr<string name, string kindName, string more = ""> : Fil_Attr<name, kindName, [Fil_Facet]> {
+  let extraClassDeclaration = "::fil::ir::FacetKind kind() const { return ::fil::ir::FacetKind::" # kindName # "; }\n"
+                              "bool appliesTo(::mlir::Operation *op, ::fil::ir::Role role) const;\n" # more;
+}
+// Kinds that no pass acts on yet hold their clause's settings as the plan writes them; a pass brings its kind's parameters.
+class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindName> {
+  let parameters = (ins "::mlir::DictionaryAttr":$settings);
+  let assemblyFormat = "`<` $settings `>`";
+}
+def Fil_GatherAttr : Fil_WrittenFacet<"Gather", "gather">;
+def Fil_GroupedAttr : Fil_WrittenFacet<"Grouped", "grouped">;
+def Fil_GateAttr : Fil_WrittenFacet<"Gate", "gate">;
+def Fil_TopologyAttr : Fil_WrittenFacet<"Topology", "topology">; // settings: method, one of rigl, set, prune
+def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
+def Fil_QatAttr : Fil_WrittenFacet<"Qat", "qat">;
+def Fil_FormatAttr : Fil_WrittenFacet<"Format", "format">;
+def Fil_AdaptAttr : Fil_WrittenFacet<"Adapt", "adapt">;
+def Fil_RematAttr : Fil_WrittenFacet<"Remat", "remat">;
+def Fil_ReplicaAttr : Fil_WrittenFacet<"Replica", "replica">;   // settings: dim, axis
+def Fil_ShardAttr : Fil_WrittenFacet<"Shard", "shard">;         // settings: dim, axis
+def Fil_StageAttr : Fil_WrittenFacet<"Stage", "stage">;         // settings: axis
+def Fil_WireAttr : Fil_WrittenFacet<"Wire", "wire">;
+def Fil_DistillAttr : Fil_WrittenFacet<"Distill", "distill">;
+def Fil_OrderAttr : Fil_WrittenFacet<"Order", "order">;
+
+def Fil_LoraInit : I32EnumAttr<"LoraInit", "which of A and B begins at random; the other is 0, so their product is", [
+  I32EnumAttrCase<"gauss", 0>, I32EnumAttrCase<"zero", 1>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+def Fil_LoraVariant : I32EnumAttr<"LoraVariant", "how an adapter is scaled", [
+  I32EnumAttrCase<"plain", 0>, I32EnumAttrCase<"rs", 1>, I32EnumAttrCase<"dora", 2>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+def Fil_Merge : I32EnumAttr<"Merge", "where the weight and its adapter become one weight", [
+  I32EnumAttrCase<"automatic", 0, "auto">, I32EnumAttrCase<"always", 1>, I32EnumAttrCase<"never", 2>, I32EnumAttrCase<"masked", 3>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+def Fil_LoraAttr : Fil_FacetAttr<"Lora", "lora", "double scale(int64_t rank) const;\n::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;"> {
+  let summary = "a param `W: A -> B` becomes `W + scale * A·B`, A: A -> rank and B: rank -> B; W is frozen";
+  let description = [{
+    Hu et al., LoRA (2021). The scale is alpha / rank, of `rs` alpha / sqrt(rank) (Kalajdzievski 2023); alpha 0 stands for the rank.
+  }];
+  let parameters = (ins "int64_t":$rank, APFloatParameter<"">:$alpha, EnumParameter<Fil_LoraInit>:$init,
+                        EnumParameter<Fil_LoraVariant>:$variant, EnumParameter<Fil_Merge>:$merge);
+  let assemblyFormat = "`<` `rank` $rank `alpha` $alpha `init` $init `variant` $variant `merge` $merge `>`";
+}
+
+def Fil_ConsumedAttr : Fil_Attr<"Consumed", "consumed"> {
+  let summary = "a facet that a pass has made part of the program";
+  let parameters = (ins "::mlir::Attribute":$facet, "::mlir::StringAttr":$by);
+  let assemblyFormat = "`<` $facet `by` $by `>`";
+}
+
+#endif

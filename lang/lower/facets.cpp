@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan's facets as rows of the site table, after every two that meet have been composed.
+#include "lang/lower/facets.h"
+#include <charconv>
+
+using namespace mlir;
+namespace fil {
+namespace {
+
+using Settings = std::map<std::string, std::string>;
+std::optional<double> numberOf(const std::string &text) {
+  double x = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
+  if (error != std::errc()) return {};
+  if (end == text.data() + text.size()) return x;
+  return std::string_view(end, text.data() + text.size()) == "%" ? std::optional(x / 100) : std::nullopt;
+}
+std::string get(const Settings &s, const char *name, const char *otherwise) {
+  auto it = s.find(name);
+  return it == s.end() ? otherwise : it->second;
+}
+
+Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
+  if (f.kind == "lora") {
+    const double rank = numberOf(get(f.settings, "r", "0")).value_or(0), alpha = numberOf(get(f.settings, "alpha", "0")).value_or(0);
+    return ir::LoraAttr::get(ctx, int64_t(rank), APFloat(alpha), *ir::symbolizeLoraInit(get(f.settings, "init", "gauss")),
+                             *ir::symbolizeLoraVariant(get(f.settings, "variant", "plain")), *ir::symbolizeMerge(get(f.settings, "merge", "auto")));
+  }
+  Builder b(ctx);
+  SmallVector<NamedAttribute> all;
+  for (auto &[name, text] : f.settings) {
+    auto number = numberOf(text);
+    all.push_back(b.getNamedAttr(name, number ? Attribute(b.getF64FloatAttr(*number)) : b.getStringAttr(text)));
+  }
+  auto settings = b.getDictionaryAttr(all);
+  switch (*ir::symbolizeFacetKind(f.kind)) {
+  case ir::FacetKind::gather: return ir::GatherAttr::get(ctx, settings);
+  case ir::FacetKind::grouped: return ir::GroupedAttr::get(ctx, settings);
+  case ir::FacetKind::gate: return ir::GateAttr::get(ctx, settings);
+  case ir::FacetKind::topology: return ir::TopologyAttr::get(ctx, settings);
+  case ir::FacetKind::blocks: return ir::BlocksAttr::get(ctx, settings);
+  case ir::FacetKind::qat: return ir::QatAttr::get(ctx, settings);
+  case ir::FacetKind::format: return ir::FormatAttr::get(ctx, settings);
+  case ir::FacetKind::adapt: return ir::AdaptAttr::get(ctx, settings);
+  case ir::FacetKind::remat: return ir::RematAttr::get(ctx, settings);
+  case ir::FacetKind::replica: return ir::ReplicaAttr::get(ctx, settings);
+  case ir::FacetKind::shard: return ir::ShardAttr::get(ctx, settings);
+  case ir::FacetKind::stage: return ir::StageAttr::get(ctx, settings);
+  case ir::FacetKind::wire: return ir::WireAttr::get(ctx, settings);
+  case ir::FacetKind::distill: return ir::DistillAttr::get(ctx, settings);
+  case ir::FacetKind::order: return ir::OrderAttr::get(ctx, settings);
+  case ir::FacetKind::lora: break;
+  }
+  llvm_unreachable("a kind without an attribute");
+}
+
+/// The first site that both are about; of two, the one that lies within the other.
+std::optional<std::string> meeting(const sema::PlanFacet &a, const sema::PlanFacet &b) {
+  for (const std::string &x : a.sites)
+    for (const std::string &y : b.sites) {
+      if (x.empty() || ir::within(y, x)) return y;
+      if (y.empty() || ir::within(x, y)) return x;
+    }
+  return {};
+}
+std::string placeText(const std::string &site) { return site.empty() ? "the whole program" : "`" + site + "`"; }
+} // namespace
+
+bool composeFacets(MLIRContext *ctx, const std::vector<sema::PlanFacet> &facets, Diagnostics &diags) {
+  const size_t before = diags.errors();
+  for (size_t j = 0; j < facets.size(); ++j) {
+    const sema::PlanFacet &later = facets[j];
+    bool sparse = false;
+    for (size_t i = 0; i < facets.size(); ++i) {
+      const sema::PlanFacet &earlier = facets[i];
+      auto site = i == j ? std::nullopt : meeting(earlier, later);
+      if (!site) continue;
+      sparse |= earlier.kind == "topology" || earlier.kind == "blocks";
+      if (i > j) continue;
+      auto a = cast<ir::Facet>(attributeOf(ctx, earlier)), b = cast<ir::Facet>(attributeOf(ctx, later));
+      const ir::Verdict v = a.compose(b);
+      if (v.outcome != ir::Outcome::refuse) continue;
+      Diagnostic &d = diags.report(*messageOf(v.code), later.span, earlier.kind, later.kind, placeText(*site), v.rule);
+      d.mark(fmt::format("{} has `{}` and `{}`", placeText(*site), earlier.text, later.text)).also(earlier.span, "");
+      if (!v.note.empty()) d.note(v.note);
+      if (!v.remedy.empty()) d.help(v.remedy);
+    }
+    if (later.kind == "lora" && get(later.settings, "merge", "auto") == "masked" && !sparse) diags.report(Msg::P0435, later.span, placeText(later.sites[0]));
+  }
+  return diags.errors() == before;
+}
+
+/// Elements of a storage; symbolic dims count with their bounds.
+static double elementsOf(const ir::Dims &dims, ir::DimsOp table, ir::VariableOp v) {
+  Size n = dims.elements(v.getType()).substitute([&](const std::string &name) -> std::optional<Size> {
+    auto bound = table.getBounds().getAs<StringAttr>(name);
+    return bound ? Size::parse(bound.str()) : std::nullopt;
+  });
+  auto c = n.constant();
+  assert(c && "a param has no unbounded symbolic dim");
+  return c->value();
+}
+
+/// The largest rank that all sites without one can have together, none above the smaller side of its map.
+static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, double budget, Diagnostics &diags) {
+  const ir::Dims dims(module);
+  auto table = *module.getOps<ir::DimsOp>().begin();
+  double all = 0;
+  for (auto v : module.getOps<ir::VariableOp>())
+    if (v.getTrained()) all += elementsOf(dims, table, v);
+  struct Open { sema::PlanFacet *line; double perRank, most; };
+  std::vector<Open> open;
+  double given = 0;
+  for (sema::PlanFacet &f : facets) {
+    if (f.kind != "lora") continue;
+    Open o{&f, 0, HUGE_VAL};
+    for (auto v : module.getOps<ir::VariableOp>()) {
+      if (!llvm::is_contained(f.sites, v.getSite())) continue;
+      double left = 1, right = 1, sizes = elementsOf(dims, table, v);
+      const ir::MapSides sides = ir::sidesOf(v);
+      for (StringAttr d : sides.left) left *= dims.value(d.getValue()).constant().value_or(Rational(1)).value();
+      for (StringAttr d : sides.right) right *= dims.value(d.getValue()).constant().value_or(Rational(1)).value();
+      o.perRank += sizes / (left * right) * (left + right), o.most = std::min({o.most, left, right});
+    }
+    if (auto r = numberOf(get(f.settings, "r", ""))) given += *r * o.perRank;
+    else open.push_back(o);
+  }
+  if (open.empty()) return true;
+  auto used = [&](int64_t r) {
+    double n = given;
+    for (const Open &o : open) n += std::min(double(r), o.most) * o.perRank;
+    return n;
+  };
+  if (used(1) > budget * all) return diags.report(Msg::P0437, open[0].line->span, fmt::format("{:.3g}% of {:.0f}", 100 * budget, all), fmt::format("{:.0f} ({:.3g}%)", used(1), 100 * used(1) / all)), false;
+  int64_t rank = 1;
+  while (used(rank + 1) <= budget * all && used(rank + 1) > used(rank)) ++rank;
+  for (const Open &o : open) o.line->settings["r"] = fmt::format("{:.0f}", std::min(double(rank), o.most));
+  return true;
+}
+
+bool placeFacets(ModuleOp module, const LowerContext &c, std::vector<sema::PlanFacet> facets, double loraBudget, Diagnostics &diags) {
+  if (!chooseRanks(module, facets, loraBudget, diags)) return false;
+  MLIRContext *ctx = module.getContext();
+  std::map<std::string, std::vector<std::pair<Attribute, Location>>> rows; // by site, in the order of the text
+  for (const sema::PlanFacet &f : facets)
+    for (const std::string &site : f.sites) rows[site].push_back({attributeOf(ctx, f), c.location(f.span)});
+  OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
+  b.setInsertionPointAfter(*module.getOps<ir::DimsOp>().begin());
+  for (auto &[site, placed] : rows) {
+    SmallVector<Attribute> all;
+    SmallVector<Location> because;
+    for (auto &[facet, at] : placed) all.push_back(facet), because.push_back(at);
+    ir::SiteOp::create(b, FusedLoc::get(ctx, because), b.getStringAttr(site), b.getArrayAttr(all), b.getArrayAttr({}));
+  }
+  return true;
+}
+} // namespace fil

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole plan: what it says, and what it leaves to the defaults of the table.
+#include "lang/parse/parse.h"
+#include "lang/sema/plan_check.h"
+#include <algorithm>
+
+namespace fil::sema {
+
+using namespace ast;
+
+namespace {
+struct Expansion {
+  PlanTree tree;
+  std::map<const Setting *, std::vector<std::string>> filled; ///< arguments and options that a line leaves out
+};
+
+std::string clauseWithin(const std::string &clause, const Setting &s) { return clause.empty() ? keyOf(s).name : clause + "." + keyOf(s).name; }
+std::vector<const ClauseRow *> actingRows(const std::string &clause, const Setting &s) {
+  auto rows = rowsOf(clause, s.path ? "SITES" : keyOf(s).name);
+  std::erase_if(rows, [](const ClauseRow *r) { return !r->acts(); });
+  return rows;
+}
+
+/// Arguments that were left out, of the calls that the table has. Defaults are a number or a word, and print as they are.
+void fillCalls(const ValueShape &shape, Expr &e, std::vector<std::string> &filled) {
+  for (const ValueShape &p : shape.parts) fillCalls(p, e, filled);
+  auto *call = std::get_if<Call>(&e.is);
+  auto *name = std::get_if<Name>(&(call ? *call->callee : e).is);
+  if (shape.kind != ValueShape::Call || !name || name->name != shape.text) return;
+  if (!call && !shape.options.empty()) {
+    auto callee = std::make_unique<Expr>(Expr{*name, e.span});
+    e.is = Call{std::move(callee), {}};
+    call = &std::get<Call>(e.is);
+  }
+  for (const ValueShape::Option &o : shape.options) {
+    auto given = [&](const Argument &a) {
+      auto *n = std::get_if<Argument::Named>(&a.is);
+      return n && n->name.name == o.name;
+    };
+    if (o.fallback.empty() || std::any_of(call->args.begin(), call->args.end(), given)) continue;
+    call->args.push_back({Argument::Named{{o.name, {}}, std::make_unique<Expr>(Expr{Name{o.fallback}, {}})}, {}});
+    filled.push_back(o.name);
+  }
+}
+void fillOptions(const ClauseRow &row, Setting &s, std::vector<std::string> &filled) {
+  for (const ValueShape::Option &o : parseOptions(row.options)) {
+    if (o.fallback.empty() || optionOf(s, o.name)) continue;
+    Item i;
+    i.kind = Item::Keyed;
+    i.key.push_back({o.name, {}});
+    i.value.from = std::make_unique<Expr>(Expr{Name{o.fallback}, {}});
+    if (s.phrases.empty()) s.phrases.emplace_back();
+    s.phrases.back().items.push_back(std::move(i));
+    filled.push_back(o.name);
+  }
+}
+void fill(const std::string &clause, Settings &all, Expansion &e) {
+  for (Setting &s : all.settings) {
+    for (const ClauseRow *r : actingRows(clause, s)) {
+      for (Phrase &p : s.phrases)
+        for (Item &i : p.items)
+          if (i.kind == Item::Value && (s.path || &i != &s.phrases[0].items[0])) fillCalls(parseShape(r->shape), *i.value.from, e.filled[&s]);
+      if (s.path) fillOptions(*r, s, e.filled[&s]);
+    }
+    if (s.nested) fill(clauseWithin(clause, s), *s.nested, e);
+  }
+}
+
+Expansion expand(const CheckedPlan &plan) {
+  SourceManager sources;
+  Diagnostics diags(sources);
+  Expansion e{{plan.name, plan.model, {}, {}, {}}, {}};
+  for (const ClauseRow &r : clauseTable()) {
+    if (!r.acts() || !*r.fallback) continue;
+    const std::string setting = std::string(r.key) + " " + r.fallback;
+    File f = parse(sources.add("default", fmt::format("plan default for {} {{\n{}\n}}", plan.model, *r.clause ? fmt::format("{} {{ {} }}", r.clause, setting) : setting)), diags);
+    merge(e.tree.settings, std::get<Plan>(f.declarations.at(0).is).settings);
+  }
+  merge(e.tree.settings, plan.tree->settings);
+  fill("", e.tree.settings, e);
+  return e;
+}
+
+/// The plan's own setting of that identity; null where it has none.
+const Setting *given(const Settings &all, const std::string &clause, const std::string &at, const Setting &s) {
+  if (at == clause) {
+    for (const Setting &x : all.settings)
+      if (identityOf(clause, x) == identityOf(clause, s)) return &x;
+    return nullptr;
+  }
+  for (const Setting &x : all.settings) {
+    const std::string inner = clauseWithin(clause, x);
+    if (x.nested && (at == inner || at.starts_with(inner + "."))) return given(*x.nested, inner, at, s);
+  }
+  return nullptr;
+}
+} // namespace
+
+std::string expanded(const CheckedPlan &plan) { return print(expand(plan).tree); }
+
+std::string expanded(const CheckedPlan &plan, const SourceManager &sources) {
+  const Expansion e = expand(plan);
+  return print(e.tree, [&](const std::string &clause, const Setting &s) -> std::string {
+    const Setting *own = given(plan.tree->settings, "", clause, s);
+    const bool refused = own && std::any_of(plan.refused.begin(), plan.refused.end(), [&](const Refused &r) { return r.span == own->span; });
+    if (s.nested && !refused && s.phrases.size() == 1 && s.phrases[0].items.size() == 1) return ""; // its lines say it
+    std::string text = "default";
+    if (own && own->span.valid()) {
+      const std::string &file = sources.name(own->span.file);
+      text = file == "--set" ? file : fmt::format("{}:{}", file, sources.place(own->span.file, own->span.begin).line);
+    }
+    if (auto it = e.filled.find(&s); it != e.filled.end() && !it->second.empty()) text += fmt::format(" ({} by default)", fmt::join(it->second, ", "));
+    const char *approximates = "";
+    for (const ClauseRow *r : actingRows(clause, s)) approximates = r->approximates;
+    return text + ", " + (refused ? "checked only" : *approximates ? fmt::format("approximate ({})", approximates) : "exact");
+  });
+}
+} // namespace fil::sema

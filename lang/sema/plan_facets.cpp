@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// The facets of a plan: which sites each line is about, as they stand in the program, and its settings. Lines that no pass acts on are
+// among them, so that pairs that can never hold are refused before anything is built.
+#include "lang/sema/plan_check.h"
+#include <algorithm>
+
+namespace fil::sema {
+
+using namespace ast;
+
+namespace {
+PlanFacet facetOf(std::string kind, const Setting &s) {
+  PlanFacet f;
+  f.kind = std::move(kind), f.span = s.path ? s.path->span : s.span, f.text = print(s);
+  for (const Phrase &p : s.phrases)
+    for (const Item &i : p.items)
+      if (i.kind == Item::Keyed && i.key.size() == 1 && !i.value.to) f.settings[i.key[0].name] = printValue(*i.value.from);
+  return f;
+}
+std::string wordAt(const Setting &s, size_t n) {
+  for (const Phrase &p : s.phrases)
+    for (const Item &i : p.items)
+      if (i.kind == Item::Value && n-- == 0) return printValue(*i.value.from);
+  return "";
+}
+
+class Facets {
+public:
+  Facets(PlanContext &c, CheckedPlan &plan) : c(c), plan(plan) {}
+
+  void sparsity(const Settings &all) {
+    for (const Setting &s : all.settings) {
+      const std::string word = wordAt(s, 0);
+      if (word == "gather" || word == "grouped") onSites(facetOf(word, s), s, About::Subsets);
+      else if (word == "gate") onSites(with(facetOf("gate", s), "of", wordAt(s, 1)), s, About::Blocks);
+      else if (word.starts_with("nm(") || word.starts_with("blocks(")) onSites(blocks(s, word), s, About::Maps);
+      else onSites(with(facetOf("topology", s), "method", word), s, About::Params);
+    }
+  }
+  void precision(const Settings &all) {
+    for (const Setting &s : all.settings) {
+      const std::string key = keyOf(s).name;
+      if (s.path) onSites(with(facetOf("format", s), "format", formatAt(s, 0)), s, About::Any);
+      else if (key == "default" && formatAt(s, 1) != "f32") whole(with(facetOf("format", s), "format", formatAt(s, 1)));
+      else if (key == "adapt" || key == "qat" || key == "wire") whole(facetOf(key, s));
+    }
+  }
+  void lora(const Setting &clause) {
+    for (const Phrase &p : clause.phrases)
+      for (const Item &i : p.items)
+        if (auto *call = i.kind == Item::Value ? std::get_if<Call>(&i.value.from->is) : nullptr) plan.lora.base = std::get<String>(std::get<ExprPtr>(call->args.at(0).is)->is).value;
+    const Settings &all = *clause.nested;
+    if (auto *s = findSetting(all, "budget")) plan.lora.budget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
+    for (const Setting &s : all.settings) {
+      if (!s.path) continue;
+      PlanFacet f = facetOf("lora", s);
+      if (!f.settings.contains("r") && !plan.lora.budget) c.diags.report(Msg::P0436, s.span, print(s));
+      onSites(std::move(f), s, About::Maps);
+    }
+  }
+  void partition(const Settings &all) {
+    for (const Setting &s : all.settings) {
+      const std::string key = keyOf(s).name;
+      if (key == "layers") whole(facetOf("stage", s));
+      else if (key == "remat") {
+        if (plan.remat.rule == "auto" && plan.remat.sites.empty()) continue;
+        PlanFacet f = with(facetOf("remat", s), "rule", plan.remat.sites.empty() ? plan.remat.rule : "sites");
+        f.sites = plan.remat.sites.empty() ? std::vector<std::string>{""} : plan.remat.sites;
+        plan.facets.push_back(std::move(f));
+      } else if (!s.path && wordAt(s, 1) == "over") {
+        const bool batch = wordAt(s, 0) == plan.train.batchDim;
+        whole(with(with(facetOf(batch ? "replica" : "shard", s), "dim", wordAt(s, 0)), "axis", wordAt(s, 2)));
+      }
+    }
+  }
+  void whole(PlanFacet f) {
+    f.sites = {""};
+    plan.facets.push_back(std::move(f));
+  }
+
+private:
+  PlanContext &c;
+  CheckedPlan &plan;
+
+  static PlanFacet with(PlanFacet f, const char *name, std::string value) {
+    f.settings[name] = std::move(value);
+    return f;
+  }
+  static std::string formatAt(const Setting &s, size_t n) {
+    const std::string f = wordAt(s, n);
+    return f == "fp8" && wordAt(s, n + 1).starts_with("e") ? f + " " + wordAt(s, n + 1) : f;
+  }
+  static PlanFacet blocks(const Setting &s, const std::string &word) {
+    PlanFacet f = facetOf("blocks", s);
+    f.settings["form"] = word;
+    int n = 0, m = 0;
+    if (std::sscanf(word.c_str(), "nm(%d, %d)", &n, &m) == 2) f.settings["n"] = std::to_string(n), f.settings["m"] = std::to_string(m);
+    return f;
+  }
+  /// The later line holds where two facets of a kind meet.
+  void onSites(PlanFacet f, const Setting &s, About about) {
+    const auto named = matching(*s.path, c.sites);
+    addCuts(*s.path, named, plan.cuts);
+    for (const SitePathOf *p : concerned(named, c.sites, about)) {
+      const std::string site = p->recorded();
+      if (std::find(f.sites.begin(), f.sites.end(), site) == f.sites.end()) f.sites.push_back(site);
+    }
+    for (PlanFacet &before : plan.facets)
+      if (before.kind == f.kind) std::erase_if(before.sites, [&](const std::string &site) { return std::find(f.sites.begin(), f.sites.end(), site) != f.sites.end(); });
+    std::erase_if(plan.facets, [](const PlanFacet &x) { return x.sites.empty(); });
+    plan.facets.push_back(std::move(f));
+  }
+};
+} // namespace
+
+void typeFacets(PlanContext &c, CheckedPlan &plan) {
+  Facets f(c, plan);
+  for (const Setting &clause : c.tree.settings.settings) {
+    const std::string key = keyOf(clause).name;
+    if (key == "distill") f.whole(facetOf("distill", clause));
+    if (!clause.nested) continue;
+    if (key == "sparsity") f.sparsity(*clause.nested);
+    if (key == "precision") f.precision(*clause.nested);
+    if (key == "lora") f.lora(clause);
+    if (key == "partition") f.partition(*clause.nested);
+    if (key == "train")
+      for (const Setting &s : clause.nested->settings)
+        if (keyOf(s).name == "stage") f.whole(facetOf("order", s));
+  }
+}
+
+// ---- where loops are cut ----
+
+/// The loop's name with those of what it stands in, without turns: the same however it is cut.
+static std::string pathOf(const SitePathOf &p, size_t last) {
+  std::string t;
+  for (size_t i = 0; i <= last; ++i) t += (i ? "." : "") + p.segments[i].name;
+  return t;
+}
+void addCuts(const SitePath &pattern, const std::vector<const SitePathOf *> &named, LoopCuts &cuts) {
+  for (const Segment &s : pattern.segments) {
+    if (!s.selector || s.selector->any || !s.selector->statics.empty()) continue;
+    for (const SitePathOf *p : named)
+      for (size_t i = 0; i < p->segments.size(); ++i) {
+        const SiteSegment &x = p->segments[i];
+        if (x.kind != Site::LoopSite || s.words.empty() || s.words[0].name != x.name) continue;
+        for (const std::optional<int64_t> &turn : {s.selector->from, s.selector->to})
+          if (turn && *turn > x.from && *turn < x.to) cuts[pathOf(*p, i)].insert(*turn);
+      }
+  }
+}
+} // namespace fil::sema

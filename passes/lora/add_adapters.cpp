@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/layers.h"
+#include "passes/lora/passes.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace fil::ir;
+namespace fil::passes {
+#define GEN_PASS_DEF_ADDADAPTERSPASS
+#include "passes/lora/passes.h.inc"
+namespace {
+
+/// A param with its adapter's params; magnitude: of dora alone.
+struct Adapted {
+  VariableOp base, a, b, magnitude;
+  LoraAttr facet;
+  MapSides sides;
+  StringAttr rank;
+  double scale;
+};
+/// The same as values in one block. `merged` is made where a use wants it.
+struct Weight {
+  Adapted &of;
+  Value base, a, b, magnitude, merged;
+};
+
+struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Dims dims(module);
+    SmallVector<Adapted> adapted;
+    std::map<int64_t, std::string> rankDims;
+    for (SiteOp site : module.getOps<SiteOp>())
+      for (Attribute f : site.getFacets()) {
+        auto lora = dyn_cast<LoraAttr>(f);
+        if (!lora) continue;
+        for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
+          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, lora, dims, rankDims));
+        consume(site, f, getArgument());
+      }
+    if (adapted.empty()) return;
+    for (auto v : module.getOps<VariableOp>()) {
+      if (v.getAdapter()) continue;
+      v.setTrained(false);
+      v.removeOptimizerAttr();
+    }
+    for (FuncOp f : module.getOps<FuncOp>()) {
+      if (f.getEntry().empty()) continue;
+      for (Adapted &x : adapted) adapt(f, x, dims);
+    }
+  }
+
+  // ---- params ----
+
+  Adapted addParams(VariableOp base, LoraAttr facet, Dims &dims, std::map<int64_t, std::string> &rankDims) {
+    ModuleOp module = getOperation();
+    MLIRContext *ctx = &getContext();
+    std::string &name = rankDims[facet.getRank()];
+    if (name.empty()) name = dims.add(module, "rank" + std::to_string(facet.getRank()), std::to_string(facet.getRank()));
+    Adapted x{base, {}, {}, {}, facet, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
+    double left = 1;
+    for (StringAttr d : x.sides.left)
+      if (auto n = dims.value(d.getValue()).constant()) left *= n->value();
+    const bool gauss = facet.getInit() == LoraInit::gauss;
+    auto random = [&](double fan) { return InitAttr::get(ctx, InitKind::normal, 0.0, 1 / std::sqrt(fan)); };
+    const auto zero = InitAttr::get(ctx, InitKind::constant, 0.0, 0.0);
+    x.a = addParam(base, "lora_A", x.sides, x.sides.left, {x.rank}, gauss ? random(left) : zero, dims, base);
+    x.b = addParam(base, "lora_B", x.sides, {x.rank}, x.sides.right, gauss ? zero : random(double(facet.getRank())), dims, x.a);
+    if (facet.getVariant() == LoraVariant::dora) x.magnitude = addParam(base, "lora_m", x.sides, {}, x.sides.right, zero, dims, x.b);
+    return x;
+  }
+
+  /// Without a left side it is no map.
+  VariableOp addParam(VariableOp base, StringRef name, const MapSides &sides, ArrayRef<StringAttr> left, ArrayRef<StringAttr> right, InitAttr init, const Dims &dims, VariableOp after) {
+    OpBuilder b(after);
+    b.setInsertionPointAfter(after);
+    SmallVector<StringAttr> declared(sides.families), all(strings(base.getLoops()));
+    llvm::append_range(declared, left), llvm::append_range(declared, right);
+    llvm::append_range(all, declared);
+    const auto site = b.getStringAttr(base.getSite() + "." + name);
+    FlatSymbolRefAttr optimizer;
+    if (base.getOptimizer()) optimizer = FlatSymbolRefAttr::get(b.getContext(), left.empty() ? "optim#plain" : "optim#map");
+    SmallVector<Attribute> axes(declared.begin(), declared.end());
+    return VariableOp::create(b, base.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), all, RealType::get(b.getContext()))), site, init, b.getArrayAttr(axes), base.getLoopsAttr(),
+                              base.getKindAttr(), b.getUnitAttr(), b.getUnitAttr(), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(sides.families.size() + left.size())), optimizer);
+  }
+
+  // ---- uses ----
+
+  void adapt(FuncOp f, Adapted &x, const Dims &dims) {
+    SmallVector<ReadOp> reads;
+    for (auto r : f.getBody().front().getOps<ReadOp>())
+      if (r.getVariable() == x.base.getSymName()) reads.push_back(r);
+    for (ReadOp r : reads) {
+      OpBuilder b(r);
+      b.setInsertionPointAfter(r);
+      auto read = [&](VariableOp v) -> Value {
+        return v ? ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)).getResult() : Value();
+      };
+      Weight w{x, r.getResult(), read(x.a), read(x.b), read(x.magnitude), {}};
+      if (f.getEntry() == "run" && x.facet.getMerge() != Merge::never) {
+        SmallPtrSet<Operation *, 8> before;
+        for (Operation *user : w.base.getUsers()) before.insert(user);
+        w.base.replaceUsesWithIf(merged(w, dims), [&](OpOperand &o) { return before.contains(o.getOwner()); });
+      } else {
+        adaptUses(w, dims);
+      }
+    }
+  }
+
+  void adaptUses(Weight w, const Dims &dims) {
+    llvm::SetVector<LayersOp> loops;
+    SmallVector<Operation *> users;
+    for (Operation *user : w.base.getUsers()) {
+      auto loop = dyn_cast<LayersOp>(user);
+      if (loop && !llvm::is_contained(loop.getCarried(), w.base)) loops.insert(loop);
+      else if (!llvm::is_contained(users, user)) users.push_back(user);
+    }
+    for (Operation *user : users) {
+      auto product = dyn_cast<ContractOp>(user);
+      auto rows = dyn_cast<GatherOp>(user);
+      if ((product && unmerged(product, w, dims)) || (rows && unmerged(rows, w, dims))) continue;
+      if (auto aux = dyn_cast<AuxOp>(user); aux && aux.getValue() != w.base) train(aux, w);
+      else user->replaceUsesOfWith(w.base, merged(w, dims));
+    }
+    for (LayersOp loop : loops) enter(loop, w, dims);
+  }
+
+  /// A loss that trains the weight trains its adapter.
+  static void train(AuxOp aux, const Weight &w) {
+    SmallVector<Value> trained;
+    for (Value v : aux.getTrains()) {
+      if (v != w.base) trained.push_back(v);
+      else
+        for (Value part : {w.a, w.b, w.magnitude})
+          if (part) trained.push_back(part);
+    }
+    aux.getTrainsMutable().assign(trained);
+  }
+
+  /// The loop gets the adapter as it has the weight: stacked, or shared.
+  void enter(LayersOp loop, const Weight &w, const Dims &dims) {
+    LayersEdit edit(loop);
+    auto slice = [&](Value v) -> Value {
+      if (!v) return {};
+      auto t = cast<ir::TensorType>(v.getType());
+      SmallVector<StringAttr> left;
+      for (StringAttr d : t.getDims())
+        if (d != loop.getDimAttr()) left.push_back(d);
+      return edit.stacked(v, dims.tensor(t.getContext(), left, t.getElement()));
+    };
+    auto share = [&](Value v) -> Value { return v ? Value(edit.shared(v)) : Value(); };
+    const bool stacked = llvm::is_contained(loop.getStacked(), w.base), shared = llvm::is_contained(loop.getShared(), w.base);
+    Weight turn{w.of, {}, {}, {}, {}, {}}, whole = turn;
+    if (stacked) turn.a = slice(w.a), turn.b = slice(w.b), turn.magnitude = slice(w.magnitude);
+    if (shared) whole.a = share(w.a), whole.b = share(w.b), whole.magnitude = share(w.magnitude);
+    LayersOp made = edit.finish();
+    SmallVector<BlockArgument> ofTurn, ofAll;
+    for (auto [v, a] : llvm::zip(made.getStacked(), made.stackedArgs()))
+      if (v == w.base) ofTurn.push_back(a);
+    for (auto [v, a] : llvm::zip(made.getShared(), made.sharedArgs()))
+      if (v == w.base) ofAll.push_back(a);
+    for (BlockArgument a : ofTurn) turn.base = a, adaptUses(turn, dims);
+    for (BlockArgument a : ofAll) whole.base = a, adaptUses(whole, dims);
+  }
+
+  /// A builder behind what the weight consists of, and one for ops at the adapter.
+  void standBehind(OpBuilder &b, const Weight &w) {
+    Operation *last = nullptr;
+    for (Value v : {w.base, w.a, w.b, w.magnitude})
+      if (Operation *op = v ? v.getDefiningOp() : nullptr; op && (!last || last->isBeforeInBlock(op))) last = op;
+    if (last) b.setInsertionPointAfter(last);
+    else b.setInsertionPointToStart(cast<BlockArgument>(w.base).getOwner());
+  }
+  BodyBuilder adapterAt(OpBuilder &b, const Dims &dims, const Weight &w, Location loc) {
+    BodyBuilder body(b, dims, loc);
+    body.site = siteOf(w.of.a);
+    return body;
+  }
+
+  /// `W + scale * A·B`.
+  Value sum(const Weight &w, BodyBuilder &body) {
+    Value product = body.contract(w.a, w.b, {}, cast<ir::TensorType>(w.base.getType()));
+    return body.add(w.base, body.mul(product, body.constant(w.of.scale)));
+  }
+  /// What dora multiplies by: of the weight's dims without the left side.
+  Value ratio(const Weight &w, Value sum, BodyBuilder &body) {
+    auto square = [&](Value v) { return body.reduce(ReduceFn::sum, body.mul(v, v), w.of.sides.left); };
+    Value fixed = StopGradOp::create(body.builder, body.loc, sum.getType(), sum, body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+    Value norms = body.map(MapFn::sqrt, {body.div(square(w.base), body.map(MapFn::max, {square(fixed), body.constant(1e-30)}))});
+    return body.mul(body.add(w.magnitude, body.constant(1)), norms);
+  }
+  Value merged(Weight &w, const Dims &dims) {
+    if (w.merged) return w.merged;
+    OpBuilder b(&getContext());
+    standBehind(b, w);
+    BodyBuilder body = adapterAt(b, dims, w, w.base.getLoc());
+    Value whole = sum(w, body);
+    return w.merged = w.magnitude ? body.mul(whole, ratio(w, whole, body)) : whole;
+  }
+
+  /// The result of a use with what the adapter adds: through `inner`, the product with the side that the use sums over.
+  void extend(Operation *use, Value inner, Value far, ValueRange subsets, const Weight &w, BodyBuilder &body, const Dims &dims) {
+    auto result = cast<ir::TensorType>(use->getResult(0).getType());
+    Value y = body.contract(body.mul(inner, body.constant(w.of.scale)), far, subsets, result), both = body.add(use->getResult(0), y);
+    if (w.magnitude) {
+      OpBuilder b(&getContext());
+      standBehind(b, w);
+      BodyBuilder early = adapterAt(b, dims, w, w.base.getLoc());
+      Value factor = ratio(w, sum(w, early), early);
+      for (Value s : subsets) factor = gathered(factor, s, body);
+      both = body.mul(both, factor);
+    }
+    SmallPtrSet<Operation *, 8> own;
+    for (Operation *op = use->getNextNode(); op && own.insert(op).second && op != both.getDefiningOp();) op = op->getNextNode();
+    use->getResult(0).replaceUsesWithIf(both, [&](OpOperand &o) { return !own.contains(o.getOwner()); });
+  }
+  Value gathered(Value x, Value subset, BodyBuilder &body) {
+    auto t = cast<ir::TensorType>(x.getType());
+    auto s = cast<SubsetType>(subset.getType());
+    if (!t.has(s.getOf())) return x;
+    return GatherOp::create(body.builder, body.loc, through(t, {subset}, body.dims), x, subset, s.getOf(), body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+  }
+  /// What is left when the tensor is read through those of the subsets that it meets.
+  static ir::TensorType through(ir::TensorType t, ValueRange subsets, const Dims &dims) {
+    SmallVector<StringAttr> all(t.getDims());
+    for (Value v : subsets) {
+      auto s = cast<SubsetType>(v.getType());
+      if (!llvm::is_contained(all, s.getOf())) continue;
+      llvm::erase(all, s.getOf());
+      for (StringAttr d : s.getPer())
+        if (!llvm::is_contained(all, d)) all.push_back(d);
+      all.push_back(s.getMembers());
+    }
+    return dims.tensor(t.getContext(), all, t.getElement());
+  }
+
+  /// Two further products beside the one, if it sums over one side of the weight and leaves the other; false if not.
+  bool unmerged(ContractOp product, const Weight &w, const Dims &dims) {
+    Value x = product.getLhs() == w.base ? product.getRhs() : product.getLhs();
+    if (x == w.base) return false;
+    const auto over = strings(product.getOver());
+    auto result = cast<ir::TensorType>(product.getType());
+    auto sums = [&](ArrayRef<StringAttr> side, ArrayRef<StringAttr> other) {
+      return llvm::all_of(side, [&](StringAttr d) { return llvm::is_contained(over, d); }) && llvm::all_of(other, [&](StringAttr d) { return result.has(d); });
+    };
+    const MapSides &sides = w.of.sides;
+    const bool forth = sums(sides.left, sides.right), back = !forth && !w.magnitude && sums(sides.right, sides.left);
+    if (!forth && !back) return false;
+    for (Value s : product.getSubsets()) // the second product reads through the subset again, and needs what it depends on
+      for (StringAttr d : cast<SubsetType>(s.getType()).getPer())
+        if (llvm::is_contained(over, d)) return false;
+    Value near = forth ? w.a : w.b, far = forth ? w.b : w.a;
+    auto reached = [&](Value v) {
+      SmallVector<Value> met;
+      for (Value s : product.getSubsets())
+        if (cast<ir::TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) met.push_back(s);
+      return met;
+    };
+    SmallVector<Value> first = reached(x);
+    for (Value s : reached(near))
+      if (!llvm::is_contained(first, s)) first.push_back(s);
+    SmallVector<StringAttr> inner;
+    for (Value v : {x, near})
+      for (StringAttr d : through(cast<ir::TensorType>(v.getType()), first, dims).getDims())
+        if (!llvm::is_contained(forth ? sides.left : sides.right, d) && !llvm::is_contained(inner, d)) inner.push_back(d);
+    OpBuilder b(product);
+    b.setInsertionPointAfter(product);
+    BodyBuilder body = adapterAt(b, dims, w, product.getLoc());
+    extend(product, body.contract(x, near, first, dims.tensor(&getContext(), inner, RealType::get(&getContext()))), far, reached(far), w, body, dims);
+    return true;
+  }
+  /// `W[i]` where i stands for the whole left side.
+  bool unmerged(GatherOp use, const Weight &w, const Dims &dims) {
+    if (use.getX() != w.base || w.of.sides.left.size() != 1 || w.of.sides.left[0] != use.getDimAttr()) return false;
+    auto t = cast<ir::TensorType>(use.getType());
+    SmallVector<StringAttr> inner;
+    for (StringAttr d : t.getDims())
+      if (!llvm::is_contained(w.of.sides.right, d)) inner.push_back(d);
+    inner.push_back(w.of.rank);
+    OpBuilder b(use);
+    b.setInsertionPointAfter(use);
+    BodyBuilder body = adapterAt(b, dims, w, use.getLoc());
+    Value rows = GatherOp::create(b, use.getLoc(), dims.tensor(&getContext(), inner, t.getElement()), w.a, use.getIndex(), use.getDimAttr(), b.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+    extend(use, rows, w.b, {}, w, body, dims);
+    return true;
+  }
+};
+} // namespace
+} // namespace fil::passes

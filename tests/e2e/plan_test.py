@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fil plan`: a whole plan that means the same as what it was expanded from, and what one plan changes beside another one."""
+import re
+import unittest
+
+from support import CHAR, CommandTest
+
+PLANS = """
+plan f64 for Char from p { precision { default f64 } }
+plan tuned for Char from p { lora { l[1].Attention.q: r=2 } }
+plan later for Char from p { sparsity { q: rigl density=0.5 }; require { deterministic replay } }
+plan never for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=always } }
+"""
+
+
+class Plan(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.write("c.fil", CHAR + PLANS)
+        self.write("m.fil", CHAR[:CHAR.index("plan p ")])
+
+    def plan(self, *args, **kw):
+        return self.fil("plan", *args, **kw)[0].decode()
+
+    def test_an_expanded_plan_means_the_same(self):
+        hashes = set()
+        for name in ("p", "f64", "tuned"):
+            text = self.plan("c.fil", "--plan", name, "--expand")
+            self.write("e.fil", text)
+            again = self.plan("m.fil", "e.fil", "--plan", name, "--expand")
+            line = re.compile(r"// program ([0-9a-f]{16}), for x86-64-v\d\n$")
+            self.assertEqual(line.search(text)[1], line.search(again)[1], name)
+            without = lambda t: [l.split("//")[0].rstrip() for l in t.splitlines()]
+            self.assertEqual(without(text), without(again))
+            hashes.add(line.search(text)[1])
+        self.assertEqual(len(hashes), 3)
+
+    def test_each_line_says_where_it_comes_from_and_what_it_is(self):
+        text = self.plan("c.fil", "--plan", "tuned", "--expand", "--set", "train.steps=7")
+        self.assertRegex(text, r"\n    default f32 +// default, approximate \(rounding; measure: f64\)\n")
+        self.assertRegex(text, r"\n    steps 7 +// --set, exact\n")
+        self.assertRegex(text, r"\n    optim adamw\(lr=1e-2, clip=1.0, warmup=2, decay=cosine, b1=0.9, .*// c.fil:\d+ \(b1, b2, wd, eps by default\), exact\n")
+        self.assertRegex(text, r"\n    l\[1\].Attention.q: r=2 init=gauss variant=plain merge=auto +// c.fil:\d+ \(init, variant, merge by default\), approximate \(updates of low rank")
+        text = self.plan("c.fil", "--plan", "later", "--expand")
+        self.assertRegex(text, r"\n    q: rigl density=0.5 +// c.fil:\d+, checked only\n")
+        self.assertTrue(text.endswith("// no program: 2 clauses are checked only (E0603, E0614)\n"))
+        self.plan("c.fil", "--plan", "never", "--expand", exit=1, code="P0412")
+
+    def test_a_difference_is_told_by_site(self):
+        text = self.plan("c.fil", "--diff", "p", "tuned")
+        self.assertRegex(text, r"^p -> tuned, of `step` at B=4 S=8 T=8\n")
+        self.assertRegex(text, r"\n  operations +\S+ -> \S+ \(0\.[5-9]\dx\)\n")
+        self.assertRegex(text, r"\n  optimizer, bytes +20672 -> 256 \(0.01x\)\n")  # two moments of 2,584 and of 32 params
+        self.assertRegex(text, r"\nl\.Attention\.q\.lora_A\n  operations 0 -> \d+; bytes 0 -> \d+; params 0 -> 64; optimizer 0 -> 128; kernels 0 -> \d+")
+        self.assertRegex(text, r"\nl\.Attention\.k\n  operations \d+ -> 0 \(0.00x\)")
+        self.assertRegex(self.plan("c.fil", "--diff", "p", "p"), r"\n  operations +[0-9.e+]+\n(.*\n)+\d+ sites are the same\n$")
+        self.assertRegex(self.plan("c.fil", "--diff", "p", "f64"), r"\n  rounding, relative +6e-08 -> 1.1e-16\n")
+        self.plan("c.fil", "--diff", "p", "later", exit=1, code="E0603")
+        self.plan("c.fil", "--diff", "p", "q", exit=1, code="P0411")
+
+    def test_it_wants_to_know_which(self):
+        self.plan("c.fil", "--plan", "p", exit=2, code="E0108")
+        self.plan("c.fil", "--expand", "--diff", "p", "f64", exit=2, code="E0108")
+
+
+if __name__ == "__main__":
+    unittest.main()

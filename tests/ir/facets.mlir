@@ -1,0 +1,11 @@
+// RUN: %fil-opt %s | FileCheck %s
+// Every kind of facet in the site table.
+
+// CHECK: fil.site "" [#fil.format<{format = "f64"}>, #fil.replica<{axis = "dp", dim = "B"}>, #fil.shard<{axis = "tp", dim = "F"}>, #fil.stage<{}>, #fil.wire<{}>, #fil.distill<{}>, #fil.order<{}>, #fil.adapt<{}>, #fil.qat<{}>]
+fil.site "" [#fil.format<{format = "f64"}>, #fil.replica<{axis = "dp", dim = "B"}>, #fil.shard<{axis = "tp", dim = "F"}>, #fil.stage<{}>, #fil.wire<{}>, #fil.distill<{}>, #fil.order<{}>, #fil.adapt<{}>, #fil.qat<{}>]
+// CHECK: fil.site "l[0..4].MLA.s*" [#fil.gather<{block = 6.400000e+01 : f64}>]
+fil.site "l[0..4].MLA.s*" [#fil.gather<{block = 64.0 : f64}>]
+// CHECK: fil.site "l[0..4].MoE.e*" [#fil.grouped<{capacity = "none"}>]
+fil.site "l[0..4].MoE.e*" [#fil.grouped<{capacity = "none"}>]
+// CHECK: fil.site "w" [#fil.topology<{density = 2.000000e-01 : f64, method = "rigl"}>, #fil.gate<{}>, #fil.blocks<{}>, #fil.remat<{}>, #fil.lora<rank 8 alpha 0.000000e+00 init zero variant dora merge never>]
+fil.site "w" [#fil.topology<{density = 0.2 : f64, method = "rigl"}>, #fil.gate<{}>, #fil.blocks<{}>, #fil.remat<{}>, #fil.lora<rank 8 alpha 0.0 init zero variant dora merge never>]

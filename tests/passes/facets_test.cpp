@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of pairs is whole, means the same in either order, and stands in docs/plans.md; no pass loses a facet.
+#include "lang/lower/facets.h"
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/Parser/Parser.h"
+#include "passes/pipeline/pipeline.h"
+#include "runtime/base/memory_files.h"
+#include "tools/driver/program.h"
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+using namespace fil;
+using namespace fil::ir;
+
+namespace {
+class Facets : public testing::Test {
+protected:
+  mlir::MLIRContext context{mlir::MLIRContext::Threading::DISABLED};
+  Facets() { context.loadDialect<FilDialect>(); }
+  mlir::OwningOpRef<mlir::ModuleOp> parse(const std::string &text) { return mlir::parseSourceString<mlir::ModuleOp>(text, &context); }
+  /// A facet of each kind, with nothing set that could be refused; `lora` with that merge.
+  Facet of(FacetKind kind, const std::string &settings = "{}", const std::string &merge = "auto") {
+    const std::string name = stringifyFacetKind(kind).str();
+    const std::string text = kind == FacetKind::lora ? "#fil.lora<rank 4 alpha 0.0 init gauss variant plain merge " + merge + ">" : "#fil." + name + "<" + settings + ">";
+    return mlir::cast<Facet>(mlir::parseAttribute(text, &context));
+  }
+};
+std::vector<FacetKind> kinds() {
+  std::vector<FacetKind> all;
+  for (unsigned k = 0; k <= getMaxEnumValForFacetKind(); ++k) all.push_back(*symbolizeFacetKind(k));
+  return all;
+}
+const char *nameOf(Outcome o) { return o == Outcome::ok ? "ok" : o == Outcome::rewrite ? "rewrite" : "refuse"; }
+} // namespace
+
+TEST_F(Facets, OfEveryTwoKindsHaveARuleInEitherOrder) {
+  for (FacetKind a : kinds())
+    for (FacetKind b : kinds()) {
+      const std::string pair = stringifyFacetKind(a).str() + " and " + stringifyFacetKind(b).str();
+      const Verdict v = of(a).compose(of(b)), w = of(b).compose(of(a));
+      EXPECT_EQ(v.outcome, w.outcome) << pair;
+      EXPECT_EQ(v.rule, w.rule) << pair;
+      EXPECT_EQ(v.rule.find("no rule"), std::string::npos) << pair;
+      if (v.outcome == Outcome::refuse) EXPECT_FALSE(v.code.empty() || v.remedy.empty()) << pair;
+    }
+}
+TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
+  struct Case { Facet a, b; const char *code; };
+  for (const Case &c : std::initializer_list<Case>{
+           {of(FacetKind::topology, "{density = 0.2}"), of(FacetKind::lora, "", "always"), "P0412"},
+           {of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), of(FacetKind::lora, "", "always"), "P0412"},
+           {of(FacetKind::format, "{format = \"int8\"}"), of(FacetKind::lora, "", "always"), "P0429"},
+           {of(FacetKind::qat), of(FacetKind::lora, "", "always"), "P0429"},
+           {of(FacetKind::gather), of(FacetKind::grouped), "P0430"},
+           {of(FacetKind::topology), of(FacetKind::blocks), "P0430"},
+           {of(FacetKind::grouped, "{capacity = 1.2}"), of(FacetKind::replica), "P0432"},
+           {of(FacetKind::gate, "{granule = 2.0}"), of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), "P0433"},
+           {of(FacetKind::qat), of(FacetKind::format, "{format = \"fp8 e4m3\"}"), "P0434"}}) {
+    const Verdict v = c.a.compose(c.b);
+    EXPECT_EQ(v.outcome, Outcome::refuse);
+    EXPECT_EQ(v.code, c.code);
+    EXPECT_FALSE(v.remedy.empty());
+  }
+  EXPECT_EQ(of(FacetKind::topology, "{density = 0.2}").compose(of(FacetKind::lora, "", "always")).note, "merged density would be 1.00 instead of 0.20");
+  EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "masked")).outcome, Outcome::rewrite);
+  EXPECT_EQ(of(FacetKind::gate, "{granule = 8.0}").compose(of(FacetKind::blocks, "{n = 2.0, m = 4.0}")).outcome, Outcome::ok);
+  EXPECT_EQ(of(FacetKind::format, "{format = \"bf16\"}").compose(of(FacetKind::lora, "", "always")).outcome, Outcome::rewrite);
+}
+TEST_F(Facets, StandInTheDocumentAsInTheTable) {
+  std::string table = "\n| facet | and | outcome | rule | refused |\n|---|---|---|---|---|\n";
+  for (const PairRule &r : pairRules())
+    if (r.first != r.second || r.outcome != Outcome::ok) // the later line holds
+      table += fmt::format("| `{}` | `{}` | {} | {} | {} |\n", stringifyFacetKind(r.first).str(), stringifyFacetKind(r.second).str(), nameOf(r.outcome), r.rule, r.refusedIf);
+  const std::string page(systemFiles().read(FIL_SOURCE_FOLDER "/docs/plans.md").text());
+  const size_t begin = page.find("<!-- pairs:"), end = page.find("<!-- end of pairs -->");
+  ASSERT_NE(begin, std::string::npos);
+  EXPECT_EQ(page.substr(page.find('\n', begin) + 1, end - page.find('\n', begin) - 1), table) << "replace what stands between the marks by:\n" << table;
+}
+
+// What the page shows of a refused pair is what is said.
+TEST_F(Facets, ThatAreRefusedAreShownSo) {
+  const std::string page(systemFiles().read(FIL_SOURCE_FOLDER "/docs/plans.md").text());
+  auto block = [&](size_t from, const std::string &kind) {
+    const size_t at = page.find("```" + kind + "\n", from) + 4 + kind.size();
+    return std::pair(page.substr(at, page.find("```", at) - at), at);
+  };
+  auto [text, at] = block(0, "fil refused");
+  MemoryFiles files;
+  files.content["plan.fil"] = text, files.content["model.fil"] = block(0, "fil").first;
+  auto p = LoadedProgram::load(files, {"plan.fil", "model.fil"}, {});
+  ASSERT_TRUE(p->ok()) << p->diags.render();
+  EXPECT_FALSE(composeFacets(&context, p->plans.at(0).facets, p->diags));
+  EXPECT_EQ(p->diags.render(), block(at, "text").first);
+}
+
+// ---- facets and passes ----
+
+namespace {
+struct Loses : mlir::PassWrapper<Loses, mlir::OperationPass<mlir::ModuleOp>> {
+  bool keeps;
+  explicit Loses(bool keeps) : keeps(keeps) {}
+  llvm::StringRef getArgument() const override { return "test-loses"; }
+  void runOnOperation() override {
+    for (auto s : getOperation().getOps<SiteOp>())
+      if (keeps) consume(s, s.getFacets()[0], getArgument());
+      else s.setFacetsAttr(mlir::ArrayAttr::get(&getContext(), {}));
+  }
+};
+struct Blames : Loses {
+  Blames() : Loses(true) {}
+  void runOnOperation() override {
+    for (auto s : getOperation().getOps<SiteOp>()) consume(s, s.getFacets()[0], "another");
+  }
+};
+} // namespace
+TEST_F(Facets, ThatAPassTakesAwayAreConsumedByIt) {
+  const std::string text = "fil.dims {B}\nfil.site \"w\" [#fil.remat<{}>]\n";
+  auto ends = [&](std::unique_ptr<mlir::Pass> pass) {
+    auto module = parse(text);
+    std::string said;
+    mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &d) { return said += d.str(), mlir::success(); });
+    mlir::PassManager pm(&context);
+    pm.addPass(std::move(pass));
+    return mlir::succeeded(passes::run(pm, *module)) ? "ok" : said;
+  };
+  EXPECT_EQ(ends(std::make_unique<Loses>(true)), "ok");
+  EXPECT_EQ(ends(std::make_unique<Loses>(false)), "the pass `test-loses` changed the site table without consuming what it took out");
+  EXPECT_EQ(ends(std::make_unique<Blames>()), "the pass `test-loses` changed the site table without consuming what it took out");
+}
