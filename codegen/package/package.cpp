@@ -402,10 +402,54 @@ private:
     return arena(r, layouts.natural(g, i, inputs), describe(g));
   }
 
-  /// Memory that the entry does not change, nor its caller between two calls.
+  /// Memory that the entry does not change, nor its caller between two calls: of variables, and what is derived of them.
   bool isVariable(const Place &p) const {
     const Buffer &b = buffers.all[size_t(p.view.buffer)];
-    return b.kind == Buffer::Storage && out.storages[size_t(b.index)].kind == Storage::Variable && packsOnce(program->entry.name) && !llvm::is_contained(program->writes, b.index);
+    return b.kind == Buffer::Storage && out.storages[size_t(b.index)].kind != Storage::Cache && packsOnce(program->entry.name) && !llvm::is_contained(program->writes, b.index);
+  }
+  /// Notes that a derived storage is made of what stands there; those variables' storages.
+  void deriveFrom(Storage &s, const View &v) {
+    const int of = buffers.all[size_t(v.buffer)].index;
+    const Storage &source = out.storages[size_t(of)];
+    for (int variable : source.kind == Storage::Derived ? source.from : std::vector<int>{of})
+      if (!llvm::is_contained(s.from, variable)) s.from.push_back(variable);
+    s.symbol += " " + source.symbol;
+  }
+  /// The storage of that key, its bytes known; a buffer of it in the program at hand.
+  int derivedBuffer(const std::string &key, Storage s, const Size &bytes) {
+    auto [it, fresh] = derivedStorages.try_emplace(key, int(out.storages.size()));
+    const int number = it->second;
+    if (fresh) {
+      s.dims = {"element"}, s.extents = {bytes / Size(int64_t(byteSize(s.dtype)))};
+      out.storages.push_back(s);
+    }
+    auto [buffer, isNew] = storageBuffers.try_emplace("#" + std::to_string(number), 0);
+    if (isNew) buffer->second = buffers.add(Buffer::Storage, number, bytes, out.storages[size_t(number)].symbol);
+    return buffer->second;
+  }
+  /// Does it follow from variables alone, and does nobody want its one result in a place of its own? Then it is computed when they have changed.
+  bool followsFromVariables(GroupOp g, llvm::ArrayRef<Place> inputs, const LoopContext *loop) {
+    if (loop || inputs.empty() || g.getNumResults() != 1 || !isa<TensorType>(g.getResult(0).getType()) || !llvm::all_of(inputs, [&](const Place &p) { return isVariable(p); })) return false;
+    if (!cast<TensorType>(g.getResult(0).getType()).isReal() || !dims.elements(g.getResult(0).getType()).isConstant()) return false;
+    return llvm::all_of(g.getResult(0).getUses(), [](mlir::OpOperand &use) {
+      auto l = dyn_cast<LayersOp>(use.getOwner());
+      return isa<GroupOp>(use.getOwner()) || (l && use.getOperandNumber() >= l.getCarried().size());
+    });
+  }
+  /// Where the group's result stays; entries that compute the same of the same variables share it.
+  Place derivedResult(GroupOp g, llvm::ArrayRef<Place> inputs) {
+    auto size = [&](StringAttr d) { return sizeOf(d); };
+    Place p;
+    p.layout = layoutOf(layouts.natural(g, 0, inputs), size);
+    Storage s;
+    s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "made";
+    std::string key;
+    llvm::raw_string_ostream text(key);
+    for (Operation &op : g.block()) op.print(text, mlir::OpPrintingFlags().useLocalScope());
+    for (const Place &i : inputs) deriveFrom(s, i.view), text << "; " << buffers.all[size_t(i.view.buffer)].index;
+    for (StringAttr d : p.layout.order) text << " " << d.getValue();
+    p.view.buffer = derivedBuffer(key, s, elementsOf(p.layout, size) * Size(int64_t(byteSize(s.dtype))));
+    return p;
   }
   /// Where packed variables stay, the turn's part; entries that pack the same ones in the same way share it.
   View derived(EmittedContraction &c, llvm::ArrayRef<Place> inputs) {
@@ -415,35 +459,38 @@ private:
     std::map<int, int64_t> around;
     for (unsigned i : c.packs) {
       const View &v = inputs[i].view;
-      const int of = buffers.all[size_t(v.buffer)].index;
-      if (!llvm::is_contained(s.from, of)) s.from.push_back(of);
-      s.symbol += " " + out.storages[size_t(of)].symbol;
-      key += fmt::format("; {} from {}", of, v.offset.str());
+      deriveFrom(s, v);
+      key += fmt::format("; {} from {}", buffers.all[size_t(v.buffer)].index, v.offset.str());
       for (auto &[loop, bytes] : v.steps) key += fmt::format(", {} turns of {}", turns[loop], bytes.str()), around[loop] = turns[loop];
     }
     for (const Size &size : c.pack->sizes) key += "; " + size.str();
     View view;
     Size bytes = c.packedBytes;
     for (auto [loop, n] : llvm::reverse(around)) view.steps.push_back({loop, bytes}), bytes = bytes * Size(n);
-    auto [it, fresh] = derivedStorages.try_emplace(key, int(out.storages.size()));
-    const int number = it->second;
-    if (fresh) {
-      s.dims = {"element"}, s.extents = {bytes / Size(f64 ? 8 : 4)};
-      out.storages.push_back(s);
-    }
-    auto [buffer, isNew] = storageBuffers.try_emplace("#" + std::to_string(number), 0);
-    if (isNew) buffer->second = buffers.add(Buffer::Storage, number, bytes, s.symbol);
-    view.buffer = buffer->second;
+    view.buffer = derivedBuffer(key, std::move(s), bytes);
     return view;
   }
-  void group(GroupOp g, std::vector<Step> &steps, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
-    llvm::SmallVector<Place, 0> inputs, results;
+  void group(GroupOp g, std::vector<Step> &to, LoopContext *loop, llvm::SmallVectorImpl<Late> &late) {
+    llvm::SmallVector<Place, 0> inputs;
     for (mlir::Value v : g.getInputs()) inputs.push_back(places[v]);
-    for (unsigned i = 0; i < g.getNumResults(); ++i) places[g.getResult(i)] = results.emplace_back(destination(g, i, inputs, loop, late));
+    if (!followsFromVariables(g, inputs, loop)) {
+      llvm::SmallVector<Place, 0> results;
+      for (unsigned i = 0; i < g.getNumResults(); ++i) places[g.getResult(i)] = results.emplace_back(destination(g, i, inputs, loop, late));
+      emit(g, to, inputs, results, false);
+      return;
+    }
+    const Place p = derivedResult(g, inputs);
+    places[g.getResult(0)] = p;
+    std::vector<Step> steps;
+    emit(g, steps, inputs, {p}, true);
+    step(to, {OnceStep{buffers.all[size_t(p.view.buffer)].index, std::move(steps)}});
+  }
+  /// `once`: nothing of it is packed for later calls.
+  void emit(GroupOp g, std::vector<Step> &steps, llvm::ArrayRef<Place> inputs, llvm::ArrayRef<Place> results, bool once) {
     GroupPlacement at;
     for (const Place &p : inputs) {
       const bool shared = llvm::any_of(results, [&](const Place &r) { return r.view.buffer == p.view.buffer; });
-      at.inputs.push_back({p.layout, p.countLayout, !shared, isVariable(p)});
+      at.inputs.push_back({p.layout, p.countLayout, !shared, !once && isVariable(p)});
     }
     for (const Place &p : results) at.results.push_back({p.layout, p.countLayout});
     notes.launches.emplace_back();
@@ -453,7 +500,7 @@ private:
     auto launch = [&](std::vector<Step> &to, EmittedKernel k, llvm::ArrayRef<unsigned> reads, bool writes, std::optional<View> packed, const GroupWork &w) {
       Launch l;
       l.flops = w.flops, l.bytes = w.bytes;
-      l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")");
+      l.site = siteOf(g), l.what = describe(g) + (k.what.empty() ? "" : " (" + k.what + ")") + (once ? " (once)" : "");
       k.what = l.what;
       auto use = [&](const Place &p, mlir::Type type) {
         l.views.push_back(p.view);

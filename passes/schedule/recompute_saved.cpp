@@ -86,6 +86,7 @@ private:
     if (rule.name == "none") return {false, "the plan has nothing computed again"};
     if (rule.forces(op)) return reachable(v) ? Decision{true, "the plan says so"} : Decision{false, "what it comes from cannot be had again"};
     if (rule.name == "attn" && !isScores(v)) return {false, "the plan has scores computed again, and nothing else"};
+    if (isSum(op)) return {false, "a sum of contractions that nothing else reads"};
     if (isDear(op)) return {false, isa<ContractOp>(op) ? "a contraction, and not one whose result is larger than its operands" : "`" + op->getName().stripDialect().str() + "` is not done twice"};
     if (!reachable(v)) return {false, "what it comes from is not kept"};
     if (isa<ContractOp>(op)) return {true, "a contraction whose result is larger than its operands"};
@@ -99,7 +100,15 @@ private:
   /// Results that are not computed twice unless the plan says so.
   bool isDear(Operation *op) {
     if (isa<ContractOp>(op)) return !isWide(op, dims);
-    return isChoice(op) || isa<ReduceOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
+    return isSum(op) || isChoice(op) || isa<ReduceOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
+  }
+  /// The sum of dear contractions stands for them: one value to keep in place of several.
+  bool isSum(Operation *op) {
+    auto m = dyn_cast<MapOp>(op);
+    return m && m.getFn() == MapFn::add && llvm::all_of(m.getArgs(), [&](Value v) {
+      Operation *part = v.getDefiningOp();
+      return part && v.hasOneUse() && v.getType() == m.getType() && (isSum(part) || (isa<ContractOp>(part) && !isWide(part, dims)));
+    });
   }
   bool isKept(Operation *op) { return isChoice(op) || (isDear(op) && !rule.forces(op)); }
   /// Has it all the dims of the turn's scores, or of other wide contractions?

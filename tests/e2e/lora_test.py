@@ -46,6 +46,13 @@ class Lora(CommandTest):
         base, _ = self.fil("sample", "c.fil", "--weights", "base/last.safetensors", "--tokens", "40", "--temperature", "0")
         self.assertEqual(self.fil("sample", "c.fil", "--weights", "o/last.safetensors", "--tokens", "40", "--temperature", "0")[0], base)
 
+    def test_merged_weights_are_made_when_weights_change(self):
+        out = self.fil("explain", "--backend=cpu", "c.fil", "--plan", "tuned", "l[*].Attention.q")[0].decode()
+        self.assertRegex(out, r"\n  run, decode, prefill: forward contract, map mul, map add[^\n]*\n[^\n]* \(once\)\n")
+        self.write("n.fil", "plan apart for Char from tuned { lora { {q,v}: r=2 alpha=4 merge=never; l[1].Attention.o: r=1 merge=never } }")
+        out = self.fil("explain", "--backend=cpu", "c.fil", "n.fil", "--plan", "apart", "l[*].Attention.q")[0].decode()
+        self.assertNotIn("(once)", out)
+
     def test_a_budget_chooses_ranks_or_says_what_it_takes(self):
         _, err = self.fil("train", "c.fil", "--plan", "big", "--out", "o", "--steps", "1", "--weights", "base/last.safetensors")
         self.assertRegex(err, r"512 of adapters \(19.81%\)")  # four maps of two layers, 16 elements a rank each
