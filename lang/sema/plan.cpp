@@ -188,6 +188,13 @@ CheckedPlan defaultPlan(Program &program, const std::string &model, Diagnostics 
 
 CheckedPlan checkAgain(Program &program, const CheckedPlan &plan, Diagnostics &diags) { return checkTree(static_cast<ProgramImpl &>(program), plan.tree, diags); }
 
+CheckedPlan plainPlan(Program &program, const CheckedPlan &plan) {
+  auto tree = clone(*plan.tree);
+  std::erase_if(tree->settings.settings, [](const Setting &s) { return keyOf(s).name == "sparsity" || keyOf(s).name == "precision" || keyOf(s).name == "lora"; });
+  Diagnostics none(static_cast<ProgramImpl &>(program).diags.sources);
+  return checkTree(static_cast<ProgramImpl &>(program), tree, none);
+}
+
 bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &diags) {
   bool any = false;
   for (const Refused &r : plan.refused)

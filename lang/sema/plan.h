@@ -106,6 +106,8 @@ std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);
 CheckedPlan defaultPlan(Program &, const std::string &model, Diagnostics &diags);
 /// The same plan against a program whose loops are cut otherwise.
 CheckedPlan checkAgain(Program &, const CheckedPlan &, Diagnostics &diags);
+/// The plan without facets: what `sparsity`, `precision`, `lora` say is gone.
+CheckedPlan plainPlan(Program &, const CheckedPlan &);
 /// The whole plan: `text` with every default that acts written out. It means the same plan.
 std::string expanded(const CheckedPlan &);
 /// The same with a comment at each line: where it comes from, and whether it is exact, approximate (and its measure) or checked only.

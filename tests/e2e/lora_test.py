@@ -53,6 +53,14 @@ class Lora(CommandTest):
         out = self.fil("explain", "--backend=cpu", "c.fil", "n.fil", "--plan", "apart", "l[*].Attention.q")[0].decode()
         self.assertNotIn("(once)", out)
 
+    def test_explain_tells_what_a_facet_became_and_what_it_costs(self):
+        out = self.fil("explain", "c.fil", "--plan", "tuned", "--set", "partition.remat=all", "l[1].Attention.q")[0].decode()
+        self.assertRegex(out, r"\n  facet lora: `\{q,v\}: r=2 alpha=4` at c.fil:\d+, part of the program since `fil-lora-add-adapters`: adds 32 params and, forward, 64 operations for each row")
+        self.assertRegex(out, r"\n  facet remat: `remat all` at --set:\d+, read by the passes that schedule the program\n")
+        self.assertIn("\n  lora with remat: the adapter's inner product is kept or computed again by the rule of remat\n", out)
+        self.assertRegex(out, r"\n  beside the plan without facets, at B=4 S=8 T=8: operations \d+ -> \d+ \(\d.\d\dx\), bytes .*, params 256 -> 384 \(1.50x\), optimizer 512 -> 256 \(0.50x\)\n")
+        self.assertNotIn("facet", self.fil("explain", "c.fil", "--plan", "p", "l[1].Attention.q")[0].decode())
+
     def test_a_budget_chooses_ranks_or_says_what_it_takes(self):
         _, err = self.fil("train", "c.fil", "--plan", "big", "--out", "o", "--steps", "1", "--weights", "base/last.safetensors")
         self.assertRegex(err, r"512 of adapters \(19.81%\)")  # four maps of two layers, 16 elements a rank each

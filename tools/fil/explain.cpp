@@ -7,6 +7,8 @@
 #include "tools/driver/compile.h"
 #include "tools/fil/explain_program.h"
 #include "tools/fil/session.h"
+#include "tools/driver/entry_sizes.h"
+#include "tools/fil/site_loads.h"
 #include "tools/fil/site_ops.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/raw_ostream.h"
@@ -226,6 +228,75 @@ private:
   }
 };
 
+/// What the plan's facets make of a site, and what that costs beside the plan without them.
+class FacetStory {
+public:
+  /// `plain`: the module of the plan without facets, at the same stage; null where there are none.
+  FacetStory(LoadedProgram &p, const sema::CheckedPlan &plan, ModuleOp module, ModuleOp plain) : program(p), plan(plan), module(module), plain(plain), dims(module) {
+    at = plan.train.window;
+    at[plan.train.batchDim] = plan.train.batch;
+    module.walk([&](ir::CacheOp c) {
+      if (auto t = at.find(c.getFrom().str()); t != at.end()) at.emplace(c.getTo().str(), t->second);
+    });
+  }
+
+  void print(const std::string &site) {
+    std::vector<const sema::PlanFacet *> mine;
+    for (const sema::PlanFacet &f : plan.facets)
+      if (llvm::any_of(f.sites, [&](const std::string &s) { return s.empty() || ir::within(site, s) || ir::within(s, site); })) mine.push_back(&f);
+    for (const sema::PlanFacet *f : mine) fmt::print("  facet {}: `{}` at {}:{}{}\n", f->kind, f->text, program.sources.name(f->span.file), program.sources.place(f->span.file, f->span.begin).line, became(*f, site));
+    for (size_t i = 0; i < mine.size(); ++i)
+      for (size_t j = i + 1; j < mine.size(); ++j)
+        if (mine[i]->kind != mine[j]->kind) fmt::print("  {} with {}: {}\n", mine[i]->kind, mine[j]->kind, ruleOf(mine[i]->kind, mine[j]->kind));
+    if (mine.empty()) return;
+    const SiteLoad a = loadOf(plain, site, false), b = loadOf(module, site, plan.precision == "f64");
+    fmt::print("  beside the plan without facets, at {}: operations {}, bytes {}, params {}, optimizer {}\n", sizesText(at), changeText(a.flops, b.flops), changeText(a.bytes, b.bytes), changeText(double(a.params), double(b.params)), changeText(double(a.optimizer), double(b.optimizer)));
+  }
+
+private:
+  LoadedProgram &program;
+  const sema::CheckedPlan &plan;
+  ModuleOp module, plain;
+  ir::Dims dims;
+  Binding at;
+
+  /// Of all that reads, writes or trains what is there, in a step (`run`, where there is no loss).
+  SiteLoad loadOf(ModuleOp m, const std::string &site, bool f64) {
+    const ir::Dims dims(m);
+    SiteOps ops(m, dims);
+    auto own = ops.of(site);
+    return siteLoad(m, f64, at, [&](Operation *op) { return own.contains(op); }, [&](StringRef s) { return ir::within(s.split('#').first, site); });
+  }
+
+  /// What the passes did with it, at this site and those within.
+  std::string became(const sema::PlanFacet &f, const std::string &site) {
+    std::string by;
+    ir::FacetCost cost;
+    int rows = 0;
+    for (auto row : module.getOps<ir::SiteOp>()) {
+      if (!llvm::is_contained(f.sites, row.getPath()) || !(row.getPath().empty() || ir::within(row.getPath(), site) || ir::within(site, row.getPath()))) continue;
+      for (Attribute c : row.getConsumed()) {
+        auto facet = cast<ir::Facet>(cast<ir::ConsumedAttr>(c).getFacet());
+        if (ir::stringifyFacetKind(facet.kind()) != f.kind) continue;
+        by = cast<ir::ConsumedAttr>(c).getBy().str(), ++rows;
+        for (auto v : module.getOps<ir::VariableOp>()) {
+          if (v.getSite() != row.getPath()) continue;
+          const ir::FacetCost own = facet.cost(v, dims);
+          cost = {cost.flops + own.flops, cost.elements + own.elements, cost.trained + own.trained};
+        }
+      }
+    }
+    if (by.empty()) return ", read by the passes that schedule the program"; // remat, formats
+    return fmt::format(", part of the program since `{}`{}: adds {} params and, forward, {} operations for each row of what the map takes", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "", cost.trained.str(), cost.flops.str());
+  }
+  static std::string ruleOf(const std::string &a, const std::string &b) {
+    const auto first = std::min(*ir::symbolizeFacetKind(a), *ir::symbolizeFacetKind(b)), second = std::max(*ir::symbolizeFacetKind(a), *ir::symbolizeFacetKind(b));
+    for (const ir::PairRule &r : ir::pairRules())
+      if (r.first == first && r.second == second) return r.rule;
+    return "";
+  }
+};
+
 } // namespace
 
 /// Of the program as a whole.
@@ -279,9 +350,13 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
     }
   }
   Explanation explanation(*module, session->plan.precision, compiled.scheduled ? passes::savedValues(*compiled.scheduled) : std::vector<passes::SavedValue>(), kernels ? &*kernels : nullptr, whyNone);
+  const sema::CheckedPlan plainPlan = session->plan.facets.empty() ? session->plan : sema::plainPlan(*p.program, session->plan);
+  Compiler plainCompiler(p, plainPlan, session->compileOptions(o));
+  auto plain = session->plan.facets.empty() ? OwningOpRef<ModuleOp>() : plainCompiler.module(Stage::train_);
+  FacetStory facets(p, session->plan, *module, plain ? *plain : ModuleOp());
   std::set<std::string> seen;
   for (const sema::SitePathOf *s : found)
-    if (seen.insert(s->recorded()).second) explanation.print(s->recorded());
+    if (seen.insert(s->recorded()).second) explanation.print(s->recorded()), facets.print(s->recorded());
   return Exit::Ok;
 }
 

@@ -8,6 +8,7 @@
 #include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
 #include "tools/fil/session.h"
+#include "tools/fil/site_loads.h"
 
 using namespace mlir;
 namespace fil {
@@ -39,42 +40,28 @@ Exit expand(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions
   return Exit::Ok;
 }
 
-/// What a site costs in the entry that is compared, and what is kept for it.
-struct Load {
-  double flops = 0, bytes = 0;          ///< operands and results of each operation once
-  int64_t params = 0, optimizer = 0, state = 0; ///< bytes
+/// With what its launches are.
+struct Load : SiteLoad {
   std::set<std::string> kernels;
   int64_t launches = 0;
   Load &operator+=(const Load &o) {
-    flops += o.flops, bytes += o.bytes, params += o.params, optimizer += o.optimizer, state += o.state, launches += o.launches;
+    SiteLoad::operator+=(o);
+    launches += o.launches;
     kernels.insert(o.kernels.begin(), o.kernels.end());
     return *this;
   }
-  int64_t kept() const { return params + optimizer + state; }
-  bool operator==(const Load &o) const { return flops == o.flops && bytes == o.bytes && kept() == o.kept() && kernels.size() == o.kernels.size() && launches == o.launches; }
+  bool operator==(const Load &o) const { return SiteLoad::operator==(o) && kernels.size() == o.kernels.size() && launches == o.launches; }
 };
-
-/// `l.Attention.q`: without the turns of loops, which plans cut in different ways, and of what is kept for a param the param.
-std::string placeOf(StringRef site) {
-  std::string s;
-  for (size_t i = 0; i < site.size(); ++i) {
-    if (site[i] == '#') break;
-    if (site[i] == '[' && i + 1 < site.size() && site[i + 1] != '*')
-      while (site[i] != ']') ++i;
-    else s += site[i];
-  }
-  return s.empty() ? "(no site)" : s;
-}
 
 /// A plan, compiled and measured out at its batch and window.
 class Measured {
 public:
-  std::string name, entry, format, remat, sizes;
+  std::string name, entry, format, sizes;
   std::map<std::string, Load> sites;
   Load all;
   int64_t arena = 0, code = 0;
 
-  Measured(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions &o) : name(plan.name), format(plan.precision), remat(plan.remat.sites.empty() ? plan.remat.rule : fmt::format("{}", fmt::join(plan.remat.sites, " "))) {
+  Measured(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions &o) : name(plan.name), format(plan.precision) {
     Compiler middle(p, plan, {});
     auto module = middle.module(Stage::train_);
     if (!module) return;
@@ -85,35 +72,13 @@ public:
     const Program &program = *wantedPrograms(m, entry).at(0);
     const Binding at = entrySizes(program, m, plan.train, {});
     sizes = sizesText(at);
-    operations(*module, at);
-    for (auto v : module->getOps<ir::VariableOp>()) variable(v, ir::Dims(*module), at);
+    for (auto &[site, load] : siteLoads(*module, format == "f64", at)) static_cast<SiteLoad &>(sites[site]) = load;
     launches(program.steps, m, 1);
     arena = arenaBytes(program, m, at), code = int64_t(m.code.size());
     for (auto &[site, load] : sites) all += load;
   }
 
 private:
-  double valueAt(const Size &s, const Binding &at) {
-    auto c = atSizes(s, at).constant();
-    return c ? c->value() : 0;
-  }
-  void operations(ModuleOp module, const Binding &at) {
-    const ir::Dims dims(module);
-    passes::entryPoint(module, entry).walk([&](ir::Costed op) {
-      if (isa<ir::LayersOp>(op)) return;
-      Size turns(1);
-      for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) turns = turns * Size(int64_t(l.getHi() - l.getLo()));
-      const ir::Cost c = turns * op.cost(dims);
-      Load &load = sites[placeOf(ir::siteOf(op))];
-      load.flops += valueAt(c.flops, at), load.bytes += valueAt(c.moved(format == "f64" ? 8 : 4), at);
-    });
-  }
-  void variable(ir::VariableOp v, const ir::Dims &dims, const Binding &at) {
-    if (v.getKind() == ir::VariableKind::cache) return;
-    const int64_t bytes = int64_t(valueAt(dims.elements(v.getType()), at)) * (format == "f64" ? 8 : 4);
-    Load &load = sites[placeOf(v.getSite())];
-    (v.getKind() == ir::VariableKind::param ? load.params : v.getKind() == ir::VariableKind::state ? load.state : load.optimizer) += bytes;
-  }
   void launches(const std::vector<Step> &steps, const Manifest &m, int64_t times) {
     for (const Step &s : steps) {
       if (auto *l = std::get_if<Launch>(&s.is)) sites[placeOf(l->site)].kernels.insert(m.kernels[size_t(l->kernel)].key), sites[placeOf(l->site)].launches += times;
@@ -124,23 +89,17 @@ private:
   }
 };
 
-std::string number(double x) { return x == 0 ? "0" : std::abs(x) < 1e5 ? fmt::format("{:.0f}", x) : fmt::format("{:.3g}", x); }
-std::string change(double a, double b) {
-  if (a == b) return number(a);
-  return number(a) + " -> " + number(b) + (a ? fmt::format(" ({:.2f}x)", b / a) : "");
-}
-
 void printDiff(const Measured &a, const Measured &b) {
   fmt::print("{} -> {}, of `{}`{}{}\n", a.name, b.name, a.entry, a.sizes.empty() ? "" : " at " + a.sizes, a.sizes == b.sizes ? "" : " -> " + (b.sizes.empty() ? "no sizes" : b.sizes));
-  fmt::print("  {:<22} {}\n", "operations", change(a.all.flops, b.all.flops));
-  fmt::print("  {:<22} {}\n", "bytes moved", change(a.all.bytes, b.all.bytes));
-  fmt::print("  {:<22} {}\n", "params, bytes", change(double(a.all.params), double(b.all.params)));
-  fmt::print("  {:<22} {}\n", "optimizer, bytes", change(double(a.all.optimizer), double(b.all.optimizer)));
-  fmt::print("  {:<22} {}\n", "states, bytes", change(double(a.all.state), double(b.all.state)));
-  fmt::print("  {:<22} {}\n", "arena, bytes", change(double(a.arena), double(b.arena)));
-  fmt::print("  {:<22} {}\n", "kernels", change(double(a.all.kernels.size()), double(b.all.kernels.size())));
-  fmt::print("  {:<22} {}\n", "launches", change(double(a.all.launches), double(b.all.launches)));
-  fmt::print("  {:<22} {}\n", "code, bytes", change(double(a.code), double(b.code)));
+  fmt::print("  {:<22} {}\n", "operations", changeText(a.all.flops, b.all.flops));
+  fmt::print("  {:<22} {}\n", "bytes moved", changeText(a.all.bytes, b.all.bytes));
+  fmt::print("  {:<22} {}\n", "params, bytes", changeText(double(a.all.params), double(b.all.params)));
+  fmt::print("  {:<22} {}\n", "optimizer, bytes", changeText(double(a.all.optimizer), double(b.all.optimizer)));
+  fmt::print("  {:<22} {}\n", "states, bytes", changeText(double(a.all.state), double(b.all.state)));
+  fmt::print("  {:<22} {}\n", "arena, bytes", changeText(double(a.arena), double(b.arena)));
+  fmt::print("  {:<22} {}\n", "kernels", changeText(double(a.all.kernels.size()), double(b.all.kernels.size())));
+  fmt::print("  {:<22} {}\n", "launches", changeText(double(a.all.launches), double(b.all.launches)));
+  fmt::print("  {:<22} {}\n", "code, bytes", changeText(double(a.code), double(b.code)));
   auto roundoff = [](const std::string &format) { return std::pow(2.0, format == "f64" ? -53 : -24); };
   fmt::print("  {:<22} {}\n", "rounding, relative", a.format == b.format ? fmt::format("{:.2g}", roundoff(a.format)) : fmt::format("{:.2g} -> {:.2g}", roundoff(a.format), roundoff(b.format)));
   std::set<std::string> places;
@@ -156,7 +115,7 @@ void printDiff(const Measured &a, const Measured &b) {
     }
     std::string line;
     auto add = [&](const char *what, double from, double to) {
-      if (from != to) line += fmt::format("{}{} {}", line.empty() ? "" : "; ", what, change(from, to));
+      if (from != to) line += fmt::format("{}{} {}", line.empty() ? "" : "; ", what, changeText(from, to));
     };
     add("operations", x.flops, y.flops), add("bytes", x.bytes, y.bytes), add("params", double(x.params), double(y.params)), add("optimizer", double(x.optimizer), double(y.optimizer));
     add("states", double(x.state), double(y.state)), add("kernels", double(x.kernels.size()), double(y.kernels.size())), add("launches", double(x.launches), double(y.launches));
