@@ -3,6 +3,7 @@
 // variable, the next turn's value, a slice of a stacked result) if nobody reads the old content behind it; else to the arena, and a copy
 // at the end of the block brings it there.
 #include "codegen/package/package.h"
+#include "codegen/variable_info.h"
 #include "codegen/cpu/image.h"
 #include "codegen/package/places.h"
 #include "codegen/package/work.h"
@@ -144,8 +145,7 @@ private:
         rest = rest.drop_front(close + 1);
       }
       row.info.name += rest.str();
-      row.info.adapter = v.getAdapter();
-      row.info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
+      fil::describe(v, row.info);
       row.info.dtype = s.dtype;
       for (StringAttr d : declared) row.info.dims.push_back(d.str()), row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
       out.variables.push_back(row);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entries, variables and caches of a walked program.
 #include "codegen/reference/reference.h"
+#include "codegen/variable_info.h"
 #include "codegen/reference/walker.h"
 #include <cstring>
 
@@ -186,8 +187,7 @@ private:
       }
       VariableInfo info;
       info.name = name + rest.str();
-      info.adapter = v.getAdapter();
-      info.kind = v.getKind() == VariableKind::param ? VariableInfo::Param : v.getKind() == VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
+      describe(v, info);
       info.dtype = dtypeOf(type.getElement());
       info.shape = sizesOf(r.declared);
       for (StringAttr d : r.declared) info.dims.push_back(d.str());

@@ -34,11 +34,11 @@ def Fil_VariableOp : Fil_Op<"variable", [Symbol]> {
     `type` is the type of the whole storage: the dims of its loops (stacked turns) come with the others. `declared` is the
     order of the dims in files, one entry a turn's dims (loop dims not among them). `site` has a `[lo..hi]` for each loop.
     `kind` says who writes it: the optimizer (`param`), the program (`state`), the optimizer for itself (`optimizer`), or decoding
-    (`cache`: its size follows the sequence). `trained`: a gradient reaches it. `adapter`: a plan has added it. `map n`: of a map `A -> B`,
+    (`cache`: its size follows the sequence). `trained`: a gradient reaches it. `adapter`: a plan has added it, its product with this scale. `map n`: of a map `A -> B`,
     on which weight decay acts: its right side begins at entry n of `declared`; before the left side stand dims of families, one for each `[*]` of `site`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type, StrAttr:$site, Fil_InitAttr:$init,
-                       StrArrayAttr:$declared, StrArrayAttr:$loops, DefaultValuedAttr<Fil_VariableKindAttr, "::fil::ir::VariableKind::param">:$kind, UnitAttr:$trained, UnitAttr:$adapter, OptionalAttr<I64Attr>:$map,
+                       StrArrayAttr:$declared, StrArrayAttr:$loops, DefaultValuedAttr<Fil_VariableKindAttr, "::fil::ir::VariableKind::param">:$kind, UnitAttr:$trained, OptionalAttr<F64Attr>:$adapter, OptionalAttr<I64Attr>:$map,
                        OptionalAttr<FlatSymbolRefAttr>:$optimizer);
   let assemblyFormat = [{
     $kind (`trained` $trained^)? (`adapter` $adapter^)? (`map` $map^)? $sym_name `:` $type `init` $init `site` $site `declared` $declared

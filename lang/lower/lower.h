@@ -18,6 +18,8 @@ struct LowerOptions {
   const ast::Expr *lossCall = nullptr;
   std::optional<OptimizerChoice> optimizer;
   std::vector<sema::PlanFacet> facets;
+  int64_t adapters = 1;                  ///< at once; each row of `batchDim` has one of them
+  std::string batchDim = "B";
   double loraBudget = 0;                 ///< share of the params; 0: every line gives a rank
 };
 

@@ -60,6 +60,7 @@ struct Remat {
 /// `lora on load(..) { budget .. }`, beside its lines of sites.
 struct LoraSettings {
   std::string base;               ///< file of the base weights; empty: none is named
+  int64_t adapters = 1;           ///< at once: each row of the batch dim has one of them
   double budget = 0;              ///< adapters may have this share of the model's params; 0: lines give ranks
 };
 

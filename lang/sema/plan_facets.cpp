@@ -51,9 +51,13 @@ public:
         if (auto *call = i.kind == Item::Value ? std::get_if<Call>(&i.value.from->is) : nullptr) plan.lora.base = std::get<String>(std::get<ExprPtr>(call->args.at(0).is)->is).value;
     const Settings &all = *clause.nested;
     if (auto *s = findSetting(all, "budget")) plan.lora.budget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
+    if (auto *s = findSetting(all, "adapters")) plan.lora.adapters = int64_t(numberOf(*s->phrases[0].items.at(1).value.from));
     for (const Setting &s : all.settings) {
       if (!s.path) continue;
       PlanFacet f = facetOf("lora", s);
+      if (plan.lora.adapters > 1 && (f.settings["merge"] == "always" || f.settings["variant"] == "dora")) c.diags.report(Msg::P0439, s.span, print(s));
+      for (const char *name : {"merge", "variant"})
+        if (f.settings[name].empty()) f.settings.erase(name);
       if (!f.settings.contains("r") && !plan.lora.budget) c.diags.report(Msg::P0436, s.span, print(s));
       onSites(std::move(f), s, About::Maps);
     }

@@ -48,6 +48,7 @@ const std::vector<ClauseRow> &clauseTable() {
 
       {"", "lora", "(on load(STRING))?", "", "", "lora on load(\"base.ckpt\") { wd: r=8 alpha=16 }", A::Nothing, acts, "compile"},
       {"lora", "SITES", "", "r=INT alpha=ABOVE0 init=gauss|zero:gauss variant=plain|rs|dora:plain merge=auto|always|never|masked:auto", "", "wd: r=8 alpha=16 init=gauss merge=auto", A::Maps, acts, "compile", "updates of low rank; measure: the loss of training all"},
+      {"lora", "adapters", "INT", "", "", "adapters 64", A::Nothing, acts, "compile"},
       {"lora", "budget", "PARAMBOUND", "", "", "budget params <= 1%", A::Nothing, acts, "compile"},
 
       {"", "partition", "", "", "", "partition { layers over pp by cost }", A::Nothing, acts, "compile"},

@@ -14,21 +14,27 @@ namespace {
 /// A param with its adapter's params; magnitude: of dora alone.
 struct Adapted {
   VariableOp base, a, b, magnitude;
+  Location because; ///< in the plan
   LoraAttr facet;
   MapSides sides;
   StringAttr rank;
   double scale;
 };
-/// The same as values in one block. `merged` is made where a use wants it.
+/// Several adapters at once: their params have `dim` in front, and each row of `batch` says which one is its own.
+struct Slots {
+  StringAttr dim, batch; ///< null: one adapter
+};
+/// The same as values in one block. `slot`: each row's adapter, null where there is one. `merged` is made where a use wants it.
 struct Weight {
   Adapted &of;
-  Value base, a, b, magnitude, merged;
+  Value base, a, b, magnitude, slot, merged;
 };
 
 struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     Dims dims(module);
+    addSlots(dims);
     SmallVector<Adapted> adapted;
     std::map<int64_t, std::string> rankDims;
     for (SiteOp site : module.getOps<SiteOp>())
@@ -36,7 +42,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
         auto lora = dyn_cast<LoraAttr>(f);
         if (!lora) continue;
         for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, lora, dims, rankDims));
+          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, site.getLoc(), lora, dims, rankDims));
         consume(site, f, getArgument());
       }
     if (adapted.empty()) return;
@@ -47,35 +53,68 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     }
     for (FuncOp f : module.getOps<FuncOp>()) {
       if (f.getEntry().empty()) continue;
-      for (Adapted &x : adapted) adapt(f, x, dims);
+      Value slot = slots.dim ? addSlotInput(f) : Value();
+      for (Adapted &x : adapted) adapt(f, x, slot, dims);
     }
+    if (refused) signalPassFailure();
+  }
+  Slots slots;
+  bool refused = false;
+
+  void addSlots(Dims &dims) {
+    ModuleOp module = getOperation();
+    auto several = module->getAttrOfType<ArrayAttr>("fil.adapters"); // their number, the batch dim
+    if (!several) return;
+    const auto number = std::to_string(cast<IntegerAttr>(several[0]).getInt());
+    slots = {StringAttr::get(&getContext(), dims.add(module, "adapters", number, dims.names().front())), cast<StringAttr>(several[1])};
+    module->setAttr("fil.adapters", slots.dim);
+  }
+  Value addSlotInput(FuncOp f) {
+    Builder b(&getContext());
+    auto type = ir::TensorType::get(&getContext(), {slots.batch}, ir::IndexType::get(&getContext(), slots.dim));
+    SmallVector<Type> in(f.getArgumentTypes());
+    in.push_back(type);
+    SmallVector<Attribute> names(f.getArgAttrs()->begin(), f.getArgAttrs()->end());
+    names.push_back(b.getDictionaryAttr({b.getNamedAttr("fil.axes", b.getArrayAttr({slots.batch})), b.getNamedAttr("fil.name", b.getStringAttr("adapter"))}));
+    f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(in, f.getResultTypes())));
+    f.setArgAttrsAttr(b.getArrayAttr(names));
+    return f.getBody().front().addArgument(type, f.getLoc());
+  }
+  /// Codes before a colon reach the user as such.
+  void refuse(const Adapted &x, const char *code, const Twine &why) {
+    auto place = x.because;
+    if (auto fused = dyn_cast<FusedLoc>(place)) place = fused.getLocations()[0];
+    emitError(place) << code << ": " << why;
+    refused = true;
   }
 
   // ---- params ----
 
-  Adapted addParams(VariableOp base, LoraAttr facet, Dims &dims, std::map<int64_t, std::string> &rankDims) {
+  Adapted addParams(VariableOp base, Location because, LoraAttr facet, Dims &dims, std::map<int64_t, std::string> &rankDims) {
     ModuleOp module = getOperation();
     MLIRContext *ctx = &getContext();
     std::string &name = rankDims[facet.getRank()];
     if (name.empty()) name = dims.add(module, "rank" + std::to_string(facet.getRank()), std::to_string(facet.getRank()));
-    Adapted x{base, {}, {}, {}, facet, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
+    Adapted x{base, {}, {}, {}, because, facet, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
     double left = 1;
     for (StringAttr d : x.sides.left)
       if (auto n = dims.value(d.getValue()).constant()) left *= n->value();
     const bool gauss = facet.getInit() == LoraInit::gauss;
     auto random = [&](double fan) { return InitAttr::get(ctx, InitKind::normal, 0.0, 1 / std::sqrt(fan)); };
     const auto zero = InitAttr::get(ctx, InitKind::constant, 0.0, 0.0);
-    x.a = addParam(base, "lora_A", x.sides, x.sides.left, {x.rank}, gauss ? random(left) : zero, dims, base);
-    x.b = addParam(base, "lora_B", x.sides, {x.rank}, x.sides.right, gauss ? zero : random(double(facet.getRank())), dims, x.a);
-    if (facet.getVariant() == LoraVariant::dora) x.magnitude = addParam(base, "lora_m", x.sides, {}, x.sides.right, zero, dims, x.b);
+    x.a = addParam(base, "lora_A", x.sides, x.sides.left, {x.rank}, gauss ? random(left) : zero, x.scale, dims, base);
+    x.b = addParam(base, "lora_B", x.sides, {x.rank}, x.sides.right, gauss ? zero : random(double(facet.getRank())), x.scale, dims, x.a);
+    if (facet.getVariant() == LoraVariant::dora) x.magnitude = addParam(base, "lora_m", x.sides, {}, x.sides.right, zero, x.scale, dims, x.b);
     return x;
   }
 
   /// Without a left side it is no map.
-  VariableOp addParam(VariableOp base, StringRef name, const MapSides &sides, ArrayRef<StringAttr> left, ArrayRef<StringAttr> right, InitAttr init, const Dims &dims, VariableOp after) {
+  VariableOp addParam(VariableOp base, StringRef name, const MapSides &sides, ArrayRef<StringAttr> left, ArrayRef<StringAttr> right, InitAttr init, double scale, const Dims &dims, VariableOp after) {
     OpBuilder b(after);
     b.setInsertionPointAfter(after);
-    SmallVector<StringAttr> declared(sides.families), all(strings(base.getLoops()));
+    SmallVector<StringAttr> declared, all(strings(base.getLoops()));
+    if (slots.dim) declared.push_back(slots.dim);
+    llvm::append_range(declared, sides.families);
     llvm::append_range(declared, left), llvm::append_range(declared, right);
     llvm::append_range(all, declared);
     const auto site = b.getStringAttr(base.getSite() + "." + name);
@@ -83,12 +122,12 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     if (base.getOptimizer()) optimizer = FlatSymbolRefAttr::get(b.getContext(), left.empty() ? "optim#plain" : "optim#map");
     SmallVector<Attribute> axes(declared.begin(), declared.end());
     return VariableOp::create(b, base.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), all, RealType::get(b.getContext()))), site, init, b.getArrayAttr(axes), base.getLoopsAttr(),
-                              base.getKindAttr(), b.getUnitAttr(), b.getUnitAttr(), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(sides.families.size() + left.size())), optimizer);
+                              base.getKindAttr(), b.getUnitAttr(), b.getF64FloatAttr(scale), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(sides.families.size() + left.size())), optimizer);
   }
 
   // ---- uses ----
 
-  void adapt(FuncOp f, Adapted &x, const Dims &dims) {
+  void adapt(FuncOp f, Adapted &x, Value slot, const Dims &dims) {
     SmallVector<ReadOp> reads;
     for (auto r : f.getBody().front().getOps<ReadOp>())
       if (r.getVariable() == x.base.getSymName()) reads.push_back(r);
@@ -98,8 +137,8 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
       auto read = [&](VariableOp v) -> Value {
         return v ? ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)).getResult() : Value();
       };
-      Weight w{x, r.getResult(), read(x.a), read(x.b), read(x.magnitude), {}};
-      if (f.getEntry() == "run" && x.facet.getMerge() != Merge::never) {
+      Weight w{x, r.getResult(), read(x.a), read(x.b), read(x.magnitude), slot, {}};
+      if (f.getEntry() == "run" && x.facet.getMerge() != Merge::never && !slot) {
         SmallPtrSet<Operation *, 8> before;
         for (Operation *user : w.base.getUsers()) before.insert(user);
         w.base.replaceUsesWithIf(merged(w, dims), [&](OpOperand &o) { return before.contains(o.getOwner()); });
@@ -152,7 +191,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     };
     auto share = [&](Value v) -> Value { return v ? Value(edit.shared(v)) : Value(); };
     const bool stacked = llvm::is_contained(loop.getStacked(), w.base), shared = llvm::is_contained(loop.getShared(), w.base);
-    Weight turn{w.of, {}, {}, {}, {}, {}}, whole = turn;
+    Weight turn{w.of, {}, {}, {}, {}, share(w.slot), {}}, whole = turn;
     if (stacked) turn.a = slice(w.a), turn.b = slice(w.b), turn.magnitude = slice(w.magnitude);
     if (shared) whole.a = share(w.a), whole.b = share(w.b), whole.magnitude = share(w.magnitude);
     LayersOp made = edit.finish();
@@ -193,6 +232,10 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   }
   Value merged(Weight &w, const Dims &dims) {
     if (w.merged) return w.merged;
+    if (w.slot) {
+      refuse(w.of, "P0438", "with several adapters `" + siteOf(w.of.base) + "` has no one weight, and here it is not a map of rows of `" + slots.batch.getValue() + "`");
+      return w.merged = w.base;
+    }
     OpBuilder b(&getContext());
     standBehind(b, w);
     BodyBuilder body = adapterAt(b, dims, w, w.base.getLoc());
@@ -215,6 +258,15 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     SmallPtrSet<Operation *, 8> own;
     for (Operation *op = use->getNextNode(); op && own.insert(op).second && op != both.getDefiningOp();) op = op->getNextNode();
     use->getResult(0).replaceUsesWithIf(both, [&](OpOperand &o) { return !own.contains(o.getOwner()); });
+  }
+  /// Of several adapters each row's own: dim `batch` in place of theirs.
+  Value ofRows(Value param, const Weight &w, BodyBuilder &body) {
+    if (!w.slot) return param;
+    auto t = cast<ir::TensorType>(param.getType());
+    SmallVector<StringAttr> all(t.getDims());
+    llvm::erase(all, slots.dim);
+    all.push_back(slots.batch);
+    return GatherOp::create(body.builder, body.loc, body.dims.tensor(&getContext(), all, t.getElement()), param, w.slot, slots.dim, body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
   }
   Value gathered(Value x, Value subset, BodyBuilder &body) {
     auto t = cast<ir::TensorType>(x.getType());
@@ -251,7 +303,11 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     for (Value s : product.getSubsets()) // the second product reads through the subset again, and needs what it depends on
       for (StringAttr d : cast<SubsetType>(s.getType()).getPer())
         if (llvm::is_contained(over, d)) return false;
-    Value near = forth ? w.a : w.b, far = forth ? w.b : w.a;
+    if (w.slot && !cast<ir::TensorType>(x.getType()).has(slots.batch)) return false;
+    OpBuilder b(product);
+    b.setInsertionPointAfter(product);
+    BodyBuilder body = adapterAt(b, dims, w, product.getLoc());
+    Value near = ofRows(forth ? w.a : w.b, w, body), far = ofRows(forth ? w.b : w.a, w, body);
     auto reached = [&](Value v) {
       SmallVector<Value> met;
       for (Value s : product.getSubsets())
@@ -265,15 +321,12 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     for (Value v : {x, near})
       for (StringAttr d : through(cast<ir::TensorType>(v.getType()), first, dims).getDims())
         if (!llvm::is_contained(forth ? sides.left : sides.right, d) && !llvm::is_contained(inner, d)) inner.push_back(d);
-    OpBuilder b(product);
-    b.setInsertionPointAfter(product);
-    BodyBuilder body = adapterAt(b, dims, w, product.getLoc());
     extend(product, body.contract(x, near, first, dims.tensor(&getContext(), inner, RealType::get(&getContext()))), far, reached(far), w, body, dims);
     return true;
   }
   /// `W[i]` where i stands for the whole left side.
   bool unmerged(GatherOp use, const Weight &w, const Dims &dims) {
-    if (use.getX() != w.base || w.of.sides.left.size() != 1 || w.of.sides.left[0] != use.getDimAttr()) return false;
+    if (use.getX() != w.base || (w.slot && !cast<ir::TensorType>(use.getType()).has(slots.batch)) || w.of.sides.left.size() != 1 || w.of.sides.left[0] != use.getDimAttr()) return false;
     auto t = cast<ir::TensorType>(use.getType());
     SmallVector<StringAttr> inner;
     for (StringAttr d : t.getDims())
@@ -282,8 +335,8 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     OpBuilder b(use);
     b.setInsertionPointAfter(use);
     BodyBuilder body = adapterAt(b, dims, w, use.getLoc());
-    Value rows = GatherOp::create(b, use.getLoc(), dims.tensor(&getContext(), inner, t.getElement()), w.a, use.getIndex(), use.getDimAttr(), b.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
-    extend(use, rows, w.b, {}, w, body, dims);
+    Value rows = GatherOp::create(b, use.getLoc(), dims.tensor(&getContext(), inner, t.getElement()), ofRows(w.a, w, body), use.getIndex(), use.getDimAttr(), b.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+    extend(use, rows, ofRows(w.b, w, body), {}, w, body, dims);
     return true;
   }
 };

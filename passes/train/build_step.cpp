@@ -130,7 +130,7 @@ struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
     b.setInsertionPointAfter(var);
     auto text = [&](StringRef base) { return b.getStringAttr(base + "#" + name); };
     return VariableOp::create(b, var.getLoc(), text(var.getSymName()), var.getTypeAttr(), text(var.getSite()), InitAttr::get(&getContext(), InitKind::constant, 0.0, 0.0),
-                              var.getDeclaredAttr(), var.getLoopsAttr(), VariableKindAttr::get(&getContext(), VariableKind::optimizer), UnitAttr(), UnitAttr(), IntegerAttr(),
+                              var.getDeclaredAttr(), var.getLoopsAttr(), VariableKindAttr::get(&getContext(), VariableKind::optimizer), UnitAttr(), FloatAttr(), IntegerAttr(),
                               FlatSymbolRefAttr());
   }
 };

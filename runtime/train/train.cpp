@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/train.h"
+#include "runtime/train/adapter.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "runtime/train/metrics.h"
@@ -138,6 +139,7 @@ private:
     info.step = done, info.seconds = seconds();
     info.trainSamples = data.trainSamples(), info.heldSamples = data.validationSamples();
     writeCheckpoint(files, o.folder + "/last.safetensors", program, info);
+    if (hasAdapters(program)) writeAdapter(files, o.folder + "/adapter.safetensors", program, info.model);
     logInfo("step {}: checkpoint written", done);
   }
 

@@ -2,7 +2,7 @@
 """Adapters on a trained base: as a user trains, resumes and runs them."""
 import unittest
 
-from support import CHAR, CommandTest, read_checkpoint
+from support import CHAR, CommandTest, read_checkpoint, read_npy, write_npy
 
 PLANS = """
 plan tuned for Char from p { train { steps 6 }; lora on load("base/last.safetensors") { {q,v}: r=2 alpha=4; l[1].Attention.o: r=1 } }
@@ -60,6 +60,43 @@ class Lora(CommandTest):
         self.assertIn("\n  lora with remat: the adapter's inner product is kept or computed again by the rule of remat\n", out)
         self.assertRegex(out, r"\n  beside the plan without facets, at B=4 S=8 T=8: operations \d+ -> \d+ \(\d.\d\dx\), bytes .*, params 256 -> 384 \(1.50x\), optimizer 512 -> 256 \(0.50x\)\n")
         self.assertNotIn("facet", self.fil("explain", "c.fil", "--plan", "p", "l[1].Attention.q")[0].decode())
+
+    def test_many_adapters_in_one_batch_are_each_alone(self):
+        self.write("a.fil", """
+plan t1 for Char from p { lora { {q,v}: r=2 alpha=4 } }
+plan t2 for Char from p { train { seed 9; optim adamw(lr=5e-2, clip=1.0) }; lora { {q,v}: r=1 alpha=3 } }
+plan many for Char from p { lora { adapters 3; {q,v}: r=2 alpha=4 } }
+plan one for Char from p { lora { {q,v}: r=2 alpha=4 merge=never } }
+""")
+        base, files = ["--weights", "base/last.safetensors"], ["t1/adapter.safetensors", "t2/adapter.safetensors"]
+        for plan in ("t1", "t2"):
+            self.fil("train", "c.fil", "a.fil", "--plan", plan, "--out", plan, *base)
+        metadata, tensors = read_checkpoint(self.path(files[1]))
+        self.assertEqual((metadata["r"], metadata["lora_alpha"]), ("1", "3"))
+        self.assertEqual(tensors["base_model.model.l.1.Attention.v.lora_A.weight"][1], [1, 8])
+        self.assertEqual(tensors["base_model.model.l.1.Attention.v.lora_B.weight"][1], [8, 1])
+        write_npy(self.path("tok.npy"), "<i4", (5, 8), [(7 * i * i + i) % 256 for i in range(40)])
+        write_npy(self.path("which.npy"), "<i4", (5,), [0, 2, 1, 0, 1])
+        row = 8 * 256
+
+        def run(backend, *args):
+            self.fil("run", backend, "c.fil", "a.fil", *args, "--in", "tok=tok.npy", "--out", "y.npy")
+            return read_npy(self.path("y.npy"))[1]
+
+        for backend in ("--backend=cpu", "--backend=reference"):
+            self.fil("run", backend, "c.fil", "a.fil", "--plan", "many", *base, "--adapter", f"0={files[0]}", f"1={files[1]}", "--in", "tok=tok.npy", "which=which.npy", exit=1, code="E0516")
+            self.fil("run", backend, "c.fil", "a.fil", "--plan", "many", *base, "--adapter", f"0={files[0]}", f"1={files[1]}", "--in", "tok=tok.npy", "adapter=which.npy", "--out", "m.npy")
+            mixed = read_npy(self.path("m.npy"))[1]
+            for rows, args in (((0, 3), ("one", *base, "--adapter", files[0])), ((2, 4), ("one", *base, "--adapter", files[1])), ((1,), ("p", *base))):
+                alone = run(backend, "--plan", *args)
+                for r in rows:
+                    self.assertEqual(mixed[r * row:(r + 1) * row], alone[r * row:(r + 1) * row], (backend, r))
+            merged = run(backend, "--plan", "t2", "--weights", "t2/last.safetensors")  # from its own checkpoint, at its own rank
+            self.assertLess(max(abs(a - b) for r in (2, 4) for a, b in zip(mixed[r * row:(r + 1) * row], merged[r * row:(r + 1) * row])), 1e-5)
+        self.fil("train", "c.fil", "a.fil", "--plan", "many", "--out", "o", *base, exit=1, code="P0440")
+        self.fil("run", "c.fil", "a.fil", "--plan", "many", *base, "--adapter", f"3={files[0]}", "--in", "tok=tok.npy", "adapter=which.npy", exit=1, code="E0523")
+        self.fil("run", "c.fil", "a.fil", "--plan", "p", *base, "--adapter", files[0], "--in", "tok=tok.npy", exit=1, code="E0523")
+        self.fil("run", "c.fil", "a.fil", "--plan", "t2", *base, "--adapter", files[0], "--in", "tok=tok.npy", exit=1, code="E0523")  # rank 2 of 1
 
     def test_a_budget_chooses_ranks_or_says_what_it_takes(self):
         _, err = self.fil("train", "c.fil", "--plan", "big", "--out", "o", "--steps", "1", "--weights", "base/last.safetensors")

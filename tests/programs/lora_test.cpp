@@ -214,6 +214,42 @@ TEST_P(ExamplesInEachWay, AreTheBaseWhereTheProductIsZero) {
   }
 }
 
+class ExamplesWithSeveral : public testing::TestWithParam<Example> {};
+INSTANTIATE_TEST_SUITE_P(Small, ExamplesWithSeveral, testing::ValuesIn(examples), [](auto &i) { return i.param.model; });
+TEST_P(ExamplesWithSeveral, AreTheProgramOfTheOneThatAllRowsName) {
+  const Example &e = GetParam();
+  const Way several{"several", "r=2 alpha=4", 2}, alone{"alone", "r=2 alpha=4 merge=never", 2};
+  std::string text = planFor(textOf(e), several);
+  text.replace(text.find("lora { "), 7, "lora { adapters 3; ");
+  CompiledProgram one(planFor(textOf(e), alone), e.dims, "sgd", e.model), three(text, e.dims, "sgd", e.model);
+  for (auto [format, backend] : {std::pair{"f64", "reference"}, std::pair{"f32", "cpu"}}) {
+    auto single = one.executable(one.copy(Stage::train_), format, backend), many = three.executable(three.copy(Stage::train_), format, backend);
+    std::mt19937_64 random(11);
+    std::normal_distribution<double> normal(0, 0.3);
+    constexpr size_t chosen = 1;
+    auto names = byName(*single);
+    for (auto &[name, i] : byName(*many)) {
+      const VariableInfo &info = many->variables()[i];
+      if (info.kind == VariableInfo::Optimizer) continue;
+      auto v = numbers(many->get(i));
+      for (double &x : v) x = info.kind == VariableInfo::State ? 0.1 + std::fabs(normal(random)) : normal(random);
+      many->set(i, array(many->get(i), v));
+      v = numbers(many->get(i)); // as rounded
+      const size_t each = v.size() / (info.adapterSlots ? 3 : 1);
+      EXPECT_EQ(info.adapterSlots, info.adapter != 0) << name;
+      single->set(names.at(name), array(single->get(names.at(name)), std::vector<double>(v.begin() + ptrdiff_t(info.adapterSlots ? chosen * each : 0), v.begin() + ptrdiff_t((info.adapterSlots ? chosen * each : 0) + each))));
+    }
+    TestProgram inputs("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+    const Entry &a = *single->find("run"), &b = *many->find("run");
+    auto in = inputs.inputs(a, e.sizes), with = in;
+    ASSERT_EQ(b.inputs.back().name, "adapter");
+    Array like;
+    like.dtype = DType::I32, like.shape = {e.sizes.at("B")};
+    with.push_back(array(like, std::vector<double>(size_t(like.shape[0]), double(chosen))));
+    EXPECT_LT(distance(numbers(single->run(a, in)[0]), numbers(many->run(b, with)[0])), format == std::string("f64") ? 1e-12 : 1e-5) << backend;
+  }
+}
+
 class ExamplesWithAdapters : public testing::TestWithParam<Example> {};
 INSTANTIATE_TEST_SUITE_P(Small, ExamplesWithAdapters, testing::ValuesIn(examples), [](auto &i) { return i.param.model; });
 TEST_P(ExamplesWithAdapters, AreTheProgramsOfMergedWeights) { EXPECT_EQ(apart(textOf(GetParam()), GetParam().sizes, plainWay, GetParam().dims, GetParam().model), ""); }

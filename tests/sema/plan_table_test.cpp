@@ -68,7 +68,7 @@ const std::vector<std::pair<std::string, std::string>> language = {
     {"explain", "attribution monotone"},
     {"rollout", "shadow gate champion rollback"},
     {"fallback", "on breaker half_open alarm"},
-    {"lora", "budget"},
+    {"lora", "adapters budget"},
     {"require", "loss deterministic batch_invariant audit"},
 };
 TEST(PlanTable, HoldsEveryKeyOfTheLanguageAndNoOther) {

@@ -74,7 +74,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
   LowerOptions lo;
   lo.model = plan.model;
   lo.loss = plan.train.loss, lo.lossCall = plan.train.lossCall;
-  lo.facets = plan.facets, lo.loraBudget = plan.lora.budget;
+  lo.facets = plan.facets, lo.loraBudget = plan.lora.budget, lo.adapters = plan.lora.adapters, lo.batchDim = plan.train.batchDim;
   if (lo.loss) lo.optimizer = OptimizerChoice{plan.train.optimizer.name, plan.train.optimizer.statics};
   auto m = lower(context.get(), *program.program, program.diags, lo);
   if (!m && !program.diags.errors()) throw Error(Exit::Internal, "E0901", "the lowered program is not valid", "please report this with the program");
@@ -94,10 +94,16 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   case Stage::schedule_: passes::schedule(pm, po); break;
   default: return;
   }
+  std::optional<Error> refusal; // what a pass cannot do with a valid program and plan, by its code
   mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &d) {
     const bool error = d.getSeverity() == mlir::DiagnosticSeverity::Error;
     std::string where;
     if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation())) where = fmt::format("\n --> {}:{}:{}", at.getFilename().str(), at.getLine(), at.getColumn());
+    if (const std::string said = d.str(); error && said.size() > 7 && said.compare(0, 2, "P0") == 0 && said.compare(5, 2, ": ") == 0) {
+      const MessageRow *row = findRow(said.substr(0, 5));
+      if (!refusal) refusal.emplace(Exit::Input, said.substr(0, 5), said.substr(7) + where, row ? row->help : "");
+      return mlir::success();
+    }
     if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error) {
       fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : "warning[W0312]", d.str(), where);
       said = true;
@@ -106,6 +112,7 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   });
   mlir::OwningOpRef<mlir::ModuleOp> copy = mlir::cast<mlir::ModuleOp>(module->clone());
   if (mlir::succeeded(passes::run(pm, module))) return;
+  if (refusal) throw *refusal;
   std::string file = fmt::format("fil-{}-{}.mlir", name(stage), getpid());
   writeFile(systemFiles(), file, text(*copy));
   throw Error(Exit::Internal, "E0901", fmt::format("the stage `{}` failed on a valid program", name(stage)), fmt::format("please report this with `{}`, the program before that stage", file));

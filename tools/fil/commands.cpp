@@ -43,6 +43,9 @@ void addCommon(CLI::App *sub, CommonOptions &o, const char *plan, bool planRequi
   sub->add_option("--target-cpu", o.targetCpu, "native, x86-64-v3 or x86-64-v4")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4"}))->type_name("CPU")->capture_default_str();
   sub->add_option("--backend", o.backend, "cpu: generated code; reference: the slow definition of every operation")->check(CLI::IsMember({"cpu", "reference"}))->type_name("NAME")->capture_default_str();
 }
+void addAdapters(CLI::App *sub, std::vector<std::string> &to) {
+  addList(sub, "--adapter", to, "[N=]FILE..: adapters of their own files, over those of the checkpoint; N from 0, where the plan has several")->type_name("[N=]FILE");
+}
 void addTune(CLI::App *sub, CommonOptions &o) { sub->add_flag("--tune", o.tune, "chooses the tiles of contractions by running the program at the plan's sizes; results stay the same"); }
 void addTiming(CLI::App *sub, TimingArguments &a) {
   sub->add_flag("--timing", a.timing, "on stderr, where the time went until the program was compiled");
@@ -79,6 +82,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--out", o.train.out, "the folder of last.safetensors, metrics.jsonl and train.log")->type_name("DIR")->required();
   sub->add_option("--data", o.train.data, "in place of the file of a plan that names just one")->type_name("FILE");
   sub->add_option("--weights", o.train.weights, "begins at step 0 with the params and states of a checkpoint")->type_name("CKPT");
+  addAdapters(sub, o.train.adapter);
   sub->add_option("--steps", o.train.steps, "stops after step N, counted from 0 also with --resume; the schedule stays the plan's")->check(CLI::NonNegativeNumber)->type_name("N");
   sub->add_option("--seed", o.train.seed, "in place of the plan's seed")->type_name("N");
   sub->add_flag("--resume", o.train.resume, "goes on from DIR/last.safetensors, bit for bit");
@@ -89,6 +93,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
   sub->add_option("--weights", o.run.weights, "the checkpoint")->type_name("CKPT")->required();
+  addAdapters(sub, o.run.adapter);
   addList(sub, "--in", o.run.in, "NAME=FILE.npy..: the model's inputs")->type_name("NAME=FILE.npy")->required();
   sub->add_option("--out", o.run.out, "the result as npy; without it, as text on stdout")->type_name("OUT.npy");
   addProfile(sub, o.run);
@@ -96,6 +101,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub = add(app, "sample", "writes text with a trained language model over bytes", [&o] { return sample(o.common, o.sample); });
   addCommon(sub, o.common, "another plan than the checkpoint's");
   sub->add_option("--weights", o.sample.weights, "the checkpoint")->type_name("CKPT")->required();
+  addAdapters(sub, o.sample.adapter);
   sub->add_option("--prompt", o.sample.prompt, "what the text begins with; a line end, not printed, unless given")->type_name("TEXT");
   sub->add_option("--tokens", o.sample.tokens, "how many bytes to write")->check(CLI::NonNegativeNumber)->type_name("N")->capture_default_str();
   sub->add_option("--temperature", o.sample.temperature, "below 1 likelier, above 1 bolder; 0 takes the likeliest")->check(CLI::NonNegativeNumber)->type_name("X")->capture_default_str();
@@ -161,7 +167,7 @@ std::vector<std::string> spreadLists(int argc, char **argv) {
   std::vector<std::string> spread;
   for (int i = 1; i < argc; ++i) {
     spread.push_back(argv[i]);
-    if (spread.back() != "--dim" && spread.back() != "--set" && spread.back() != "--in" && spread.back() != "--at") continue;
+    if (spread.back() != "--dim" && spread.back() != "--set" && spread.back() != "--in" && spread.back() != "--at" && spread.back() != "--adapter") continue;
     const std::string option = spread.back();
     if (i + 1 < argc) spread.push_back(argv[++i]);
     while (i + 1 < argc && isPair(argv[i + 1])) spread.push_back(option), spread.push_back(argv[++i]);

@@ -29,15 +29,18 @@ struct CompileArguments : TimingArguments {
 };
 struct TrainArguments : TimingArguments, ProfileArguments {
   std::string out, data, weights;
+  std::vector<std::string> adapter;
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
   bool resume = false;
 };
 struct RunArguments : ProfileArguments {
   std::string weights, out;
+  std::vector<std::string> adapter; ///< `FILE`, `3=FILE`
   std::vector<std::string> in; ///< `x=X.npy`
 };
 struct SampleArguments : ProfileArguments {
+  std::vector<std::string> adapter;
   std::string weights, prompt = "\n";
   int64_t tokens = 256, topK = 0;
   double temperature = 1;

@@ -85,6 +85,7 @@ Exit run(const CommonOptions &o, const RunArguments &a) {
   auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);
+  loadAdapters(*program, a.adapter);
   const Entry &entry = *program->find("run");
   const std::vector<Array> inputs = inputsFor(entry, files);
   Array y = program->run(entry, inputs).at(0);

@@ -14,6 +14,7 @@ Exit sample(const CommonOptions &o, const SampleArguments &a) {
   auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);
+  loadAdapters(*program, a.adapter);
   Decoder decoder(*program);
   if (a.profile) startProfile(*program);
   std::vector<int32_t> prompt;

@@ -2,6 +2,7 @@
 #include "tools/fil/session.h"
 #include "runtime/base/log.h"
 #include "runtime/base/thread_pool.h"
+#include "runtime/train/adapter.h"
 #include "tools/driver/timeline.h"
 #include "tools/fil/compiler_library.h"
 #include "tools/fil/profile.h"
@@ -32,6 +33,17 @@ void checkDims(const LoadedProgram &p, const Checkpoint &c) {
     if (it == c.info.dims.end() || it->second != size)
       throw Error(Exit::Input, "E0513", fmt::format("`{}` does not fit the program: `{}` is {} here, and {} in the checkpoint", c.path, name, size, it == c.info.dims.end() ? "absent" : std::to_string(it->second)),
                   "use the program and the dims (`--dim`) that it was trained with");
+  }
+}
+
+void loadAdapters(Executable &program, const std::vector<std::string> &given) {
+  if (!given.empty() && !hasAdapters(program)) throw Error(Exit::Input, "E0523", "`--adapter` is given, and the plan has no `lora`", "name a plan that has, by `--plan`");
+  for (const std::string &a : given) {
+    const size_t eq = a.find('=');
+    int64_t slot = 0;
+    const char *end = a.data() + eq;
+    const bool numbered = eq != std::string::npos && eq > 0 && std::from_chars(a.data(), end, slot).ptr == end && slot >= 0;
+    loadAdapter(program, systemFiles(), numbered ? a.substr(eq + 1) : a, slot);
   }
 }
 

@@ -25,6 +25,8 @@ struct Session {
 
 /// The program may have changed since the checkpoint was written. Error E0513 where a dim has another size.
 void checkDims(const LoadedProgram &, const Checkpoint &);
+/// Loads `FILE`, `3=FILE`; E0523 for a program without adapters.
+void loadAdapters(Executable &, const std::vector<std::string> &given);
 /// Where the time went until now, as was asked for.
 void printTimes(const TimingArguments &);
 /// Measures each launch from here on. Error E0801 of the reference, which has none.

@@ -74,6 +74,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   if (a.resume && session->plan.name != o.plan)
     throw Error(Exit::Input, "E0513", fmt::format("the run in `{}` follows the plan `{}`, not `{}`", a.out, session->plan.name, o.plan), "name that plan, or begin anew from it with `--weights`");
   sema::TrainSettings &settings = session->plan.train;
+  if (session->plan.lora.adapters > 1) throw Error(Exit::Input, "P0440", fmt::format("the plan `{}` has {} adapters at once, and these are run, not trained", session->plan.name, session->plan.lora.adapters), "train each by a plan without `adapters`; `fil run --adapter 0=A 1=B` loads what it wrote");
   if (!session->plan.hasTrain) throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` has no `train`: it does not say how to train", session->plan.name), "write `train { data ..; steps .. }` in it");
   if (!a.data.empty()) replaceFile(settings, a.data);
   PlanData files = readData(systemFiles(), settings, {o.dataDir, session->program->folderOf(session->plan.name)});
@@ -100,6 +101,8 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
     checkDims(*session->program, *session->checkpoint);
   }
   if (session->checkpoint) restore(*program, *session->checkpoint, a.resume ? Restore::All : Restore::Weights);
+  if (a.resume && !a.adapter.empty()) throw Error(Exit::Usage, "E0108", "`--resume` goes on with the adapters of the folder's checkpoint", "leave `--adapter` out, or begin anew with `--weights`");
+  loadAdapters(*program, a.adapter);
   if (a.resume) goOn(options, *session->checkpoint, a, *data.set, progress);
   int64_t parameters = 0, adapters = 0;
   for (const VariableInfo &v : program->variables())

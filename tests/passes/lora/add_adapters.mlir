@@ -8,13 +8,13 @@ fil.site "l[0..3].w" [#fil.lora<rank 2 alpha 8.0 init gauss variant plain merge 
 fil.site "emb" [#fil.lora<rank 2 alpha 0.0 init zero variant plain merge never>]
 
 // CHECK: fil.variable param map 1 @"l[0..3].w"
-// CHECK: fil.variable param trained adapter map 1 @"l[0..3].w.lora_A" : !fil.tensor<[D,"l#0",rank2], real> init <normal, 0.000000e+00, 0.408{{[0-9]+}}> site "l[0..3].w.lora_A" declared ["D", "rank2"] loops ["l#0"] optimizer @"optim#map"
-// CHECK: fil.variable param trained adapter map 1 @"l[0..3].w.lora_B" : !fil.tensor<[F,"l#0",rank2], real> init <constant, 0.000000e+00, 0.000000e+00> site "l[0..3].w.lora_B" declared ["rank2", "F"] loops ["l#0"] optimizer @"optim#map"
+// CHECK: fil.variable param trained adapter 4.000000e+00 map 1 @"l[0..3].w.lora_A" : !fil.tensor<[D,"l#0",rank2], real> init <normal, 0.000000e+00, 0.408{{[0-9]+}}> site "l[0..3].w.lora_A" declared ["D", "rank2"] loops ["l#0"] optimizer @"optim#map"
+// CHECK: fil.variable param trained adapter 4.000000e+00 map 1 @"l[0..3].w.lora_B" : !fil.tensor<[F,"l#0",rank2], real> init <constant, 0.000000e+00, 0.000000e+00> site "l[0..3].w.lora_B" declared ["rank2", "F"] loops ["l#0"] optimizer @"optim#map"
 fil.variable param trained map 1 @"l[0..3].w" : !fil.tensor<[D,F,"l#0"], real> init <normal, 0.0, 0.5> site "l[0..3].w" declared ["D", "F"] loops ["l#0"] optimizer @"optim#map"
 // CHECK: fil.variable param @bias
 fil.variable param trained @bias : !fil.tensor<[F], real> init <constant, 0.0, 0.0> site "bias" declared ["F"] loops [] optimizer @"optim#plain"
-// CHECK: fil.variable param trained adapter map 1 @emb.lora_A : !fil.tensor<[V,rank2], real> init <constant
-// CHECK: fil.variable param trained adapter map 1 @emb.lora_B : !fil.tensor<[D,rank2], real> init <normal, 0.000000e+00, 0.707{{[0-9]+}}>
+// CHECK: fil.variable param trained adapter 1.000000e+00 map 1 @emb.lora_A : !fil.tensor<[V,rank2], real> init <constant
+// CHECK: fil.variable param trained adapter 1.000000e+00 map 1 @emb.lora_B : !fil.tensor<[D,rank2], real> init <normal, 0.000000e+00, 0.707{{[0-9]+}}>
 fil.variable param trained map 1 @emb : !fil.tensor<[V,D], real> init <normal, 0.0, 0.5> site "emb" declared ["V", "D"] loops [] optimizer @"optim#map"
 
 // The embedding is gathered: so are the rows of its A. Read as a tensor, it is the sum.

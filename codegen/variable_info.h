@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the runtime is told of a variable by both back ends.
+#pragma once
+#include "ir/ir.h"
+#include "runtime/exec/executable.h"
+
+namespace fil {
+
+inline void describe(ir::VariableOp v, VariableInfo &info) {
+  info.kind = v.getKind() == ir::VariableKind::param ? VariableInfo::Param : v.getKind() == ir::VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
+  if (!v.getAdapter()) return;
+  info.adapter = v.getAdapter()->convertToDouble();
+  info.adapterFamilies = int(v.getSite().count("[*]"));
+  const auto slots = v->getParentOfType<mlir::ModuleOp>()->getAttrOfType<mlir::StringAttr>("fil.adapters");
+  info.adapterSlots = slots && ir::strings(v.getDeclared()).front() == slots;
+}
+
+} // namespace fil
