@@ -21,6 +21,15 @@ Dims::Dims(Operation *inModule) {
     names_.push_back(name);
     sizes_[name] = size == "?" ? Size::symbol(name) : *Size::parse(size);
   }
+  for (NamedAttribute b : table.getBounds()) bounds_[b.getName().str()] = *Size::parse(cast<StringAttr>(b.getValue()).getValue());
+}
+double Dims::atMost(const Size &s) const {
+  auto v = value(s).substitute([&](const std::string &name) {
+    auto it = bounds_.find(name);
+    return it == bounds_.end() ? std::nullopt : std::optional(it->second);
+  }).constant();
+  assert(v && "a param has no unbounded symbolic dim");
+  return v->value();
 }
 int Dims::order(StringRef dim) const {
   auto it = order_.find(dim.str());

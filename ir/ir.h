@@ -43,6 +43,8 @@ public:
   /// Unfolded to symbolic dims and numbers.
   Size value(llvm::StringRef dim) const { return value(size(dim)); }
   Size value(const Size &) const;
+  /// As a number, symbolic dims at their bounds: what params of such dims have in memory. One without a bound is a programming error.
+  double atMost(const Size &) const;
   Size elements(mlir::Type) const; ///< of a tensor; of a subset: its indices
   TensorType tensor(mlir::MLIRContext *, llvm::ArrayRef<mlir::StringAttr> anyOrder, mlir::Type element) const;
   void sort(llvm::SmallVectorImpl<mlir::StringAttr> &dims) const;
@@ -55,7 +57,7 @@ public:
 private:
   std::vector<std::string> names_;
   std::map<std::string, int> order_;
-  std::map<std::string, Size> sizes_;
+  std::map<std::string, Size> sizes_, bounds_;
 };
 
 /// Builds body ops with inferred types: the union of dims, the dims left by a reduction. Location, site and role as set.

@@ -90,24 +90,12 @@ bool composeFacets(MLIRContext *ctx, const std::vector<sema::PlanFacet> &facets,
   return diags.errors() == before;
 }
 
-/// Elements of a storage; symbolic dims count with their bounds.
-static double elementsOf(const ir::Dims &dims, ir::DimsOp table, ir::VariableOp v) {
-  Size n = dims.elements(v.getType()).substitute([&](const std::string &name) -> std::optional<Size> {
-    auto bound = table.getBounds().getAs<StringAttr>(name);
-    return bound ? Size::parse(bound.str()) : std::nullopt;
-  });
-  auto c = n.constant();
-  assert(c && "a param has no unbounded symbolic dim");
-  return c->value();
-}
-
 /// The largest rank that all sites without one can have together, none above the smaller side of its map.
 static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, double budget, Diagnostics &diags) {
   const ir::Dims dims(module);
-  auto table = *module.getOps<ir::DimsOp>().begin();
   double all = 0;
   for (auto v : module.getOps<ir::VariableOp>())
-    if (v.getTrained()) all += elementsOf(dims, table, v);
+    if (v.getTrained()) all += dims.atMost(dims.elements(v.getType()));
   struct Open { sema::PlanFacet *line; double perRank, most; };
   std::vector<Open> open;
   double given = 0;
@@ -116,10 +104,10 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
     Open o{&f, 0, HUGE_VAL};
     for (auto v : module.getOps<ir::VariableOp>()) {
       if (!llvm::is_contained(f.sites, v.getSite())) continue;
-      double left = 1, right = 1, sizes = elementsOf(dims, table, v);
+      double left = 1, right = 1, sizes = dims.atMost(dims.elements(v.getType()));
       const ir::MapSides sides = ir::sidesOf(v);
-      for (StringAttr d : sides.left) left *= dims.value(d.getValue()).constant().value_or(Rational(1)).value();
-      for (StringAttr d : sides.right) right *= dims.value(d.getValue()).constant().value_or(Rational(1)).value();
+      for (StringAttr d : sides.left) left *= dims.atMost(dims.size(d.getValue()));
+      for (StringAttr d : sides.right) right *= dims.atMost(dims.size(d.getValue()));
       o.perRank += sizes / (left * right) * (left + right), o.most = std::min({o.most, left, right});
     }
     if (auto r = numberOf(get(f.settings, "r", ""))) given += *r * o.perRank;

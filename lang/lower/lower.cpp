@@ -22,25 +22,14 @@ void addDims(ModuleOp module, const sema::DimTable &table) {
   ir::DimsOp::create(b, UnknownLoc::get(module.getContext()), b.getArrayAttr(names), b.getArrayAttr(sizes), b.getDictionaryAttr(bounds));
 }
 
-/// The size as a number; a symbolic dim counts with its bound.
-double valueOf(const sema::DimTable &table, const ir::Dims &dims, const Size &s) {
-  Size bounded = dims.value(s).substitute([&](const std::string &name) -> std::optional<Size> {
-    auto it = table.bounds.find(name);
-    return it == table.bounds.end() ? std::nullopt : std::optional<Size>(it->second);
-  });
-  auto v = bounded.constant();
-  assert(v && "a param has no unbounded symbolic dim");
-  return v->value();
-}
-
-ir::InitAttr initOf(MLIRContext *ctx, const sema::DimTable &table, const ir::Dims &dims, const sema::Variable &v) {
+ir::InitAttr initOf(MLIRContext *ctx, const ir::Dims &dims, const sema::Variable &v) {
   double b = v.init.b;
   if (v.init.fanIn) { // 1/sqrt of the left side's size; a family's dims come before it
     int left = 0;
     for (const sema::Site *s = v.site; s; s = s->parent) left += s->kind == sema::Site::Family;
     Size fan(1);
     for (int i = left; i < v.rightFrom; ++i) fan = fan * v.declared[i]->size;
-    b = 1 / std::sqrt(valueOf(table, dims, fan));
+    b = 1 / std::sqrt(dims.atMost(fan));
   }
   return ir::InitAttr::get(ctx, ir::InitKind(int(v.init.kind)), v.init.a, b);
 }
@@ -104,7 +93,7 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, Diagnostic
     SmallVector<Attribute> loops;
     for (const sema::Loop *l : v.loops) loops.push_back(c.string(l->dim->name));
     variables.push_back(ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
-                                               initOf(ctx, program.dims, dims, v), c.names(v.declared), b.getArrayAttr(loops),
+                                               initOf(ctx, dims, v), c.names(v.declared), b.getArrayAttr(loops),
                                                ir::VariableKindAttr::get(ctx, v.state ? ir::VariableKind::state : ir::VariableKind::param), v.state ? UnitAttr() : b.getUnitAttr(),
                                                FloatAttr(), v.rightFrom >= 0 ? b.getI64IntegerAttr(v.rightFrom) : IntegerAttr(), FlatSymbolRefAttr()));
   }

@@ -51,6 +51,15 @@ struct Contract { ///< `accuracy >= 0.975 on val`, checked at the end of `train`
   Span span;
 };
 
+/// `flops <= 0.40x dense`, checked when the plan is compiled, at its batch and window.
+struct CostContract {
+  std::string metric;             ///< flops (of a step; of `run`, where there is no loss), params (elements), state (bytes kept), mem (bytes kept and of the largest arena)
+  std::string comparison;
+  double value;
+  bool ofPlain;                   ///< times that of the plan without facets
+  Span span;
+};
+
 /// `partition { remat .. }`: what layers save for their gradient, and what the gradient computes again.
 struct Remat {
   std::string rule = "auto";      ///< auto, none, attn or all
@@ -93,6 +102,7 @@ struct CheckedPlan {
   std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says
   LoopCuts cuts;                 ///< where facets part the turns of a loop
   std::vector<Contract> contracts;
+  std::vector<CostContract> costs;
   std::vector<Refused> refused;
   std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps
   std::shared_ptr<const PlanTree> tree; ///< what `text` prints; owns `train.lossCall`

@@ -49,7 +49,7 @@ Verdict share(const Expr &e, bool upToOne) {
 const double maxWhole = 9007199254740992.0; // 2^53: the last up to which all are exact
 
 const std::vector<std::string> sizes{"B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"}, times{"ns", "us", "ms", "s", "min", "h", "d"};
-const std::vector<std::string> dataMetrics{"loss", "accuracy", "recall", "fpr"};
+const std::vector<std::string> dataMetrics{"loss", "accuracy", "recall", "fpr"}, costMetrics{"flops", "params", "state", "mem"};
 const std::vector<std::string> metrics{"loss", "accuracy", "recall", "fpr", "flops", "params", "state", "mem", "latency", "p99", "step_time"};
 const std::vector<std::string> formats{"f64", "f32", "bf16", "f16", "int8", "int4", "fp8"};
 
@@ -265,6 +265,7 @@ const std::map<std::string, Check> &checks() {
          if (!b || b->op != BinaryOp::Le || !nameOf(*b->left) || *nameOf(*b->left) != "params") return no;
          return share(*b->right, true);
        }},
+      {"COSTBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return nameOf(l) ? bound(l, r, costMetrics, false) : no; }); }},
       {"METRICBOUND", [](C, E e) { return condition(e, true, [](E l, E r) { return bound(l, r, metrics, false); }); }},
       {"DROP", [](C, E e) {
          return condition(e, false, [](E l, E r) {

@@ -115,7 +115,8 @@ const std::vector<ClauseRow> &clauseTable() {
       {"require", "batch_invariant", "", "", "", "batch_invariant", A::Nothing, Msg::E0614, "compile"},
       {"require", "audit", "NAME+", "", "", "audit inputs_hash plan_hash score", A::Nothing, Msg::E0614, "serve"},
       {"require", "METRIC", "DATABOUND (on VALIDATION)?", "", "", "accuracy >= 0.975 on val", A::Nothing, acts, "train"},
-      {"require", "METRIC", "METRICBOUND dense? (on VALIDATION)?", "", "", "flops <= 0.40x dense", A::Nothing, Msg::E0613, "train"},
+      {"require", "METRIC", "COSTBOUND dense?", "", "", "flops <= 0.40x dense", A::Nothing, acts, "compile"},
+      {"require", "METRIC", "METRICBOUND dense? (on VALIDATION)?", "", "", "latency(B=1) <= 25ms", A::Nothing, Msg::E0613, "train"},
       {"require", "METRIC", "METRIC DROP (on VALIDATION)?", "", "", "accuracy drop <= 0.8pp on val", A::Nothing, Msg::E0613, "train"},
   };
   return rows;
@@ -161,6 +162,7 @@ const std::vector<KindRow> &kindTable() {
       {"DATAMETRIC", "a metric of the data: loss accuracy recall fpr"},
       {"DATABOUND", "a bound of loss, accuracy, recall or fpr, such as `accuracy >= 0.975`"},
       {"PARAMBOUND", "an upper bound of params as a share of the model's, such as `params <= 1%`"},
+      {"COSTBOUND", "a bound of flops, params, state or mem, such as `state <= 0.5x` or `mem <= 2GiB`"},
       {"METRICBOUND", "a bound of a metric, such as `latency(B=1) <= 25ms`"},
       {"DROP", "the bound of a drop, such as `drop <= 0.8pp`"},
       {"VALIDATION", "`val`, the data that `train` holds out"},

@@ -202,6 +202,14 @@ void typeRemat(PlanContext &c, CheckedPlan &plan) {
   }
 }
 
+static bool isCost(const std::string &metric) { return metric == "flops" || metric == "params" || metric == "state" || metric == "mem"; }
+/// Bytes, or a plain number.
+static double amountOf(const Expr &e) {
+  static const std::map<std::string, double> units{{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+  auto *q = std::get_if<Quantity>(&e.is);
+  auto unit = q ? units.find(q->unit) : units.end();
+  return unit == units.end() ? numberOf(e) : unit->second * std::strtod(q->number.c_str(), nullptr);
+}
 static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPlan &plan) {
   auto &b = std::get<Binary>(e.is);
   if (b.op == BinaryOp::And) {
@@ -209,6 +217,11 @@ static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPl
     return;
   }
   static const std::map<BinaryOp, const char *> texts{{BinaryOp::Lt, "<"}, {BinaryOp::Le, "<="}, {BinaryOp::Gt, ">"}, {BinaryOp::Ge, ">="}};
+  if (isCost(textOf(*b.left))) {
+    auto *q = std::get_if<Quantity>(&b.right->is);
+    plan.costs.push_back({textOf(*b.left), texts.at(b.op), amountOf(*b.right), q && (q->unit == "x" || q->unit == "%"), at});
+    return;
+  }
   plan.contracts.push_back({textOf(*b.left), texts.at(b.op), numberOf(*b.right), on, at});
 }
 void typeContracts(PlanContext &c, CheckedPlan &plan) {
@@ -218,7 +231,7 @@ void typeContracts(PlanContext &c, CheckedPlan &plan) {
     const bool refused = std::any_of(plan.refused.begin(), plan.refused.end(), [&](const Refused &r) { return r.span == s.span; });
     if (refused || s.phrases[0].items[0].kind != Item::Value || !std::holds_alternative<Binary>(s.phrases[0].items[0].value.from->is)) continue;
     const auto words = valuesOf(s);
-    const std::string on = words.empty() ? "" : textOf(*words.back());
+    const std::string on = words.empty() || textOf(*words.back()) == "dense" ? "" : textOf(*words.back());
     if (!on.empty() && !plan.train.validates) c.diags.report(Msg::P0423, s.span);
     contractsOf(*s.phrases[0].items[0].value.from, on, s.span, plan);
   }

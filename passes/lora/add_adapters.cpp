@@ -53,6 +53,8 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     }
     for (FuncOp f : module.getOps<FuncOp>()) {
       if (f.getEntry().empty()) continue;
+      for (unsigned i = 0; slots.dim && i < f.getNumArguments(); ++i)
+        if (f.inputName(i) == "adapter") return refuse(adapted[0], "P0438", "several adapters add the input `adapter`, and the model has one of that name"), signalPassFailure();
       Value slot = slots.dim ? addSlotInput(f) : Value();
       for (Adapted &x : adapted) adapt(f, x, slot, dims);
     }
@@ -97,8 +99,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     if (name.empty()) name = dims.add(module, "rank" + std::to_string(facet.getRank()), std::to_string(facet.getRank()));
     Adapted x{base, {}, {}, {}, because, facet, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
     double left = 1;
-    for (StringAttr d : x.sides.left)
-      if (auto n = dims.value(d.getValue()).constant()) left *= n->value();
+    for (StringAttr d : x.sides.left) left *= dims.atMost(dims.size(d.getValue()));
     const bool gauss = facet.getInit() == LoraInit::gauss;
     auto random = [&](double fan) { return InitAttr::get(ctx, InitKind::normal, 0.0, 1 / std::sqrt(fan)); };
     const auto zero = InitAttr::get(ctx, InitKind::constant, 0.0, 0.0);
@@ -122,7 +123,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     if (base.getOptimizer()) optimizer = FlatSymbolRefAttr::get(b.getContext(), left.empty() ? "optim#plain" : "optim#map");
     SmallVector<Attribute> axes(declared.begin(), declared.end());
     return VariableOp::create(b, base.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), all, RealType::get(b.getContext()))), site, init, b.getArrayAttr(axes), base.getLoopsAttr(),
-                              base.getKindAttr(), b.getUnitAttr(), b.getF64FloatAttr(scale), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(sides.families.size() + left.size())), optimizer);
+                              base.getKindAttr(), b.getUnitAttr(), b.getF64FloatAttr(scale), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(declared.size() - right.size())), optimizer);
   }
 
   // ---- uses ----

@@ -58,6 +58,23 @@ class Plan(CommandTest):
         self.plan("c.fil", "--diff", "p", "later", exit=1, code="E0603")
         self.plan("c.fil", "--diff", "p", "q", exit=1, code="P0411")
 
+    def test_contracts_on_costs_are_checked_when_a_plan_is_compiled(self):
+        self.write("r.fil", """
+plan ok for Char from p { lora { q: r=1 }; require { flops <= 0.9x dense; params <= 1.02x dense; params >= 2585; state <= 60%; mem <= 1MiB } }
+plan flops for Char from p { lora { q: r=1 }; require { flops <= 0.4x dense } }
+plan params for Char from p { require { params < 2584 } }
+plan mem for Char from p { require { mem <= 50KiB } }
+plan late for Char from p { require { latency(B=1) <= 25ms } }
+""")
+        cpu = ("c.fil", "r.fil", "--backend=cpu", "--plan")
+        self.fil("compile", *cpu, "ok", "-o", "program")
+        for plan, said in (("flops", r"requires flops <= 0.4x dense, but it is 0\.\d\d\dx: \d+ of \d+"), ("params", "requires params < 2584, but it is 2584"), ("mem", r"requires mem <= 51200, but it is \d+")):
+            err = self.fil("compile", *cpu, plan, "-o", "program", exit=3, code="P0441")[1]
+            self.assertRegex(err, said + r"\n --> r.fil:\d+:\d+\n")
+        self.fil("train", *cpu, "flops", "--out", "o", exit=3, code="P0441")
+        self.fil("train", *cpu, "late", "--out", "o", exit=1, code="E0613")
+        self.fil("train", "c.fil", "r.fil", "--plan", "mem", "--out", "o", exit=1, code="E0801")  # the reference has no arena
+
     def test_it_wants_to_know_which(self):
         self.plan("c.fil", "--plan", "p", exit=2, code="E0108")
         self.plan("c.fil", "--expand", "--diff", "p", "f64", exit=2, code="E0108")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/driver/compile.h"
+#include "tools/driver/contracts.h"
 #include "tools/driver/timeline.h"
 #include "tools/driver/tune.h"
 #include "codegen/cpu/image.h"
@@ -127,9 +128,20 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
     if (s > end) break;
     pass(s, *m);
     timeline().lap(name(s));
+    if (s == Stage::train_ && checksCosts && !plan.costs.empty()) {
+      const sema::CheckedPlan plain = plainPlan();
+      Compiler other(program, plain, {}); // its context outlives the module
+      checkCosts(program, plan, *m, [&] { return other.module(Stage::train_); });
+      timeline().lap("contracts");
+    }
     if (done(s, [&] { return text(*m); })) break;
   }
   return m;
+}
+sema::CheckedPlan Compiler::plainPlan() const {
+  sema::CheckedPlan plain = sema::plainPlan(*program.program, plan);
+  plain.costs.clear();
+  return plain;
 }
 
 Compiled Compiler::run() {
@@ -150,6 +162,7 @@ Compiled Compiler::run() {
   if (done(Stage::typed_, typedText)) return std::move(result);
   auto m = module(reference && !last ? Stage::precision_ : Stage::schedule_);
   if (!m || (last && *last <= Stage::schedule_)) return std::move(result);
+  if (reference && llvm::any_of(plan.costs, [](auto &c) { return c.metric == "mem"; })) throw Error(Exit::Input, "E0801", "the reference has no arena, so `mem` of the plan's `require` cannot be checked", "leave `--backend=reference` out, or use a plan without it");
   if (reference && !last) result.executable = referenceExecutable(context, std::move(m));
   else generate(*m);
   if (options.keepGroups && !result.launches.empty()) result.scheduled = std::move(m);
@@ -182,6 +195,15 @@ void Compiler::generate(mlir::ModuleOp m) {
     timeline().lap("tune");
   }
   Manifest made = package(m, result.target, po, text, times);
+  if (checksCosts && llvm::any_of(plan.costs, [](auto &c) { return c.metric == "mem"; })) {
+    const sema::CheckedPlan plain = plainPlan();
+    CompileOptions plainOptions;
+    plainOptions.targetCpu = options.targetCpu, plainOptions.keepGroups = true;
+    checkMemory(program, plan, made, [&] {
+      Compiler other(program, plain, plainOptions);
+      return std::move(*other.run().manifest);
+    });
+  }
   made.plan = plan.text, made.dims = program.dimSizes();
   if (options.keepGroups) result.launches = std::move(text.launches), result.programs = std::move(text.programs), result.manifest = made;
   timeline().split(name(Stage::kernels_), times.emit / 1e3);

@@ -40,6 +40,7 @@ private:
   CompileOptions options;
   Compiled result;
   std::optional<Stage> last;     ///< where it ends: --stop-after, else --emit
+  bool checksCosts = true;       ///< what the plan requires of them
   bool said = false;             ///< passes had something to say, on stderr
   size_t messages;               ///< of the program before
 
@@ -48,6 +49,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> lowered();
   void pass(Stage, mlir::ModuleOp);
   void generate(mlir::ModuleOp);
+  sema::CheckedPlan plainPlan() const;
 };
 
 /// A module after the precision pass, scheduled and compiled for the CPU.

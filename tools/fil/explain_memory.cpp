@@ -4,6 +4,7 @@
 #include "passes/schedule/saved_values.h"
 #include "runtime/base/status.h"
 #include "runtime/exec/flat_program.h"
+#include "tools/driver/arena.h"
 #include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
 #include <algorithm>
@@ -60,25 +61,9 @@ std::string savedBy(const Compiled &c, const std::string &entry, const sema::Che
   return kept || again ? fmt::format("  for the gradient layers keep {} bytes, and compute again what would be {} (remat {})\n", grouped(kept), grouped(again), rule) : "";
 }
 
-/// As the runtime binds it; `used` are the sizes that it depends on.
-BoundProgram bound(const Program &p, const Manifest &m, const Binding &sizes, Binding &used) {
-  const std::vector<fil_kernel> none(m.kernels.size());
-  FlatProgram flat(p, m.storages, none);
-  std::vector<int64_t> symbols;
-  for (const std::string &s : flat.formulas.symbols()) {
-    auto it = sizes.find(s);
-    if (it == sizes.end()) throw Error(Exit::Input, "E0516", fmt::format("the arena of `{}` depends on `{}`, whose size is not known", p.entry.name, s), fmt::format("write `--at {}=SIZE`", s.substr(0, s.find('#'))));
-    symbols.push_back(it->second), used.insert(*it);
-  }
-  BoundProgram b;
-  flat.bindPorts(b, symbols);
-  flat.bindSteps(b, std::vector<int64_t>(m.storages.size(), INT64_MAX));
-  return b;
-}
-
 std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m, const Binding &sizes) {
   Binding used;
-  const BoundProgram b = bound(p, m, sizes, used);
+  const BoundProgram b = boundAt(p, m, sizes, used);
   const int64_t most = mostLive(b.lifetimes), arena = planArena(b.lifetimes).bytes;
   std::string text = fmt::format("\n{}{}\n  arena {} bytes, at most {} alive at once: {:.3f}, {} {}{}\n", p.entry.name, used.empty() ? "" : " (" + sizesText(used) + ")", grouped(arena), grouped(most),
                                  most ? double(arena) / double(most) : 1, double(arena) <= promised * double(most) ? "within" : "warning: above", promised,
@@ -101,11 +86,6 @@ std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m
 }
 
 } // namespace
-
-int64_t arenaBytes(const Program &p, const Manifest &m, const Binding &sizes) {
-  Binding used;
-  return planArena(bound(p, m, sizes, used).lifetimes).bytes;
-}
 
 void explainMemory(const Compiled &c, const sema::CheckedPlan &plan, const ExplainArguments &a) {
   const Manifest &m = *c.manifest;

@@ -4,6 +4,7 @@
 #include "passes/analysis/cost.h"
 #include "runtime/base/philox.h"
 #include "runtime/exec/file.h"
+#include "tools/driver/arena.h"
 #include "tools/driver/compile.h"
 #include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
