@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of pairs with its refusals. A pair that is missing does not link: the table is checked when the program is compiled.
 #include "ir/ir.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/Format.h"
 
 using namespace mlir;
@@ -9,16 +8,13 @@ namespace fil::ir {
 namespace {
 constexpr int kinds = getMaxEnumValForFacetKind() + 1;
 
-DictionaryAttr settings(Facet f) { return llvm::TypeSwitch<Attribute, DictionaryAttr>(f).Case<
-    GatherAttr, GroupedAttr, GateAttr, TopologyAttr, BlocksAttr, QatAttr, FormatAttr, AdaptAttr, RematAttr, ReplicaAttr, ShardAttr, StageAttr, WireAttr, DistillAttr, OrderAttr>(
-    [](auto a) { return a.getSettings(); }).Default([](Attribute) { return DictionaryAttr(); }); }
 std::string word(Facet f, StringRef name) {
-  auto all = settings(f);
+  auto all = f.written();
   auto a = all ? all.getAs<StringAttr>(name) : StringAttr();
   return a ? a.str() : "";
 }
 double number(Facet f, StringRef name, double otherwise) {
-  auto all = settings(f);
+  auto all = f.written();
   auto a = all ? all.getAs<FloatAttr>(name) : FloatAttr();
   return a ? a.getValueAsDouble() : otherwise;
 }

@@ -23,6 +23,8 @@ def Fil_Facet : AttrInterface<"Facet"> {
     InterfaceMethod<"Its kind", "::fil::ir::FacetKind", "kind">,
     InterfaceMethod<"Is the facet about this op? A param is asked with the role forward.", "bool", "appliesTo",
       (ins "::mlir::Operation *":$op, "::fil::ir::Role":$role)>,
+    InterfaceMethod<"What the plan writes, of kinds that have no parameters of their own; else null", "::mlir::DictionaryAttr", "written",
+      (ins), [{}], [{ return {}; }]>,
     InterfaceMethod<"What becomes of a site that has this facet and the other one; the same in either order", "::fil::ir::Verdict", "compose",
       (ins "::fil::ir::Facet":$other), [{}], [{ return ::fil::ir::composed($_attr, other); }]>,
     InterfaceMethod<"What it adds to the program at this param or op, beside the same without it", "::fil::ir::FacetCost", "cost",
@@ -35,7 +37,7 @@ class Fil_FacetAttr<string name, string kindName, string more = ""> : Fil_Attr<n
                               "bool appliesTo(::mlir::Operation *op, ::fil::ir::Role role) const;\n" # more;
 }
 // Kinds that no pass acts on yet hold their clause's settings as the plan writes them; a pass brings its kind's parameters.
-class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindName> {
+class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindName, "::mlir::DictionaryAttr written() const { return getSettings(); }"> {
   let parameters = (ins "::mlir::DictionaryAttr":$settings);
   let assemblyFormat = "`<` $settings `>`";
 }

@@ -445,7 +445,7 @@ private:
     s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "made";
     std::string key;
     llvm::raw_string_ostream text(key);
-    for (Operation &op : g.block()) op.print(text, mlir::OpPrintingFlags().useLocalScope());
+    g->print(text, mlir::OpPrintingFlags().useLocalScope()); // names within are its own, those of inputs are not told
     for (const Place &i : inputs) deriveFrom(s, i.view), text << "; " << buffers.all[size_t(i.view.buffer)].index;
     for (StringAttr d : p.layout.order) text << " " << d.getValue();
     p.view.buffer = derivedBuffer(key, s, elementsOf(p.layout, size) * Size(int64_t(byteSize(s.dtype))));

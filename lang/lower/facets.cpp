@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan's facets as rows of the site table, after every two that meet have been composed.
 #include "lang/lower/facets.h"
+#include "mlir/AsmParser/AsmParser.h"
 #include <charconv>
 
 using namespace mlir;
@@ -32,26 +33,9 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
     auto number = numberOf(text);
     all.push_back(b.getNamedAttr(name, number ? Attribute(b.getF64FloatAttr(*number)) : b.getStringAttr(text)));
   }
-  auto settings = b.getDictionaryAttr(all);
-  switch (*ir::symbolizeFacetKind(f.kind)) {
-  case ir::FacetKind::gather: return ir::GatherAttr::get(ctx, settings);
-  case ir::FacetKind::grouped: return ir::GroupedAttr::get(ctx, settings);
-  case ir::FacetKind::gate: return ir::GateAttr::get(ctx, settings);
-  case ir::FacetKind::topology: return ir::TopologyAttr::get(ctx, settings);
-  case ir::FacetKind::blocks: return ir::BlocksAttr::get(ctx, settings);
-  case ir::FacetKind::qat: return ir::QatAttr::get(ctx, settings);
-  case ir::FacetKind::format: return ir::FormatAttr::get(ctx, settings);
-  case ir::FacetKind::adapt: return ir::AdaptAttr::get(ctx, settings);
-  case ir::FacetKind::remat: return ir::RematAttr::get(ctx, settings);
-  case ir::FacetKind::replica: return ir::ReplicaAttr::get(ctx, settings);
-  case ir::FacetKind::shard: return ir::ShardAttr::get(ctx, settings);
-  case ir::FacetKind::stage: return ir::StageAttr::get(ctx, settings);
-  case ir::FacetKind::wire: return ir::WireAttr::get(ctx, settings);
-  case ir::FacetKind::distill: return ir::DistillAttr::get(ctx, settings);
-  case ir::FacetKind::order: return ir::OrderAttr::get(ctx, settings);
-  case ir::FacetKind::lora: break;
-  }
-  llvm_unreachable("a kind without an attribute");
+  std::string attribute;
+  llvm::raw_string_ostream(attribute) << "#fil." << f.kind << "<" << b.getDictionaryAttr(all) << ">";
+  return parseAttribute(attribute, ctx);
 }
 
 /// The first site that both are about; of two, the one that lies within the other.

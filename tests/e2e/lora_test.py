@@ -104,7 +104,16 @@ plan one for Char from p { lora { {q,v}: r=2 alpha=4 merge=never } }
         err = self.fil("train", "c.fil", "--plan", "little", "--out", "o", exit=1, code="P0437")[1]
         self.assertIn("128 (4.95%)", err)
 
+    def test_adapters_have_the_format_of_the_program(self):
+        self.write("f.fil", "plan wide for Char from p { train { steps 2 }; precision { default f64 }; lora { q: r=2 } }")
+        self.fil("train", "c.fil", "f.fil", "--plan", "wide", "--out", "f")
+        tensors = read_checkpoint(self.path("f/last.safetensors"))[1]
+        self.assertEqual({t[0] for t in tensors.values()}, {"F64"})
+        self.assertIn("base_model.model.l.0.Attention.q.lora_A.weight", read_checkpoint(self.path("f/adapter.safetensors"))[1])
+
     def test_what_cannot_be_is_refused(self):
+        self.write("i.fil", "plan whole for Char from p { precision { default int8 }; lora { q: r=2 merge=always } }")
+        self.fil("compile", "c.fil", "i.fil", "--plan", "whole", exit=1, code="P0429")
         self.write("o.fil", "plan open for Char from p { lora { q: alpha=4 } }")
         self.fil("compile", "c.fil", "o.fil", "--plan", "open", exit=1, code="P0436")
         self.fil("compile", "c.fil", "--plan", "masked", exit=1, code="P0435")

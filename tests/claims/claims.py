@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What plans are claimed to do, measured anew: `./dev claims [ROW..]` builds the command and starts this.
+
+Prints a row for each claim and writes claims.json into the build folder: an object a row. Accuracies are of held-out text, three seeds, both sides
+with the same seed, data and order; times are medians of pairs that take turns. `--data FINE` takes another text to tune on.
+"""
+import argparse
+import datetime
+import json
+import os
+import random
+import re
+import statistics
+import struct
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CHARLM = os.path.join(ROOT, "examples", "02_charlm", "charlm.fil")
+PLANS = os.path.join(HERE, "lora.plan.fil")
+D = "D=256"
+
+
+def cpu():
+    text = open("/proc/cpuinfo").read()
+    name = " ".join(re.search(r"^model name\s*:(.*)", text, re.M).group(1).split())
+    family, model = (re.search(rf"^{k}\s*: (\d+)", text, re.M).group(1) for k in ("cpu family", "model"))
+    return f"{name} (family {family}, model {model}, {os.cpu_count()} cores)", " avx512f " in text
+
+
+class Claims:
+    def __init__(self, options):
+        self.fil, self.out, self.target = options.fil, options.out, options.target_cpu
+        os.makedirs(self.out, exist_ok=True)
+        self.text = os.path.join(self.out, "fortunes.txt")  # of the demo
+        if not os.path.exists(self.text):
+            subprocess.run([sys.executable, os.path.join(ROOT, "tools", "demo", "fortunes.py"), self.text], check=True)
+        self.fine = os.path.abspath(options.data)
+        self.rows = []
+
+    def path(self, *parts):
+        return os.path.join(self.out, *parts)
+
+    def run(self, *args):
+        r = subprocess.run([self.fil, *args, "--target-cpu", self.target], capture_output=True, text=True)
+        if r.returncode:
+            sys.exit(f"fil {' '.join(args)}\n{r.stderr[-2000:]}")
+        return r.stdout
+
+    def train(self, plan, data, folder, *more):
+        """The lines of its metrics."""
+        self.run("train", CHARLM, PLANS, "--plan", plan, "--data", data, "--out", folder, *more)
+        with open(os.path.join(folder, "metrics.jsonl")) as f:
+            return [json.loads(line) for line in f]
+
+    def base(self):
+        """A model of the demo's text, trained once."""
+        folder = self.path("base")
+        if not os.path.exists(os.path.join(folder, "last.safetensors")):
+            self.train("base", self.text, folder, "--dim", D)
+        return os.path.join(folder, "last.safetensors")
+
+    def add(self, row, value, bound, met, **more):
+        self.rows.append({"row": row, "value": value, "bound": bound, "met": met, **more})
+        print(f"{'met   ' if met else 'missed'} {row}: {value:.3f} (bound {bound}); " + "; ".join(f"{k} {v}" for k, v in more.items()), flush=True)
+
+    # ---- rows ----
+
+    def lora_quality(self):
+        """Next-token accuracy of adapters with at most 1 % of the params, over that of training all. Hours on a small machine."""
+        base, pairs = self.base(), []
+        for seed in (1, 2, 3):
+            last = {}
+            for plan in ("full", "low"):
+                last[plan] = self.train(plan, self.fine, self.path(plan), "--weights", base, "--seed", str(seed))[-1]["accuracy"]
+            pairs.append((last["low"], last["full"]))
+        ratios = [low / full for low, full in pairs]
+        self.add("lora_quality", statistics.mean(ratios), ">= 0.99", statistics.mean(ratios) >= 0.99, seeds=[round(r, 4) for r in ratios], accuracy=[[round(x, 4) for x in p] for p in pairs], trainable="0.55 %", data=os.path.basename(self.fine))
+
+    def lora_step(self):
+        """A step of adapters of rank 16 on q and v, beside a step that trains all: time, and memory beyond the base params."""
+        base, times = self.base(), {"full": [], "rank16": []}
+        for _ in range(7):
+            for plan in times:
+                lines = self.train(plan, self.fine, self.path("step"), "--weights", base, "--set", "train.steps=14")
+                times[plan].append(statistics.median(b["seconds"] - a["seconds"] for a, b in zip(lines[2:], lines[3:])))
+        ratios = sorted(b / a for a, b in zip(times["full"], times["rank16"]))
+        diff = self.run("plan", CHARLM, PLANS, "--dim", D, "--diff", "full", "rank16")
+        of = lambda what: [float(x) for x in re.search(rf"\n  {what} +(\S+) -> (\S+)", diff).groups()]
+        arena, optimizer, params = of("arena, bytes"), of("optimizer, bytes"), of("params, bytes")
+        self.add("lora_step time", statistics.median(ratios), "<= 0.72", statistics.median(ratios) <= 0.72, p90=round(ratios[-1], 3), operations=re.search(r"operations .*\((\S+)\)", diff)[1])
+        memory = (arena[1] + optimizer[1] + params[1] - params[0]) / (arena[0] + optimizer[0])
+        self.add("lora_step memory", memory, "<= 0.35", memory <= 0.35, arena=arena, optimizer=optimizer)
+
+    def lora_adapters(self):
+        """64 adapters of rank 16 in a batch of 64 windows, beside the base: the time of all launches. One position each beside it."""
+        base = self.base()
+        for length, row in ((128, "lora_adapters"), (1, "lora_adapters, one position each")):
+            write_npy(self.path("tok.npy"), (64, length), [random.randrange(256) for _ in range(64 * length)])
+            write_npy(self.path("adapter.npy"), (64,), list(range(64)))
+            times = {"full": [], "many": []}
+            for _ in range(7):
+                for plan in times:
+                    inputs = ["tok=" + self.path("tok.npy")] + (["adapter=" + self.path("adapter.npy")] if plan == "many" else [])
+                    self.run("run", CHARLM, PLANS, "--plan", plan, "--weights", base, "--in", *inputs, "--out", self.path("y.npy"), "--profile-out", self.path("profile.json"))
+                    with open(self.path("profile.json")) as f:
+                        launches = [l for l in json.load(f)["launches"] if l["entry"] == "run"]
+                    times[plan].append(sum(l["seconds"] for l in launches) / min(l["calls"] for l in launches if "(once)" not in l["what"]))
+            ratios = sorted(b / a for a, b in zip(times["full"], times["many"]))
+            self.add(row, statistics.median(ratios), "<= 1.3", statistics.median(ratios) <= 1.3, p90=round(ratios[-1], 3))
+
+
+def write_npy(path, shape, values):
+    header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': ({''.join(f'{d},' for d in shape)}), }}"
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + struct.pack(f"<{len(values)}i", *values))
+
+
+def main():
+    rows = {"lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
+    p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
+    p.add_argument("--fil", required=True)
+    p.add_argument("--out", required=True)
+    p.add_argument("--data", required=True, help="the text to tune on")
+    p.add_argument("--target-cpu", default="native")
+    options = p.parse_args()
+    for name in options.rows:
+        if name not in rows:
+            p.error(f"no row `{name}`: {' '.join(rows)}")
+    claims = Claims(options)
+    machine, avx512 = cpu()
+    isa = "AVX-512" if avx512 and options.target_cpu != "x86-64-v3" else "AVX2"
+    print(f"{datetime.date.today()}, {machine}, {isa}")
+    for name in options.rows or ["lora_step", "lora_adapters"]:
+        rows[name](claims)
+    with open(os.path.join(os.path.dirname(options.out), "claims.json"), "w") as f:
+        json.dump([{**r, "cpu": machine, "isa": isa, "date": str(datetime.date.today())} for r in claims.rows], f, indent=1)
+        f.write("\n")
+    sys.exit(0 if all(r["met"] for r in claims.rows) else 3)
+
+
+main()
