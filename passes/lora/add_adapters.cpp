@@ -328,15 +328,16 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   /// `W[i]` where i stands for the whole left side.
   bool unmerged(GatherOp use, const Weight &w, const Dims &dims) {
     if (use.getX() != w.base || (w.slot && !cast<ir::TensorType>(use.getType()).has(slots.batch)) || w.of.sides.left.size() != 1 || w.of.sides.left[0] != use.getDimAttr()) return false;
-    auto t = cast<ir::TensorType>(use.getType());
-    SmallVector<StringAttr> inner;
-    for (StringAttr d : t.getDims())
-      if (!llvm::is_contained(w.of.sides.right, d)) inner.push_back(d);
-    inner.push_back(w.of.rank);
     OpBuilder b(use);
     b.setInsertionPointAfter(use);
     BodyBuilder body = adapterAt(b, dims, w, use.getLoc());
-    Value rows = GatherOp::create(b, use.getLoc(), dims.tensor(&getContext(), inner, t.getElement()), ofRows(w.a, w, body), use.getIndex(), use.getDimAttr(), b.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+    Value a = ofRows(w.a, w, body);
+    SmallVector<StringAttr> inner;
+    for (StringAttr d : cast<ir::TensorType>(a.getType()).getDims())
+      if (d != use.getDimAttr()) inner.push_back(d);
+    if (auto s = dyn_cast<SubsetType>(use.getIndex().getType())) llvm::append_range(inner, s.getPer()), inner.push_back(s.getMembers());
+    else llvm::append_range(inner, cast<ir::TensorType>(use.getIndex().getType()).getDims());
+    Value rows = GatherOp::create(b, use.getLoc(), dims.tensor(&getContext(), inner, cast<ir::TensorType>(use.getType()).getElement()), a, use.getIndex(), use.getDimAttr(), b.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
     extend(use, rows, ofRows(w.b, w, body), {}, w, body, dims);
     return true;
   }

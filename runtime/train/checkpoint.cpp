@@ -105,7 +105,11 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
   for (auto &[name, a] : tensors)
-    if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) throw misfit(fmt::format("its `{}` is no variable of the program", name));
+    if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
+      if (name.find(".lora_") != std::string::npos)
+        throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");
+      throw misfit(fmt::format("its `{}` is no variable of the program", name));
+    }
   for (size_t i = 0; i < program.variables().size(); ++i) // nothing is set before all is known to fit
     if (auto it = tensors.find(program.variables()[i].name);
         it != tensors.end() && (what == Restore::All || program.variables()[i].kind != VariableInfo::Optimizer))

@@ -111,6 +111,10 @@ plan one for Char from p { lora { {q,v}: r=2 alpha=4 merge=never } }
         self.assertEqual({t[0] for t in tensors.values()}, {"F64"})
         self.assertIn("base_model.model.l.0.Attention.q.lora_A.weight", read_checkpoint(self.path("f/adapter.safetensors"))[1])
 
+    def test_check_counts_adapters(self):
+        out = self.fil("check", "c.fil", "--plan", "tuned")[0].decode()
+        self.assertRegex(out, r"\n  parameters +2,584 \(10,336 bytes\)\n  adapters +144 \(576 bytes\), and nothing else is trained\n")
+
     def test_what_cannot_be_is_refused(self):
         self.write("i.fil", "plan whole for Char from p { precision { default int8 }; lora { q: r=2 merge=always } }")
         self.fil("compile", "c.fil", "i.fil", "--plan", "whole", exit=1, code="P0429")

@@ -27,7 +27,7 @@ static ProgramReport::Work work(mlir::ModuleOp module, const char *entry, const 
 }
 
 static ProgramReport::Model report(LoadedProgram &p, const std::string &name, const sema::CheckedPlan &plan) {
-  ProgramReport::Model m{name, plan.name, plan.train.loss ? plan.train.loss->name.name : "", plan.precision, {}, {}, {}, {}, {}};
+  ProgramReport::Model m{name, plan.name, plan.train.loss ? plan.train.loss->name.name : "", plan.precision, {}, {}, {}, {}, {}, {}};
   Compiler compiler(p, plan, {});
   auto module = compiler.module(plan.train.loss ? Stage::train_ : Stage::normalize_);
   if (!module) return m;
@@ -43,6 +43,8 @@ static ProgramReport::Model report(LoadedProgram &p, const std::string &name, co
     (v.state ? m.states : m.params) = (v.state ? m.states : m.params) + out.count;
     m.variables.push_back(std::move(out));
   }
+  for (auto v : module->getOps<ir::VariableOp>())
+    if (v.getAdapter() && v.getKind() == ir::VariableKind::param) m.adapters = m.adapters + dims.elements(v.getType());
   m.forward = work(*module, "run", m.format);
   if (plan.train.loss) m.step = work(*module, "step", m.format);
   return m;
@@ -125,6 +127,7 @@ std::string ProgramReport::text() const {
     for (const Variable &v : m.variables) rows.push_back({v.state ? "state" : "param", v.site, v.type, exact(v.count)});
     table(rows, {false, false, false, true});
     rows = {{"parameters", fmt::format("{} ({} bytes)", exact(m.params), exact(bytes(m.params, m.format)))}};
+    if (!(m.adapters == Size())) rows.push_back({"adapters", fmt::format("{} ({} bytes), and nothing else is trained", exact(m.adapters), exact(bytes(m.adapters, m.format)))});
     if (!(m.states == Size())) rows.push_back({"state", exact(m.states)});
     rows.push_back({"forward", readable(m.forward.flops) + " FLOPs"});
     rows.push_back({"", readable(m.forward.bytes) + " bytes"});
@@ -152,7 +155,7 @@ std::string ProgramReport::json(const Diagnostics &diags) const {
   auto work = [](const Work &w) { return json{{"flops", value(w.flops)}, {"bytes", value(w.bytes)}}; };
   for (const Model &m : models) {
     json j = {{"name", m.name}, {"plan", m.plan}, {"loss", m.loss}, {"format", m.format}, {"params", json::array()}, {"states", json::array()},
-              {"total_params", value(m.params)}, {"param_bytes", value(bytes(m.params, m.format))}, {"total_states", value(m.states)}, {"forward", work(m.forward)}, {"step", m.step ? work(*m.step) : json()}};
+              {"total_params", value(m.params)}, {"param_bytes", value(bytes(m.params, m.format))}, {"adapters", value(m.adapters)}, {"total_states", value(m.states)}, {"forward", work(m.forward)}, {"step", m.step ? work(*m.step) : json()}};
     for (const Variable &v : m.variables) j[v.state ? "states" : "params"].push_back({{"site", v.site}, {"type", v.type}, {"count", value(v.count)}});
     all["models"].push_back(std::move(j));
   }

@@ -17,7 +17,7 @@ struct ProgramReport {
   struct Model {
     std::string name, plan, loss, format; ///< plan and loss may be empty
     std::vector<Variable> variables;
-    Size params, states;
+    Size params, states, adapters; ///< elements; adapters: those that the plan adds
     Work forward;
     std::optional<Work> step;             ///< where there is a loss
   };
