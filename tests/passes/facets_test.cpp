@@ -5,7 +5,7 @@
 #include "mlir/Parser/Parser.h"
 #include "passes/pipeline/pipeline.h"
 #include "runtime/base/memory_files.h"
-#include "tools/driver/program.h"
+#include "tools/driver/compile.h"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -91,6 +91,20 @@ TEST_F(Facets, ThatAreRefusedAreShownSo) {
   ASSERT_TRUE(p->ok()) << p->diags.render();
   EXPECT_FALSE(composeFacets(&context, p->plans.at(0).facets, p->diags));
   EXPECT_EQ(p->diags.render(), block(at, "text").first);
+}
+
+TEST_F(Facets, OfSomeTurnsPartTheLoop) {
+  MemoryFiles files;
+  files.content["m.fil"] = "dims B, D = 4\nmodel M(x: [B,D]) -> [B,D] { layers l in 0..4 { param w: D -> D; x += x @ w }\n return x }\nplan p for M { lora { l[1..3].w: r=2 } }\n";
+  auto p = LoadedProgram::load(files, {"m.fil"}, {});
+  const sema::CheckedPlan plan = p->plan("p");
+  ASSERT_TRUE(p->ok()) << p->diags.render();
+  Compiler compiler(*p, plan, {});
+  auto module = compiler.module(Stage::lora_);
+  ASSERT_TRUE(module);
+  std::string sites;
+  for (auto v : module->getOps<VariableOp>()) sites += v.getSite().str() + " ";
+  EXPECT_EQ(sites, "l[0].w l[1..3].w l[1..3].w.lora_A l[1..3].w.lora_B l[3].w ");
 }
 
 // ---- facets and passes ----
