@@ -190,7 +190,10 @@ CheckedPlan checkAgain(Program &program, const CheckedPlan &plan, Diagnostics &d
 
 CheckedPlan plainPlan(Program &program, const CheckedPlan &plan) {
   auto tree = clone(*plan.tree);
-  std::erase_if(tree->settings.settings, [](const Setting &s) { return keyOf(s).name == "sparsity" || keyOf(s).name == "precision" || keyOf(s).name == "lora"; });
+  std::erase_if(tree->settings.settings, [](const Setting &s) {
+    const std::string key = keyOf(s).name;
+    return key == "sparsity" || key == "precision" || key == "lora" || key == "require";
+  });
   Diagnostics none(static_cast<ProgramImpl &>(program).diags.sources);
   return checkTree(static_cast<ProgramImpl &>(program), tree, none);
 }

@@ -117,7 +117,7 @@ std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);
 CheckedPlan defaultPlan(Program &, const std::string &model, Diagnostics &diags);
 /// The same plan against a program whose loops are cut otherwise.
 CheckedPlan checkAgain(Program &, const CheckedPlan &, Diagnostics &diags);
-/// The plan without facets: what `sparsity`, `precision`, `lora` say is gone.
+/// The plan without facets, which are to be compared with it: what `sparsity`, `precision`, `lora` say is gone, and what is required.
 CheckedPlan plainPlan(Program &, const CheckedPlan &);
 /// The whole plan: `text` with every default that acts written out. It means the same plan.
 std::string expanded(const CheckedPlan &);

@@ -20,6 +20,12 @@ ir::Cost cost(ir::FuncOp f) {
   return {all.flops.substitute(with), all.reals.substitute(with), all.bytes.substitute(with)};
 }
 
+Size turns(Operation *op) {
+  Size n(1);
+  for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) n = n * Size(int64_t(l.getHi()) - int64_t(l.getLo()));
+  return n;
+}
+
 ir::FuncOp entryPoint(ModuleOp m, llvm::StringRef name) {
   for (auto f : m.getOps<ir::FuncOp>())
     if (f.getEntry() == name) return f;

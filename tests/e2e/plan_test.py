@@ -64,16 +64,35 @@ plan ok for Char from p { lora { q: r=1 }; require { flops <= 0.9x dense; params
 plan flops for Char from p { lora { q: r=1 }; require { flops <= 0.4x dense } }
 plan params for Char from p { require { params < 2584 } }
 plan mem for Char from p { require { mem <= 50KiB } }
+plan wide for Char from p { precision { default f64 }; require { state >= 1.99x; state <= 2.01x } }
 plan late for Char from p { require { latency(B=1) <= 25ms } }
 """)
         cpu = ("c.fil", "r.fil", "--backend=cpu", "--plan")
         self.fil("compile", *cpu, "ok", "-o", "program")
+        self.fil("compile", *cpu, "wide", "-o", "program")  # of the plan without facets, which is in f32
+        # Who looks for what costs so much, or runs what was trained, is not kept from it.
+        self.plan("c.fil", "r.fil", "--diff", "p", "flops")
+        for plan in ("ok", "flops"):
+            self.assertIn(b"beside the plan without facets", self.fil("explain", *cpu, plan, "l[1].Attention.q")[0])
+        self.fil("train", *cpu, "ok", "--out", "trained", "--steps", "1")
+        self.fil("sample", "--backend=cpu", "c.fil", "--weights", "trained/last.safetensors", "--tokens", "3")
         for plan, said in (("flops", r"requires flops <= 0.4x dense, but it is 0\.\d\d\dx: \d+ of \d+"), ("params", "requires params < 2584, but it is 2584"), ("mem", r"requires mem <= 51200, but it is \d+")):
             err = self.fil("compile", *cpu, plan, "-o", "program", exit=3, code="P0441")[1]
             self.assertRegex(err, said + r"\n --> r.fil:\d+:\d+\n")
         self.fil("train", *cpu, "flops", "--out", "o", exit=3, code="P0441")
         self.fil("train", *cpu, "late", "--out", "o", exit=1, code="E0613")
         self.fil("train", "c.fil", "r.fil", "--plan", "mem", "--out", "o", exit=1, code="E0801")  # the reference has no arena
+
+    def test_a_cost_of_open_dims_is_not_told_as_another_one(self):
+        self.write("o.fil", """
+dims B, T
+model Open(x: [B,T]) -> [B] { param w: () -> () = 1; return sum(tanh(x @ w), over T) }
+loss l(y: [B], t: [B]) = mean((y - t)^2, over B)
+plan a for Open { partition { remat auto } }
+""")
+        err = self.fil("plan", "o.fil", "--diff", "a", "a", exit=1, code="E0516")[1]
+        self.assertRegex(err, r"the cost depends on .*T")
+        self.assertRegex(self.plan("o.fil", "--diff", "a", "a", "--dim", "T=8"), r"\n  operations +\d+\n")
 
     def test_it_wants_to_know_which(self):
         self.plan("c.fil", "--plan", "p", exit=2, code="E0108")

@@ -100,9 +100,9 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
     const bool error = d.getSeverity() == mlir::DiagnosticSeverity::Error;
     std::string where;
     if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation())) where = fmt::format("\n --> {}:{}:{}", at.getFilename().str(), at.getLine(), at.getColumn());
-    if (const std::string said = d.str(); error && said.size() > 7 && said.compare(0, 2, "P0") == 0 && said.compare(5, 2, ": ") == 0) {
-      const MessageRow *row = findRow(said.substr(0, 5));
-      if (!refusal) refusal.emplace(Exit::Input, said.substr(0, 5), said.substr(7) + where, row ? row->help : "");
+    const std::string message = d.str(), code = message.substr(0, message.find(':'));
+    if (const MessageRow *row = error ? findRow(code) : nullptr) {
+      if (!refusal) refusal.emplace(Exit::Input, code, message.substr(code.size() + 2) + where, row->help);
       return mlir::success();
     }
     if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error) {
@@ -128,8 +128,8 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
     if (s > end) break;
     pass(s, *m);
     timeline().lap(name(s));
-    if (s == Stage::train_ && checksCosts && !plan.costs.empty()) {
-      const sema::CheckedPlan plain = plainPlan();
+    if (s == Stage::train_ && options.contracts && !plan.costs.empty()) {
+      const sema::CheckedPlan plain = sema::plainPlan(*program.program, plan);
       Compiler other(program, plain, {}); // its context outlives the module
       checkCosts(program, plan, *m, [&] { return other.module(Stage::train_); });
       timeline().lap("contracts");
@@ -137,11 +137,6 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
     if (done(s, [&] { return text(*m); })) break;
   }
   return m;
-}
-sema::CheckedPlan Compiler::plainPlan() const {
-  sema::CheckedPlan plain = sema::plainPlan(*program.program, plan);
-  plain.costs.clear();
-  return plain;
 }
 
 Compiled Compiler::run() {
@@ -162,7 +157,7 @@ Compiled Compiler::run() {
   if (done(Stage::typed_, typedText)) return std::move(result);
   auto m = module(reference && !last ? Stage::precision_ : Stage::schedule_);
   if (!m || (last && *last <= Stage::schedule_)) return std::move(result);
-  if (reference && llvm::any_of(plan.costs, [](auto &c) { return c.metric == "mem"; })) throw Error(Exit::Input, "E0801", "the reference has no arena, so `mem` of the plan's `require` cannot be checked", "leave `--backend=reference` out, or use a plan without it");
+  if (reference && boundsMemory()) throw Error(Exit::Input, "E0801", "the reference has no arena, so `mem` of the plan's `require` cannot be checked", "leave `--backend=reference` out, or use a plan without it");
   if (reference && !last) result.executable = referenceExecutable(context, std::move(m));
   else generate(*m);
   if (options.keepGroups && !result.launches.empty()) result.scheduled = std::move(m);
@@ -195,8 +190,8 @@ void Compiler::generate(mlir::ModuleOp m) {
     timeline().lap("tune");
   }
   Manifest made = package(m, result.target, po, text, times);
-  if (checksCosts && llvm::any_of(plan.costs, [](auto &c) { return c.metric == "mem"; })) {
-    const sema::CheckedPlan plain = plainPlan();
+  if (boundsMemory()) {
+    const sema::CheckedPlan plain = sema::plainPlan(*program.program, plan);
     CompileOptions plainOptions;
     plainOptions.targetCpu = options.targetCpu, plainOptions.keepGroups = true;
     checkMemory(program, plan, made, [&] {

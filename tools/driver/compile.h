@@ -40,7 +40,6 @@ private:
   CompileOptions options;
   Compiled result;
   std::optional<Stage> last;     ///< where it ends: --stop-after, else --emit
-  bool checksCosts = true;       ///< what the plan requires of them
   bool said = false;             ///< passes had something to say, on stderr
   size_t messages;               ///< of the program before
 
@@ -49,7 +48,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> lowered();
   void pass(Stage, mlir::ModuleOp);
   void generate(mlir::ModuleOp);
-  sema::CheckedPlan plainPlan() const;
+  bool boundsMemory() const { return options.contracts && llvm::any_of(plan.costs, [](auto &c) { return c.metric == "mem"; }); }
 };
 
 /// A module after the precision pass, scheduled and compiled for the CPU.

@@ -9,35 +9,24 @@
 namespace fil {
 namespace {
 
-Binding sizesOf(mlir::ModuleOp module, const sema::CheckedPlan &plan) {
-  Binding at = plan.train.window;
-  at[plan.train.batchDim] = plan.train.batch;
-  module.walk([&](ir::CacheOp c) {
-    if (auto t = at.find(c.getFrom().str()); t != at.end()) at.emplace(c.getTo().str(), t->second);
-  });
-  return at;
-}
-double measured(const std::string &metric, mlir::ModuleOp module, const sema::CheckedPlan &plan, const sema::CostContract &c) {
+double measured(const std::string &metric, mlir::ModuleOp module, const sema::TrainSettings &train, bool f64) {
   const ir::Dims dims(module);
   if (metric == "flops") {
     ir::FuncOp f = passes::entryPoint(module, "step");
     if (!f) f = passes::entryPoint(module, "run");
-    const Size flops = atSizes(passes::cost(f).flops, sizesOf(module, plan));
-    auto n = flops.constant();
-    if (!n) throw Error(Exit::Input, "E0516", fmt::format("`{}` cannot be checked: it depends on {}", metric, flops.str()), "bind it: `train { window T=128; batch 32 }`");
-    return n->value();
+    return numberAt(passes::cost(f).flops, trainingSizes(module, train), "`flops`");
   }
   double all = 0;
   for (auto v : module.getOps<ir::VariableOp>()) {
     if (v.getKind() == ir::VariableKind::cache || (metric == "params" && v.getKind() != ir::VariableKind::param)) continue;
-    all += dims.atMost(dims.elements(v.getType())) * (metric == "params" ? 1 : plan.precision == "f64" ? 8 : 4);
+    all += dims.atMost(dims.elements(v.getType())) * (metric == "params" ? 1 : f64 ? 8 : 4);
   }
   return all;
 }
-double measured(const Manifest &m, const sema::CheckedPlan &plan) {
+double measured(const Manifest &m, const sema::TrainSettings &train) {
   int64_t most = 0;
   for (const Program &p : m.programs)
-    if (p.entry.name != "init") most = std::max(most, arenaBytes(p, m, entrySizes(p, m, plan.train, {})));
+    if (p.entry.name != "init") most = std::max(most, arenaBytes(p, m, entrySizes(p, m, train, {})));
   return double(keptBytes(m) + most);
 }
 std::string number(double x) { return x < 1e6 ? fmt::format("{:.0f}", x) : fmt::format("{:.4g}", x); }
@@ -57,15 +46,15 @@ void checkCosts(const LoadedProgram &p, const sema::CheckedPlan &plan, mlir::Mod
   mlir::OwningOpRef<mlir::ModuleOp> other;
   for (const sema::CostContract &c : plan.costs) {
     if (c.metric == "mem") continue;
-    hold(p, c, measured(c.metric, module, plan, c), [&] {
+    hold(p, c, measured(c.metric, module, plan.train, plan.precision == "f64"), [&] {
       if (!other) other = plain();
-      return measured(c.metric, *other, plan, c);
+      return measured(c.metric, *other, plan.train, false); // its format is the default
     });
   }
 }
 void checkMemory(const LoadedProgram &p, const sema::CheckedPlan &plan, const Manifest &m, const std::function<Manifest()> &plain) {
   for (const sema::CostContract &c : plan.costs)
-    if (c.metric == "mem") hold(p, c, measured(m, plan), [&] { return measured(plain(), plan); });
+    if (c.metric == "mem") hold(p, c, measured(m, plan.train), [&] { return measured(plain(), plan.train); });
 }
 
 } // namespace fil

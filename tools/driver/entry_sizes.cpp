@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/driver/entry_sizes.h"
+#include "ir/ir.h"
 #include "runtime/base/status.h"
 
 namespace fil {
@@ -17,6 +18,22 @@ Binding entrySizes(const Program &p, const Manifest &m, const sema::TrainSetting
   }
   sizes.insert(t.window.begin(), t.window.end());
   return sizes;
+}
+
+Binding trainingSizes(mlir::ModuleOp module, const sema::TrainSettings &t) {
+  Binding sizes = t.window;
+  sizes[t.batchDim] = t.batch;
+  module.walk([&](ir::CacheOp c) {
+    if (auto from = sizes.find(c.getFrom().str()); from != sizes.end()) sizes.emplace(c.getTo().str(), from->second);
+  });
+  return sizes;
+}
+
+double numberAt(const Size &s, const Binding &sizes, const std::string &what) {
+  const Size left = atSizes(s, sizes);
+  auto n = left.constant();
+  if (!n) throw Error(Exit::Input, "E0516", fmt::format("{} depends on {}, and the plan does not say how much that is", what, left.str()), "give its dims sizes, by `train { window T=128 }` or `--dim T=128`");
+  return n->value();
 }
 
 std::string sizesText(const Binding &sizes) {

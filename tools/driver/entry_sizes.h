@@ -2,6 +2,7 @@
 // The sizes at which an entry is explained: dims that have none until the program is called, by the command's `--at`, else as the plan trains.
 #pragma once
 #include "lang/sema/plan.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "runtime/exec/binding.h"
 #include "runtime/exec/manifest.h"
 
@@ -9,6 +10,10 @@ namespace fil {
 
 /// `given` over the plan's batch and window. One sequence is decoded, a position at a time, where the window is full; S is T elsewhere.
 Binding entrySizes(const Program &, const Manifest &, const sema::TrainSettings &, const Binding &given);
+/// The same of a module that is not scheduled: the plan's batch and window, and what caches look back at.
+Binding trainingSizes(mlir::ModuleOp, const sema::TrainSettings &);
+/// Error E0516, about `what`, where the sizes do not decide it.
+double numberAt(const Size &, const Binding &, const std::string &what);
 /// `B=32 T=128`
 std::string sizesText(const Binding &);
 /// At sizes; formulas in dims that have none stay.

@@ -31,6 +31,7 @@ struct CompileOptions {
   std::string saveTo;            ///< file for the compiled program; empty: none
   std::string build;             ///< the compiler's; empty: nothing comes from the cache or goes there
   std::string programKey;        ///< under which the whole program goes there; empty: it does not
+  bool contracts = false;        ///< check what the plan requires of its costs: for who compiles or trains by it
   bool keepGroups = false;       ///< fill Compiled::scheduled, what was noted of it, and the manifest
 };
 

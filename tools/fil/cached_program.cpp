@@ -21,6 +21,7 @@ static std::string keyOf(const Session &s, const CompileOptions &o) {
 
 std::unique_ptr<Executable> compileProgram(Session &s, const CommonOptions &o) {
   CompileOptions options = s.compileOptions(o);
+  options.contracts = s.plan.train.loss; // of training: who runs what was trained takes it as it is
   if (auto store = o.backend == "cpu" && !options.mlirFlags ? Store::ofUser() : std::nullopt) {
     options.programKey = keyOf(s, options);
     if (auto found = store->find("program", options.programKey)) {

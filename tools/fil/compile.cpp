@@ -13,6 +13,7 @@ Exit compile(const CommonOptions &o, const CompileArguments &a) {
   auto session = Session::open(o, "compile", {}, true);
   if (!session) return Exit::Input;
   CompileOptions options = session->compileOptions(o);
+  options.contracts = true;
   options.emit = emit, options.stopAfter = stopAfter, options.dumpDir = a.dumpDir;
   if (!a.out.empty() && !emit) {
     if (o.backend == "reference") throw Error(Exit::Input, "E0801", "the reference walks a program and makes no code that could be saved", "leave `--backend=reference` out, or print a stage: `--emit=STAGE -o FILE`");

@@ -3,11 +3,12 @@
 #include "codegen/package/places.h"
 #include "ir/ir.h"
 #include "lang/sema/plan_sites.h"
+#include "passes/analysis/cost.h"
 #include "passes/schedule/saved_values.h"
 #include "tools/driver/compile.h"
+#include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
 #include "tools/fil/session.h"
-#include "tools/driver/entry_sizes.h"
 #include "tools/fil/site_loads.h"
 #include "tools/fil/site_ops.h"
 #include "llvm/ADT/MapVector.h"
@@ -201,12 +202,7 @@ private:
     if (!v.getLoops().empty()) s += ", in the turns of its loops together";
     return s;
   }
-  static Size turns(Operation *op) {
-    Size n(1);
-    for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) n = n * Size(int64_t(l.getHi()) - int64_t(l.getLo()));
-    return n;
-  }
-  ir::Cost costOf(Operation *op) { return turns(op) * cast<ir::Costed>(op).cost(dims); }
+  ir::Cost costOf(Operation *op) { return passes::turns(op) * cast<ir::Costed>(op).cost(dims); }
   void summary(const std::vector<Operation *> &ops) {
     ir::Cost all;
     std::vector<std::string> titles;
@@ -224,21 +220,16 @@ private:
     };
     for (Type t : op->getOperandTypes()) note(t);
     for (Type t : op->getResultTypes()) note(t);
-    fmt::print("  {:<8} {:<14} {}  x{}  {}\n", roleOf(op).str(), titleOf(op), types, turns(op).str(), costText(costOf(op)));
+    fmt::print("  {:<8} {:<14} {}  x{}  {}\n", roleOf(op).str(), titleOf(op), types, passes::turns(op).str(), costText(costOf(op)));
   }
 };
 
 /// What the plan's facets make of a site, and what that costs beside the plan without them.
 class FacetStory {
 public:
-  /// `plain`: the module of the plan without facets, at the same stage; null where there are none.
-  FacetStory(LoadedProgram &p, const sema::CheckedPlan &plan, ModuleOp module, ModuleOp plain) : program(p), plan(plan), module(module), plain(plain), dims(module) {
-    at = plan.train.window;
-    at[plan.train.batchDim] = plan.train.batch;
-    module.walk([&](ir::CacheOp c) {
-      if (auto t = at.find(c.getFrom().str()); t != at.end()) at.emplace(c.getTo().str(), t->second);
-    });
-  }
+  /// `module` is at the stage `train`.
+  FacetStory(LoadedProgram &p, const sema::CheckedPlan &plan, ModuleOp module, const CompileOptions &options)
+      : program(p), plan(plan), module(module), dims(module), at(trainingSizes(module, plan.train)), plainPlan(sema::plainPlan(*p.program, plan)), compiler(p, plainPlan, options), plain(compiler.module(Stage::train_)) {}
 
   void print(const std::string &site) {
     std::vector<const sema::PlanFacet *> mine;
@@ -249,16 +240,26 @@ public:
       for (size_t j = i + 1; j < mine.size(); ++j)
         if (mine[i]->kind != mine[j]->kind) fmt::print("  {} with {}: {}\n", mine[i]->kind, mine[j]->kind, ruleOf(mine[i]->kind, mine[j]->kind));
     if (mine.empty()) return;
-    const SiteLoad a = loadOf(plain, site, false), b = loadOf(module, site, plan.precision == "f64");
+    SiteLoad a, b;
+    try {
+      a = loadOf(*plain, site, false), b = loadOf(module, site, plan.precision == "f64");
+    } catch (const Error &e) { // of dims that the plan leaves open
+      if (e.code() != "E0516") throw;
+      fmt::print("  beside the plan without facets: {}\n", e.message());
+      return;
+    }
     fmt::print("  beside the plan without facets, at {}: operations {}, bytes {}, params {}, optimizer {}\n", sizesText(at), changeText(a.flops, b.flops), changeText(a.bytes, b.bytes), changeText(double(a.params), double(b.params)), changeText(double(a.optimizer), double(b.optimizer)));
   }
 
 private:
   LoadedProgram &program;
   const sema::CheckedPlan &plan;
-  ModuleOp module, plain;
+  ModuleOp module;
   ir::Dims dims;
   Binding at;
+  sema::CheckedPlan plainPlan;
+  Compiler compiler; ///< its context is that of `plain`
+  OwningOpRef<ModuleOp> plain;
 
   /// Of all that reads, writes or trains what is there, in a step (`run`, where there is no loss).
   SiteLoad loadOf(ModuleOp m, const std::string &site, bool f64) {
@@ -350,13 +351,14 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
     }
   }
   Explanation explanation(*module, session->plan.precision, compiled.scheduled ? passes::savedValues(*compiled.scheduled) : std::vector<passes::SavedValue>(), kernels ? &*kernels : nullptr, whyNone);
-  const sema::CheckedPlan plainPlan = session->plan.facets.empty() ? session->plan : sema::plainPlan(*p.program, session->plan);
-  Compiler plainCompiler(p, plainPlan, session->compileOptions(o));
-  auto plain = session->plan.facets.empty() ? OwningOpRef<ModuleOp>() : plainCompiler.module(Stage::train_);
-  FacetStory facets(p, session->plan, *module, plain ? *plain : ModuleOp());
+  std::optional<FacetStory> facets;
+  if (!session->plan.facets.empty()) facets.emplace(p, session->plan, *module, session->compileOptions(o));
   std::set<std::string> seen;
-  for (const sema::SitePathOf *s : found)
-    if (seen.insert(s->recorded()).second) explanation.print(s->recorded()), facets.print(s->recorded());
+  for (const sema::SitePathOf *s : found) {
+    if (!seen.insert(s->recorded()).second) continue;
+    explanation.print(s->recorded());
+    if (facets) facets->print(s->recorded());
+  }
   return Exit::Ok;
 }
 

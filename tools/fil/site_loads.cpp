@@ -17,42 +17,34 @@ std::string placeOf(StringRef site) {
   return s.empty() ? "(no site)" : s;
 }
 
-/// Tells `add` the site and the load of each op of the entry, and of each variable.
-static void eachLoad(ModuleOp module, bool f64, const Binding &sizes, llvm::function_ref<void(Operation *, StringRef, const SiteLoad &)> add) {
+/// Tells `add` the site and the load of each op of the entry, and of each variable, that is wanted.
+static void eachLoad(ModuleOp module, bool f64, const Binding &sizes, llvm::function_ref<bool(Operation *)> ops, llvm::function_ref<bool(StringRef)> variables, llvm::function_ref<void(StringRef, const SiteLoad &)> add) {
   const ir::Dims dims(module);
-  auto valueAt = [&](const Size &s) {
-    auto c = atSizes(s, sizes).constant();
-    return c ? c->value() : 0;
-  };
   ir::FuncOp f = passes::entryPoint(module, "step");
   if (!f) f = passes::entryPoint(module, "run");
   f.walk([&](ir::Costed op) {
-    if (isa<ir::LayersOp>(op)) return;
-    Size turns(1);
-    for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) turns = turns * Size(int64_t(l.getHi() - l.getLo()));
-    const ir::Cost c = turns * op.cost(dims);
+    if (isa<ir::LayersOp>(op) || !ops(op)) return;
+    const ir::Cost c = passes::turns(op) * op.cost(dims);
     SiteLoad load;
-    load.flops = valueAt(c.flops), load.bytes = valueAt(c.moved(f64 ? 8 : 4));
-    add(op, ir::siteOf(op), load);
+    load.flops = numberAt(c.flops, sizes, "the cost"), load.bytes = numberAt(c.moved(f64 ? 8 : 4), sizes, "the cost");
+    add(ir::siteOf(op), load);
   });
   for (auto v : module.getOps<ir::VariableOp>()) {
-    if (v.getKind() == ir::VariableKind::cache) continue;
+    if (v.getKind() == ir::VariableKind::cache || !variables(v.getSite())) continue;
     SiteLoad load;
-    (v.getKind() == ir::VariableKind::param ? load.params : v.getKind() == ir::VariableKind::state ? load.state : load.optimizer) = int64_t(valueAt(dims.elements(v.getType()))) * (f64 ? 8 : 4);
-    add(v, v.getSite(), load);
+    (v.getKind() == ir::VariableKind::param ? load.params : v.getKind() == ir::VariableKind::state ? load.state : load.optimizer) = int64_t(dims.atMost(dims.elements(v.getType()))) * (f64 ? 8 : 4);
+    add(v.getSite(), load);
   }
 }
 
 SiteLoad siteLoad(ModuleOp module, bool f64, const Binding &sizes, llvm::function_ref<bool(Operation *)> ops, llvm::function_ref<bool(StringRef)> variables) {
   SiteLoad all;
-  eachLoad(module, f64, sizes, [&](Operation *op, StringRef site, const SiteLoad &load) {
-    if (isa<ir::VariableOp>(op) ? variables(site) : ops(op)) all += load;
-  });
+  eachLoad(module, f64, sizes, ops, variables, [&](StringRef, const SiteLoad &load) { all += load; });
   return all;
 }
 std::map<std::string, SiteLoad> siteLoads(ModuleOp module, bool f64, const Binding &sizes) {
   std::map<std::string, SiteLoad> all;
-  eachLoad(module, f64, sizes, [&](Operation *, StringRef site, const SiteLoad &load) { all[placeOf(site)] += load; });
+  eachLoad(module, f64, sizes, [](Operation *) { return true; }, [](StringRef) { return true; }, [&](StringRef site, const SiteLoad &load) { all[placeOf(site)] += load; });
   return all;
 }
 

@@ -18,7 +18,7 @@ struct SiteLoad {
 
 /// `l.Attention.q`: a site without the turns of loops, which plans cut in different ways; of what is kept for a param the param.
 std::string placeOf(llvm::StringRef site);
-/// Of the ops and variables (by site) that are wanted.
+/// Of the ops and variables (by site) that are wanted. Error E0516 where the sizes do not decide it.
 SiteLoad siteLoad(mlir::ModuleOp, bool f64, const Binding &sizes, llvm::function_ref<bool(mlir::Operation *)> ops, llvm::function_ref<bool(llvm::StringRef)> variables);
 /// By place, of a module at the stage `train`: of its step, of `run` where there is none.
 std::map<std::string, SiteLoad> siteLoads(mlir::ModuleOp, bool f64, const Binding &sizes);
