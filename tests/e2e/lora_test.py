@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapters on a trained base: as a user trains, resumes and runs them."""
+import os
 import unittest
 
 from support import CHAR, CommandTest, read_checkpoint, read_npy, write_npy
@@ -40,6 +41,12 @@ class Lora(CommandTest):
         self.assertEqual(self.tensors("o"), self.tensors("w"))
         _, err = self.fil("train", "c.fil", "--plan", "other", "--out", "n", "--steps", "1")
         self.assertIn("the frozen weights are first values", err)
+
+    def test_the_base_is_looked_up_as_data_are(self):
+        os.mkdir(self.path("data"))
+        os.rename(self.path("t.txt"), self.path("data/t.txt"))
+        self.fil("train", "c.fil", "--plan", "tuned", "--out", "o", "--data-dir", "data", "--steps", "1")  # else beside the plan
+        self.fil("train", "c.fil", "--plan", "tuned", "--out", "o", "--data-dir", "data", "--resume", "--adapter", "x", exit=2, code="E0108")
 
     def test_before_the_first_step_it_is_the_base(self):
         self.fil("train", "c.fil", "--plan", "tuned", "--out", "o", "--steps", "0")

@@ -23,12 +23,6 @@ void catchSignals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-/// Where files that a plan names are looked up.
-std::string besidePlan(const std::string &file, const Session &s, const CommonOptions &o) {
-  const std::string folder = o.dataDir.empty() ? s.program->folderOf(s.plan.name) : o.dataDir;
-  return file.starts_with("/") || folder.empty() ? file : folder + "/" + file;
-}
-
 std::optional<Checkpoint> startingPoint(const TrainArguments &a) {
   const std::string last = a.out + "/last.safetensors";
   if (a.resume && !systemFiles().exists(last)) throw Error(Exit::Input, "E0501", fmt::format("there is no `{}` to go on from", last), "leave `--resume` out to begin");
@@ -69,6 +63,7 @@ void goOn(TrainOptions &options, const Checkpoint &c, const TrainArguments &a, D
 
 Exit train(const CommonOptions &o, const TrainArguments &a) {
   if (a.resume && !a.weights.empty()) throw Error(Exit::Usage, "E0108", "`--resume` goes on from the folder's own checkpoint; `--weights` begins anew", "give one of them");
+  if (a.resume && !a.adapter.empty()) throw Error(Exit::Usage, "E0108", "`--resume` goes on with the adapters of the folder's checkpoint", "leave `--adapter` out, or begin anew with `--weights`");
   auto session = Session::open(o, "train", startingPoint(a), !a.resume);
   if (!session) return Exit::Input;
   if (a.resume && session->plan.name != o.plan)
@@ -77,7 +72,12 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   if (session->plan.lora.adapters > 1) throw Error(Exit::Input, "P0440", fmt::format("the plan `{}` has {} adapters at once, and these are run, not trained", session->plan.name, session->plan.lora.adapters), "train each by a plan without `adapters`; `fil run --adapter 0=A 1=B` loads what it wrote");
   if (!session->plan.hasTrain) throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` has no `train`: it does not say how to train", session->plan.name), "write `train { data ..; steps .. }` in it");
   if (!a.data.empty()) replaceFile(settings, a.data);
-  PlanData files = readData(systemFiles(), settings, {o.dataDir, session->program->folderOf(session->plan.name)});
+  const DataPlaces places{o.dataDir, session->program->folderOf(session->plan.name)};
+  if (!session->checkpoint && !session->plan.lora.base.empty()) {
+    session->checkpoint = readCheckpoint(systemFiles(), places.find(systemFiles(), session->plan.lora.base));
+    checkDims(*session->program, *session->checkpoint);
+  }
+  PlanData files = readData(systemFiles(), settings, places);
   systemFiles().makeFolder(a.out);
   openLog(a.out + "/train.log");
 
@@ -96,12 +96,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
     std::fflush(stderr);
   });
   initialize(*program, options.info.seed);
-  if (!session->checkpoint && !session->plan.lora.base.empty()) {
-    session->checkpoint = readCheckpoint(systemFiles(), besidePlan(session->plan.lora.base, *session, o));
-    checkDims(*session->program, *session->checkpoint);
-  }
   if (session->checkpoint) restore(*program, *session->checkpoint, a.resume ? Restore::All : Restore::Weights);
-  if (a.resume && !a.adapter.empty()) throw Error(Exit::Usage, "E0108", "`--resume` goes on with the adapters of the folder's checkpoint", "leave `--adapter` out, or begin anew with `--weights`");
   loadAdapters(*program, a.adapter);
   if (a.resume) goOn(options, *session->checkpoint, a, *data.set, progress);
   int64_t parameters = 0, adapters = 0;
