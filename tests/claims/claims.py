@@ -47,11 +47,11 @@ class Claims:
         r = subprocess.run([self.fil, *args, "--target-cpu", self.target], capture_output=True, text=True)
         if r.returncode:
             sys.exit(f"fil {' '.join(args)}\n{r.stderr[-2000:]}")
-        return r.stdout
+        return r.stdout + r.stderr
 
     def train(self, plan, data, folder, *more):
         """The lines of its metrics."""
-        self.run("train", CHARLM, PLANS, "--plan", plan, "--data", data, "--out", folder, *more)
+        self.said = self.run("train", CHARLM, PLANS, "--plan", plan, "--data", data, "--out", folder, *more)
         with open(os.path.join(folder, "metrics.jsonl")) as f:
             return [json.loads(line) for line in f]
 
@@ -82,7 +82,7 @@ class Claims:
                 last[plan] = self.train(plan, self.fine, self.path(plan), "--weights", base, "--seed", str(seed))[-1]["accuracy"]
             pairs.append((last["low"], last["full"]))
         ratios = [low / full for low, full in pairs]
-        self.add("lora_quality", statistics.mean(ratios), ">= 0.99", statistics.mean(ratios) >= 0.99, seeds=[round(r, 4) for r in ratios], accuracy=[[round(x, 4) for x in p] for p in pairs], trainable="0.55 %", data=os.path.basename(self.fine))
+        self.add("lora_quality", statistics.mean(ratios), ">= 0.99", statistics.mean(ratios) >= 0.99, seeds=[round(r, 4) for r in ratios], accuracy=[[round(x, 4) for x in p] for p in pairs], trainable=re.search(r"of adapters \(([0-9.]+%)\)", self.said)[1], data=os.path.basename(self.fine))
 
     def lora_step(self):
         """A step of adapters of rank 16 on q and v, beside a step that trains all: time, and memory beyond the base params."""
