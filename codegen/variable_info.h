@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the runtime is told of a variable by both back ends.
+// What both back ends tell the runtime of a variable: its kind, and what it is of an adapter.
 #pragma once
 #include "ir/ir.h"
 #include "runtime/exec/executable.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of pairs with its refusals. A pair that is missing does not link: the table is checked when the program is compiled.
+// The table of pairs with its refusals. That it has as many rows as there are pairs is checked when this is compiled.
 #include "ir/ir.h"
 #include "llvm/Support/Format.h"
 

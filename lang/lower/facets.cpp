@@ -74,6 +74,12 @@ bool composeFacets(MLIRContext *ctx, const std::vector<sema::PlanFacet> &facets,
   return diags.errors() == before;
 }
 
+bool composeFacets(const std::vector<sema::PlanFacet> &facets, Diagnostics &diags) {
+  MLIRContext context(MLIRContext::Threading::DISABLED);
+  context.loadDialect<ir::FilDialect>();
+  return composeFacets(&context, facets, diags);
+}
+
 /// The largest rank that all sites without one can have together, none above the smaller side of its map.
 static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, double budget, Diagnostics &diags) {
   const ir::Dims dims(module);

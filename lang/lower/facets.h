@@ -8,6 +8,7 @@ namespace fil {
 
 /// Composes every two facets that meet at a site; what is refused is reported at the later line. True if nothing was.
 bool composeFacets(mlir::MLIRContext *, const std::vector<sema::PlanFacet> &, Diagnostics &);
+bool composeFacets(const std::vector<sema::PlanFacet> &, Diagnostics &); ///< where there is no module yet
 /// Adds the rows. Lines of `lora` without a rank get one, so that all adapters together have at most the share `loraBudget` of the model's
 /// params. False, and reported, where none is small enough.
 bool placeFacets(mlir::ModuleOp, const LowerContext &, std::vector<sema::PlanFacet>, double loraBudget, Diagnostics &);

@@ -41,8 +41,6 @@ void typePrecision(PlanContext &, CheckedPlan &);
 void typeRemat(PlanContext &, CheckedPlan &);
 void typeContracts(PlanContext &, CheckedPlan &);
 void typeFacets(PlanContext &, CheckedPlan &);
-/// Turns at which the pattern parts what is one class of a loop.
-void addCuts(const ast::SitePath &pattern, const std::vector<const SitePathOf *> &named, LoopCuts &cuts);
 
 /// Reading values that have passed the table.
 const ast::Setting *findSetting(const ast::Settings &, const std::string &key);

@@ -24,6 +24,26 @@ std::string wordAt(const Setting &s, size_t n) {
   return "";
 }
 
+/// The loop's name with those of what it stands in, without turns: the same however it is cut.
+std::string loopPath(const SitePathOf &p, size_t last) {
+  std::string t;
+  for (size_t i = 0; i <= last; ++i) t += (i ? "." : "") + p.segments[i].name;
+  return t;
+}
+/// Turns at which the pattern parts what is one class of a loop.
+void addCuts(const SitePath &pattern, const std::vector<const SitePathOf *> &named, LoopCuts &cuts) {
+  for (const Segment &s : pattern.segments) {
+    if (!s.selector || s.selector->any || !s.selector->statics.empty()) continue;
+    for (const SitePathOf *p : named)
+      for (size_t i = 0; i < p->segments.size(); ++i) {
+        const SiteSegment &x = p->segments[i];
+        if (x.kind != Site::LoopSite || s.words.empty() || s.words[0].name != x.name) continue;
+        for (const std::optional<int64_t> &turn : {s.selector->from, s.selector->to})
+          if (turn && *turn > x.from && *turn < x.to) cuts[loopPath(*p, i)].insert(*turn);
+      }
+  }
+}
+
 class Facets {
 public:
   Facets(PlanContext &c, CheckedPlan &plan) : c(c), plan(plan) {}
@@ -55,9 +75,8 @@ public:
     for (const Setting &s : all.settings) {
       if (!s.path) continue;
       PlanFacet f = facetOf("lora", s);
-      if (plan.lora.adapters > 1 && (f.settings["merge"] == "always" || f.settings["variant"] == "dora")) c.diags.report(Msg::P0439, s.span, print(s));
-      for (const char *name : {"merge", "variant"})
-        if (f.settings[name].empty()) f.settings.erase(name);
+      const bool alone = (f.settings.contains("merge") && f.settings.at("merge") == "always") || (f.settings.contains("variant") && f.settings.at("variant") == "dora");
+      if (alone && plan.lora.adapters > 1) c.diags.report(Msg::P0439, s.span, print(s));
       if (!f.settings.contains("r") && !plan.lora.budget) c.diags.report(Msg::P0436, s.span, print(s));
       onSites(std::move(f), s, About::Maps);
     }
@@ -133,24 +152,4 @@ void typeFacets(PlanContext &c, CheckedPlan &plan) {
   }
 }
 
-// ---- where loops are cut ----
-
-/// The loop's name with those of what it stands in, without turns: the same however it is cut.
-static std::string pathOf(const SitePathOf &p, size_t last) {
-  std::string t;
-  for (size_t i = 0; i <= last; ++i) t += (i ? "." : "") + p.segments[i].name;
-  return t;
-}
-void addCuts(const SitePath &pattern, const std::vector<const SitePathOf *> &named, LoopCuts &cuts) {
-  for (const Segment &s : pattern.segments) {
-    if (!s.selector || s.selector->any || !s.selector->statics.empty()) continue;
-    for (const SitePathOf *p : named)
-      for (size_t i = 0; i < p->segments.size(); ++i) {
-        const SiteSegment &x = p->segments[i];
-        if (x.kind != Site::LoopSite || s.words.empty() || s.words[0].name != x.name) continue;
-        for (const std::optional<int64_t> &turn : {s.selector->from, s.selector->to})
-          if (turn && *turn > x.from && *turn < x.to) cuts[pathOf(*p, i)].insert(*turn);
-      }
-  }
-}
 } // namespace fil::sema

@@ -10,13 +10,7 @@ static std::unique_ptr<Executable> program(LoadedProgram &p, const sema::Checked
   return std::move(Compiler(p, plan, options).run().executable);
 }
 
-static void compose(const sema::CheckedPlan &plan, Diagnostics &diags) {
-  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  context.loadDialect<ir::FilDialect>();
-  composeFacets(&context, plan.facets, diags);
-}
-
 } // namespace fil
 
 extern "C" const fil::CompilerLibrary fil_compiler_library;
-const fil::CompilerLibrary fil_compiler_library = {fil::check, fil::compile, fil::explain, fil::plan, fil::program, fil::compose, fil::takeMlirFlags};
+const fil::CompilerLibrary fil_compiler_library = {fil::check, fil::compile, fil::explain, fil::plan, fil::program, fil::composeFacets, fil::takeMlirFlags};

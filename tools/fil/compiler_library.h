@@ -14,8 +14,7 @@ struct CompilerLibrary {
   Exit (*plan)(const CommonOptions &, const PlanArguments &);
   /// Null where the program has mistakes, which are in its diagnostics.
   std::unique_ptr<Executable> (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
-  /// Reports the pairs of the plan's facets that the table refuses.
-  void (*compose)(const sema::CheckedPlan &, Diagnostics &);
+  bool (*composeFacets)(const std::vector<sema::PlanFacet> &, Diagnostics &);
   std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);
 };
 /// Error E0702 where the library is missing or of another build.

@@ -7,7 +7,6 @@
 #include "tools/driver/arena.h"
 #include "tools/driver/compile.h"
 #include "tools/driver/entry_sizes.h"
-#include "tools/fil/explain_program.h"
 #include "tools/fil/session.h"
 #include "tools/fil/site_loads.h"
 
@@ -125,13 +124,11 @@ void printDiff(const Measured &a, const Measured &b) {
   fmt::print("{} sites are the same\n", same);
 }
 
-/// With what `refuse` would say of `compile`, which it takes.
+/// With its facets composed; if it is to be compiled, clauses that nothing acts on are mistakes.
 sema::CheckedPlan planOf(LoadedProgram &p, const std::string &name, const CommonOptions &o, bool compiles) {
   sema::CheckedPlan plan = p.plan(name, o.set);
   if (p.diags.errors()) return plan;
-  MLIRContext context(MLIRContext::Threading::DISABLED);
-  context.loadDialect<ir::FilDialect>();
-  if (composeFacets(&context, plan.facets, p.diags) && compiles) sema::refuse(plan, "train", p.diags);
+  if (composeFacets(plan.facets, p.diags) && compiles) sema::refuse(plan, "train", p.diags);
   return plan;
 }
 } // namespace

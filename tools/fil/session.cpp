@@ -65,7 +65,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   s.plan = s.program->plan(named, o.set, model);
   if (report(*s.program) != Exit::Ok) return {};
   // What can never hold says more than what is not built yet; the rest is composed where the program is lowered.
-  if (!s.plan.refused.empty() && s.plan.facets.size() > 1) compilerLibrary().compose(s.plan, s.program->diags);
+  if (!s.plan.refused.empty() && s.plan.facets.size() > 1) compilerLibrary().composeFacets(s.plan.facets, s.program->diags);
   if (report(*s.program) != Exit::Ok) return {};
   sema::refuse(s.plan, command, s.program->diags);
   if (report(*s.program) != Exit::Ok) return {};
