@@ -137,6 +137,30 @@ LV Evaluator::windowed(UnwindowOp u, const Point &p) {
   return guarded(inside, q, moved, [&](const Point &r) { return value(u.getY(), r); });
 }
 
+LV Evaluator::inMask(MaskOp m, const Point &p) {
+  auto pairs = strings(m.getGranules());
+  Point q = p;
+  StringAttr across; // the only dim along which lanes lie, two granules at most
+  int64_t length = 0;
+  for (size_t i = 0; i < pairs.size(); i += 2) {
+    Index at = p(pairs[i]);
+    const int64_t n = MaskOp::length(k.dims, pairs[i], pairs[i + 1]);
+    auto divided = [&](LV x) { return k.b.CreateUDiv(x, llvm::ConstantInt::get(x->getType(), uint64_t(n))); };
+    if (at.uniform() || n == 1) q.set(pairs[i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
+    else if (at.step == 1 && !at.lanes && n >= k.lanes && !across) across = pairs[i], length = n, q.set(pairs[i + 1], {divided(at.base), 0, nullptr});
+    else q.set(pairs[i + 1], {nullptr, 0, divided(k.positions(at))});
+  }
+  LV first = value(m.getMask(), q);
+  if (!across) return first;
+  StringAttr granule = pairs[size_t(llvm::find(pairs, across) - pairs.begin()) + 1];
+  LV base = p(across).base, place = q(granule).base;
+  LV next = k.b.CreateAdd(place, k.number(1)), end = k.extent(granule);
+  q.set(granule, {k.b.CreateSelect(k.b.CreateICmpULT(next, end), next, place), 0, nullptr});
+  LV second = value(m.getMask(), q);
+  LV left = k.b.CreateSub(k.b.CreateMul(next, k.number(length)), base); // lanes of the first granule
+  return k.b.CreateSelect(k.b.CreateICmpULT(k.laneNumbers(k.i64), k.splat(left)), k.splat(first), k.splat(second));
+}
+
 LV Evaluator::random(RandomOp r, const Point &p) {
   auto type = cast<TensorType>(r.getType());
   llvm::SmallVector<StringAttr> turnDims;
@@ -244,6 +268,11 @@ LV Evaluator::compute(Operation *op, const Point &p) {
       .Case([&](GatherOp g) {
         auto [at, exists] = position(g.getIndex(), p);
         return guarded(exists, with(g.getDimAttr(), at), {g.getDimAttr()}, [&](const Point &q) { return value(g.getX(), q); });
+      })
+      .Case([&](MaskOp m) {
+        LV keep = inMask(m, p), x = value(m.getX(), p);
+        k.match(x, keep);
+        return k.b.CreateSelect(keep, x, zero(x));
       })
       .Case([&](PresentOp s) { return position(s.getSubset(), p).second; })
       .Case([&](MemberOp m) {

@@ -70,6 +70,7 @@ private:
   Key key(mlir::Value, const Point &);
   llvm::Value *compute(mlir::Operation *, const Point &);
   llvm::Value *random(ir::RandomOp, const Point &);
+  llvm::Value *inMask(ir::MaskOp, const Point &);
   /// `then` where the condition holds (null: everywhere), else 0; positions are made safe where it does not.
   llvm::Value *guarded(llvm::Value *condition, Point, llvm::ArrayRef<mlir::StringAttr> moved, llvm::function_ref<llvm::Value *(const Point &)> then);
   llvm::Value *zero(llvm::Value *like) { return llvm::Constant::getNullValue(like->getType()); }

@@ -67,7 +67,7 @@ Dimlist Stages::innerOf(Operation *op) {
       if (!contains(rows, d)) inner.push_back(d);
     return inner;
   }
-  if (isa<TopKOp, RosterOp, ScatterOp>(op)) return inner;
+  if (isa<TopKOp, HighestOp, RosterOp, ScatterOp>(op)) return inner;
   auto fold = foldOf(op);
   for (StringAttr d : dimsOf(op->getResult(0)))
     if (!contains(rows, d) && !(fold && d == fold->blocks)) inner.push_back(d);

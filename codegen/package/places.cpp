@@ -126,14 +126,15 @@ llvm::SmallVector<StringAttr> Layouts::natural(GroupOp g, unsigned result, llvm:
 bool readsOwnPoint(GroupOp g, unsigned input, unsigned result) {
   mlir::BlockArgument arg = g.block().getArgument(input);
   Operation *writer = g.yielded()[result].getDefiningOp();
-  if (isa<ScatterOp, TopKOp>(writer) || g.strip()) return false;
+  if (isa<ScatterOp, TopKOp, HighestOp>(writer) || g.strip()) return false;
   auto rows = strings(g.getRows());
   // Kept ops that are reached from the argument by ways that keep the point.
   llvm::SmallPtrSet<Operation *, 16> seen;
   std::function<bool(mlir::Value)> fine = [&](mlir::Value v) {
     for (Operation *u : v.getUsers()) {
       if (isa<YieldOp>(u) || !seen.insert(u).second) continue;
-      const bool plain = isa<MapOp, BroadcastOp, StopGradOp>(u);
+      auto mask = dyn_cast<MaskOp>(u);
+      const bool plain = isa<MapOp, BroadcastOp, StopGradOp>(u) || (mask && mask.getMask() != v);
       if (!plain && !isa<ReduceOp>(u)) return false;
       if (u == writer && !plain) return false;
       if (GroupOp::kept(u)) {

@@ -138,6 +138,8 @@ Cell Walker::op(Operation *o, Values &values) {
       .Case([&](GatherOp g) { return gather(g, values); })
       .Case([&](ScatterOp s) { return scatter(s, values); })
       .Case([&](TopKOp t) { return topk(t, values); })
+      .Case([&](HighestOp h) { return highest(h, values); })
+      .Case([&](MaskOp m) { return mask(m, values); })
       .Case([&](WindowOp w) { return window(w, values); })
       .Case([&](UnwindowOp w) { return unwindow(w, values); })
       .Case([&](ConcatOp c) { return concat(c, values); })
@@ -312,6 +314,30 @@ Cell Walker::topk(TopKOp t, Values &values) {
   Cell r = makeCell(sizes(dimsOf(type)));
   r.counts = makeCell(sizes(type.getPer())).data;
   ref::topk(sizes(space), {score.data->data(), strides(space, dimsOf(t.getScore().getType()))}, m, size(type.getMembers().getValue()), r.data->data(), r.counts->data());
+  return r;
+}
+
+Cell Walker::highest(HighestOp h, Values &values) {
+  auto over = strings(h.getOver()), to = dimsOf(h.getType());
+  SmallVector<StringAttr> space, sorted(over);
+  dims.sort(sorted);
+  for (StringAttr d : to)
+    if (!llvm::is_contained(over, d)) space.push_back(d);
+  llvm::append_range(space, sorted);
+  Cell score = values.lookup(h.getScore()), count = values.lookup(h.getCount()), r = makeCell(sizes(to));
+  ref::highest(sizes(space), int(over.size()), {score.data->data(), strides(space, dimsOf(h.getScore().getType()))}, {count.data->data(), strides(space, dimsOf(h.getCount().getType()))},
+               {r.data->data(), strides(space, to)});
+  return r;
+}
+Cell Walker::mask(MaskOp m, Values &values) {
+  auto space = dimsOf(m.getType()), mask = dimsOf(m.getMask().getType()), pairs = strings(m.getGranules());
+  Cell x = values.lookup(m.getX()), y = values.lookup(m.getMask()), r = makeCell(sizes(space));
+  std::vector<int64_t> lengths(space.size(), 1), along = strides(space, mask);
+  for (size_t i = 0; i < pairs.size(); i += 2) {
+    const size_t at = size_t(llvm::find(space, pairs[i]) - space.begin());
+    lengths[at] = size(pairs[i].getValue()) / size(pairs[i + 1].getValue()), along[at] = stride(mask, pairs[i + 1]);
+  }
+  ref::mask(r.sizes, {x.data->data(), strides(space, dimsOf(m.getX().getType()))}, {y.data->data(), along}, lengths, r.data->data());
   return r;
 }
 

@@ -42,6 +42,8 @@ private:
   Cell gather(ir::GatherOp, Values &);
   Cell scatter(ir::ScatterOp, Values &);
   Cell topk(ir::TopKOp, Values &);
+  Cell highest(ir::HighestOp, Values &);
+  Cell mask(ir::MaskOp, Values &);
   Cell window(ir::WindowOp, Values &);
   Cell unwindow(ir::UnwindowOp, Values &);
   Cell concat(ir::ConcatOp, Values &);

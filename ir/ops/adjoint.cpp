@@ -18,6 +18,7 @@ LogicalResult SizeOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult IotaOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult RandomOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult TopKOp::adjoint(GradBuilder &, ValueRange) { return success(); }
+LogicalResult HighestOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult PresentOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult MemberOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult RosterOp::adjoint(GradBuilder &, ValueRange) { return success(); }
@@ -162,6 +163,10 @@ LogicalResult ScatterOp::adjoint(GradBuilder &g, ValueRange seeds) {
   return success();
 }
 
+LogicalResult MaskOp::adjoint(GradBuilder &g, ValueRange seeds) {
+  g.add(getX(), make<MaskOp>(g, getX().getType(), seeds[0], g.use(getMask()), getGranulesAttr(), getKeptAttr()));
+  return success();
+}
 LogicalResult WindowOp::adjoint(GradBuilder &g, ValueRange seeds) {
   g.add(getX(), make<UnwindowOp>(g, getX().getType(), seeds[0], getWindowsAttr()));
   return success();

@@ -101,6 +101,28 @@ def Fil_TopKOp : Fil_BodyOp<"topk"> {
   let results = (outs Fil_Subset:$result);
   let assemblyFormat = "$score (`mask` $mask^)? `over` $dim attr-dict `:` functional-type(operands, $result)";
 }
+def Fil_HighestOp : Fil_BodyOp<"highest"> {
+  let summary = "bool: is the element among the `count` highest over dims? ties to the lowest position, NaN never";
+  let description = "Positions are counted row-major in the canonical order of `over`. `count` is an int that has none of these dims; below 0 it is 0.";
+  let arguments = FilArgs<(ins Fil_Tensor:$score, Fil_Tensor:$count, StrArrayAttr:$over)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$score `count` $count `over` $over attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_MaskOp : Fil_BodyOp<"mask"> {
+  let summary = "x where its granule is in the mask, else 0";
+  let description = [{
+    `granules` are pairs of a dim of x and the dim of the mask that counts its granules: element a of a dim A belongs to granule
+    a / (|A| / |granules|), of equal lengths. All other dims of the mask are dims of x. Where the mask is false x is not read: 0, whatever stands there.
+    `kept` is the share of the mask that is true, where it is always the same.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$mask, StrArrayAttr:$granules, OptionalAttr<F64Attr>:$kept)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x `by` $mask `granules` $granules (`kept` $kept^)? attr-dict `:` functional-type(operands, $result)";
+  let extraClassDeclaration = [{
+    /// Elements of x's dim that a position of the mask along `granule` stands for.
+    static int64_t length(const ::fil::ir::Dims &dims, ::mlir::StringAttr dim, ::mlir::StringAttr granule);
+  }];
+}
 def Fil_PresentOp : Fil_BodyOp<"present"> {
   let summary = "bool [per.., members]: which members of a subset exist";
   let arguments = FilArgs<(ins Fil_Subset:$subset)>.all;

@@ -50,6 +50,8 @@ Cost ContractOp::cost(const Dims &dims) { return moved(*this, dims, Size(2) * it
 Cost GatherOp::cost(const Dims &dims) { return copied(*this, dims) + of(getIndex().getType(), dims); }
 Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }
 Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
+Cost HighestOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
+Cost MaskOp::cost(const Dims &) { return {}; }
 Cost PresentOp::cost(const Dims &) { return {}; }
 Cost MemberOp::cost(const Dims &) { return {}; }
 Cost RosterOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }

@@ -193,6 +193,40 @@ LogicalResult TopKOp::verify() {
     return emitOpError("selects for each ") << text(s.getPer()) << ", the score has " << text(want.getArrayRef());
   return success();
 }
+LogicalResult HighestOp::verify() {
+  auto score = tensorOf(getScore()), count = tensorOf(getCount()), r = tensorOf(getResult());
+  auto over = strings(getOver());
+  if (!score.isReal()) return emitOpError("scores are ") << score.getElement();
+  if (!isa<IntType>(count.getElement())) return emitOpError("count is ") << count.getElement();
+  if (over.empty()) return emitOpError("chooses over no dim");
+  for (StringAttr d : over)
+    if (!score.has(d) || count.has(d)) return emitOpError("chooses over `") << d.getValue() << (score.has(d) ? "`, and the count depends on it" : "`, which the score lacks");
+  Dimset want;
+  addDims(want, score.getDims()), addDims(want, count.getDims());
+  return failure(failed(hasElement(*this, r, BoolType::get(getContext()))) || failed(hasDims(*this, r, want)));
+}
+int64_t MaskOp::length(const Dims &dims, StringAttr dim, StringAttr granule) {
+  auto whole = dims.value(dim.getValue()).constant(), count = dims.value(granule.getValue()).constant();
+  if (!whole || !count || count->num < 1 || whole->num % count->num) return 0;
+  return whole->num / count->num;
+}
+LogicalResult MaskOp::verify() {
+  auto x = tensorOf(getX()), m = tensorOf(getMask()), r = tensorOf(getResult());
+  if (!isa<BoolType>(m.getElement())) return emitOpError("mask is ") << m.getElement();
+  if (!x.isReal()) return emitOpError("masks ") << x.getElement();
+  auto pairs = strings(getGranules());
+  if (pairs.size() % 2) return emitOpError("granules are pairs of dims");
+  Dims dims(*this);
+  Dimset cut;
+  for (size_t i = 0; i < pairs.size(); i += 2) {
+    if (!x.has(pairs[i]) || !m.has(pairs[i + 1])) return emitOpError("operand has no dim `") << (x.has(pairs[i]) ? pairs[i + 1] : pairs[i]).getValue() << "`";
+    if (!length(dims, pairs[i], pairs[i + 1])) return emitOpError("`") << pairs[i + 1].getValue() << "` does not cut `" << pairs[i].getValue() << "` into equal parts";
+    cut.insert(pairs[i + 1]);
+  }
+  for (StringAttr d : m.getDims())
+    if (!cut.contains(d) && !x.has(d)) return emitOpError("mask has dim `") << d.getValue() << "`, the operand has not";
+  return failure(failed(hasElement(*this, r, x.getElement())) || r.getDims() != x.getDims());
+}
 static LogicalResult ofSubset(Operation *op, Value subset, TensorType r, Type element) {
   Dimset want;
   addDims(want, indexOf(subset).second);

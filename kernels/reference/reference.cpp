@@ -196,6 +196,35 @@ void topk(const Sizes &space, const In &score, const In &mask, int64_t k, double
   } while (w.next(rows.size()));
 }
 
+void highest(const Sizes &space, int over, const In &score, const In &count, const Out &out) {
+  if (empty(space)) return;
+  const size_t rowDims = space.size() - size_t(over);
+  const Sizes row(space.begin() + int64_t(rowDims), space.end());
+  Walk<3> w(space, {&score.strides, &count.strides, &out.strides});
+  do {
+    std::vector<std::pair<double, int64_t>> candidates; // score, place in out
+    const Sizes along(score.strides.begin() + int64_t(rowDims), score.strides.end()), to(out.strides.begin() + int64_t(rowDims), out.strides.end());
+    Walk<2> in(row, {&along, &to});
+    do {
+      const double v = score.data[w.at[0] + in.at[0]];
+      out.data[w.at[2] + in.at[1]] = 0;
+      if (v == v) candidates.push_back({v, w.at[2] + in.at[1]});
+    } while (in.next(row.size()));
+    std::stable_sort(candidates.begin(), candidates.end(), [](auto &a, auto &b) { return a.first > b.first; });
+    const double n = std::min(count.data[w.at[1]], double(candidates.size()));
+    for (int64_t i = 0; double(i) < n; ++i) out.data[candidates[size_t(i)].second] = 1;
+  } while (w.next(rowDims));
+}
+void mask(const Sizes &space, const In &x, const In &mask, const Sizes &lengths, double *out) {
+  if (empty(space)) return;
+  Walk<1> w(space, {&x.strides});
+  do {
+    int64_t at = 0;
+    for (size_t d = 0; d < space.size(); ++d) at += w.index[d] / lengths[d] * mask.strides[d];
+    *out++ = mask.data[at] != 0 ? x.data[w.at[0]] : 0;
+  } while (w.next(space.size()));
+}
+
 namespace {
 bool inside(const std::vector<Window> &all, const Sizes &index, int64_t &at) {
   for (const Window &w : all) {

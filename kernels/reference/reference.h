@@ -53,6 +53,11 @@ void accumulate(const Sizes &space, const In &x, const std::vector<Indirect> &, 
 /// score, mask (may be null data): strides over rows.. and, last, the row's dim. positions [rows.., k], counts [rows..].
 void topk(const Sizes &space, const In &score, const In &mask, int64_t k, double *positions, double *counts);
 
+/// Is an element among the `count` highest of its row? The last `over` dims are a row, counted row-major; ties to the lowest position, NaN never.
+void highest(const Sizes &space, int over, const In &score, const In &count, const Out &out);
+/// x where mask is not 0, else 0. Position i of dim d is position i / lengths[d] of the mask.
+void mask(const Sizes &space, const In &x, const In &mask, const Sizes &lengths, double *out);
+
 /// y[.., out, window] = x[.., out*stride + window - before], 0 outside; transposed: x += y. Space: all dims of y; `xStride`,
 /// `outDim` and `windowDim` are those of each window.
 struct Window { int outDim, windowDim; int64_t stride, before, inSize, xStride; };

@@ -21,7 +21,7 @@ Dimset dimsOf(Value v) {
 bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGradOp>(op) || (isa<CacheOp>(op) && !cast<CacheOp>(op).getPast()); }
 /// Computed once for each element, never again where it is used.
 bool isStage(Operation *op) {
-  return isa<ReduceOp, ContractOp, TopKOp, RosterOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
+  return isa<ReduceOp, ContractOp, TopKOp, HighestOp, RosterOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
 }
 bool isFold(Operation *op) { return foldOf(op).has_value(); }
 /// Windows that only a fold reads: it reads their points where they stand.
@@ -35,6 +35,8 @@ Dimset rowsOf(Operation *op) {
     rows.push_back(f->in);
   }
   if (auto s = dyn_cast<ScatterOp>(op)) llvm::erase(rows, s.getDimAttr());
+  if (auto h = dyn_cast<HighestOp>(op))
+    for (StringAttr d : strings(h.getOver())) llvm::erase(rows, d);
   if (auto c = dyn_cast<CacheOp>(op)) llvm::erase(rows, c.getToAttr());
   return rows;
 }
@@ -78,7 +80,7 @@ private:
     if (auto it = cost.find(v); it != cost.end()) return it->second;
     int c = 1;
     if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
-    if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp>(op)) c = 4;
+    if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp, MaskOp>(op)) c = 4;
     for (Value a : op->getOperands()) c = std::min(1000, c + costAtPoint(a));
     return cost[v] = c;
   }
@@ -165,6 +167,9 @@ private:
     };
     if (auto w = dyn_cast<WindowOp>(op); w && !isCut(op)) windows(w.getWindows());
     if (auto w = dyn_cast<UnwindowOp>(op)) windows(w.getWindows());
+    if (auto m = dyn_cast<MaskOp>(op)) // the mask along other dims
+      for (auto [i, d] : llvm::enumerate(strings(m.getGranules())))
+        if (i % 2 == 0) llvm::erase(own, d);
     if (auto c = dyn_cast<ContractOp>(op)) { // read at the members
       for (Value s : c.getSubsets()) llvm::erase(first, cast<SubsetType>(s.getType()).getOf());
       visit(c.getRhs(), first, all, seen);
@@ -181,7 +186,7 @@ private:
       auto contract = dyn_cast<ContractOp>(op);
       fresh.tiled = contract && (worthTiles(classify(contract), dims) || worthPacking(contract, dims));
       if (fresh.tiled) op->setAttr("fil.tiled", UnitAttr::get(op->getContext()));
-      if (isa<TopKOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
+      if (isa<TopKOp, HighestOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
       if (!fresh.tiled && fresh.open) {
         if (earliest >= 0 && join(clusters[earliest], op, leaves, earliest, clusterOf, false)) return add(clusters[earliest], op, leaves), earliest;
         for (int c = int(clusters.size()) - 1; c > earliest; --c)

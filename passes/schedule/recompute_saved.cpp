@@ -100,7 +100,7 @@ private:
   /// Results that are not computed twice unless the plan says so.
   bool isDear(Operation *op) {
     if (isa<ContractOp>(op)) return !isWide(op, dims);
-    return isSum(op) || isChoice(op) || isa<ReduceOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
+    return isSum(op) || isChoice(op) || isa<ReduceOp, HighestOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
   }
   /// The sum of dear contractions stands for them: one value to keep in place of several.
   bool isSum(Operation *op) {

@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s | FileCheck %s
 // How each op of a body is written.
 
-fil.dims {B, T, D = "4", F = "2*D", V = "7", S, Y = "6", ky = "3", "Y/2" = "3", lo = "1", hi = "3", "D+F" = "12", "s#0" = "2", points = "9 + 2*B"}
+fil.dims {B, T, D = "4", F = "2*D", V = "7", S, Y = "6", ky = "3", "Y/2" = "3", "D/2" = "2", lo = "1", hi = "3", "D+F" = "12", "s#0" = "2", points = "9 + 2*B"}
 
 // CHECK-LABEL: fil.func @sources
 // CHECK: fil.constant 2.500000e+00 : <[], real>
@@ -54,6 +54,15 @@ fil.func @choices(%w: !fil.tensor<[D,V], real>, %i: !fil.tensor<[B,T], index<V>>
   %4 = fil.scatter %1 at %s in "V" : (!fil.tensor<[B,D,"s#0"], real>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[B,D,V], real>
   %5 = fil.contract %x, %w through %s over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[D,V], real>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[B,"s#0"], real>
   fil.return %0, %2, %3, %4, %5 : !fil.tensor<[B,T,D], real>, !fil.tensor<[B,"s#0"], bool>, !fil.tensor<[B,"s#0"], index<V>>, !fil.tensor<[B,D,V], real>, !fil.tensor<[B,"s#0"], real>
+}
+
+// CHECK-LABEL: fil.func @masked
+// CHECK: fil.highest %{{.*}} count %{{.*}} over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[B], int>) -> !fil.tensor<[B,D], bool>
+// CHECK: fil.mask %{{.*}} by %{{.*}} granules ["D", "D/2"] kept 5.000000e-01 : (!fil.tensor<[B,D], real>, !fil.tensor<["D/2"], bool>) -> !fil.tensor<[B,D], real>
+fil.func @masked(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B], int>, %m: !fil.tensor<["D/2"], bool>) -> (!fil.tensor<[B,D], bool>, !fil.tensor<[B,D], real>) {
+  %0 = fil.highest %x count %n over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[B], int>) -> !fil.tensor<[B,D], bool>
+  %1 = fil.mask %x by %m granules ["D", "D/2"] kept 5.000000e-01 : (!fil.tensor<[B,D], real>, !fil.tensor<["D/2"], bool>) -> !fil.tensor<[B,D], real>
+  fil.return %0, %1 : !fil.tensor<[B,D], bool>, !fil.tensor<[B,D], real>
 }
 
 // CHECK-LABEL: fil.func @sorted

@@ -336,3 +336,35 @@ fil.func @f(%x: !fil.tensor<[B,D], real>, %y: !fil.tensor<[B,F], real>) {
   %0 = fil.cache %x past %y "D" to "V" : (!fil.tensor<[B,D], real>, !fil.tensor<[B,F], real>) -> !fil.tensor<[B,V], real>
   fil.return
 }
+
+// -----
+fil.dims {B, T, D = "4", F = "3", V = "7", "D/2" = "2", "D/3" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B,D], int>, %m: !fil.tensor<[T], bool>, %b: !fil.tensor<["D/3"], bool>) {
+  // expected-error @+1 {{chooses over `D`, and the count depends on it}}
+  %0 = fil.highest %x count %n over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[B,D], int>) -> !fil.tensor<[B,D], bool>
+  fil.return
+}
+
+// -----
+fil.dims {B, T, D = "4", F = "3", V = "7", "D/2" = "2", "D/3" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B,D], int>, %m: !fil.tensor<[T], bool>, %b: !fil.tensor<["D/3"], bool>) {
+  // expected-error @+1 {{chooses over `T`, which the score lacks}}
+  %0 = fil.highest %x count %n over ["T"] : (!fil.tensor<[B,D], real>, !fil.tensor<[B,D], int>) -> !fil.tensor<[B,D], bool>
+  fil.return
+}
+
+// -----
+fil.dims {B, T, D = "4", F = "3", V = "7", "D/2" = "2", "D/3" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B,D], int>, %m: !fil.tensor<[T], bool>, %b: !fil.tensor<["D/3"], bool>) {
+  // expected-error @+1 {{mask has dim `T`, the operand has not}}
+  %0 = fil.mask %x by %m granules [] : (!fil.tensor<[B,D], real>, !fil.tensor<[T], bool>) -> !fil.tensor<[B,D], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, T, D = "4", F = "3", V = "7", "D/2" = "2", "D/3" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B,D], int>, %m: !fil.tensor<[T], bool>, %b: !fil.tensor<["D/3"], bool>) {
+  // expected-error @+1 {{`D/3` does not cut `D` into equal parts}}
+  %0 = fil.mask %x by %b granules ["D", "D/3"] : (!fil.tensor<[B,D], real>, !fil.tensor<["D/3"], bool>) -> !fil.tensor<[B,D], real>
+  fil.return
+}
