@@ -8,6 +8,7 @@ namespace fil {
 
 inline void describe(ir::VariableOp v, VariableInfo &info) {
   info.kind = v.getKind() == ir::VariableKind::param ? VariableInfo::Param : v.getKind() == ir::VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
+  info.mask = bool(v.getTopology());
   if (!v.getAdapter()) return;
   info.adapter = v.getAdapter()->convertToDouble();
   info.adapterFamilies = int(v.getSite().count("[*]"));

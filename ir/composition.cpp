@@ -37,9 +37,12 @@ const Refusal granuleBesidePattern{"where the granule is no multiple of the patt
   const double granule = number(gate, "granule", 1), group = number(blocks, "m", 1);
   return std::fmod(granule, group) != 0 && refused(v, "P0433", "granules of " + std::to_string(int64_t(granule)) + " neurons cut groups of " + std::to_string(int64_t(group)), "a granule that the group divides");
 }};
-const Refusal mergeWouldDensify{"with merge=always", [](Facet sparse, Facet adapter, Verdict &v) {
+const Refusal mergeWouldDensify{"with merge=always, or with merge=masked and dora", [](Facet sparse, Facet adapter, Verdict &v) {
+  if (cast<LoraAttr>(adapter).getMerge() == Merge::masked && cast<LoraAttr>(adapter).getVariant() == LoraVariant::dora)
+    return refused(v, "P0430", "dora divides by norms of the whole sum, which a mask changes", "`variant=plain` or `rs`, or `merge=never`");
   if (cast<LoraAttr>(adapter).getMerge() != Merge::always) return false;
-  const double density = sparse.kind() == FacetKind::blocks ? number(sparse, "n", 1) / number(sparse, "m", 1) : number(sparse, "density", 1);
+  auto topology = dyn_cast<TopologyAttr>(sparse);
+  const double density = topology ? topology.getDensity().convertToDouble() : number(sparse, "n", 1) / number(sparse, "m", 1);
   std::string note;
   llvm::raw_string_ostream(note) << llvm::format("merged density would be 1.00 instead of %.2f", density);
   return refused(v, "P0412", note, "`merge=never` (two further products) or `merge=masked`");

@@ -15,7 +15,7 @@ static bool anyOp(Operation *op) { return isa<VariableOp>(op) || roleOf(op); }
 bool GatherAttr::appliesTo(Operation *op, Role) const { return isa<TopKOp>(op); }
 bool GroupedAttr::appliesTo(Operation *op, Role) const { return isa<TopKOp>(op); }
 bool GateAttr::appliesTo(Operation *op, Role role) const { return isa<ContractOp>(op) && role != Role::update; }
-bool TopologyAttr::appliesTo(Operation *op, Role) const { return isParam(op); }
+bool TopologyAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool BlocksAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool QatAttr::appliesTo(Operation *op, Role role) const { return isMap(op) || (isa<ContractOp>(op) && role != Role::update); }
 bool LoraAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
@@ -43,7 +43,22 @@ FacetCost LoraAttr::cost(Operation *op, const Dims &dims) const {
   };
   const Size each = Size(getRank()) * (product(s.left) + product(s.right)), times = product(strings(v.getLoops())) * product(s.families);
   const Size elements = times * (getVariant() == LoraVariant::dora ? each + product(s.right) : each);
-  return {Size(2) * times * each, elements, elements};
+  return {Size(2) * times * each, elements, elements, {}};
+}
+
+double TopologyAttr::kept(double granules) const { return std::max(1.0, std::round(getDensity().convertToDouble() * granules)); }
+FacetCost TopologyAttr::cost(Operation *op, const Dims &dims) const {
+  auto v = cast<VariableOp>(op);
+  const MapSides sides = sidesOf(v);
+  Size granule = Size(std::max<int64_t>(getLeft(), 1) * getRight()), map(1);
+  for (auto *side : {&sides.left, &sides.right})
+    for (StringAttr d : *side) {
+      map = map * dims.value(d.getValue());
+      if (!getLeft() && side == &sides.left) granule = granule * dims.value(d.getValue());
+    }
+  const double n = dims.atMost(map) / dims.atMost(granule);
+  const Size gone = dims.elements(v.getType()) * Size(Rational(int64_t(n - kept(n)), int64_t(n)));
+  return {Size(-2) * gone, {}, {}, gone};
 }
 
 MapSides sidesOf(VariableOp v) {
@@ -51,6 +66,20 @@ MapSides sidesOf(VariableOp v) {
   const size_t families = v.getSite().count("[*]"), right = size_t(*v.getMap());
   for (auto [i, d] : llvm::enumerate(strings(v.getDeclared()))) (i < families ? s.families : i < right ? s.left : s.right).push_back(d);
   return s;
+}
+
+SmallVector<StringAttr> maskDims(VariableOp mask) {
+  return llvm::to_vector(llvm::drop_begin(strings(mask.getDeclared()), mask.getSite().count("[*]")));
+}
+ArrayAttr granulesOf(VariableOp v) {
+  auto mask = SymbolTable::lookupNearestSymbolFrom<VariableOp>(v, v.getMaskAttr());
+  TopologyAttr t = *mask.getTopology();
+  const MapSides sides = sidesOf(v);
+  const auto dims = maskDims(mask);
+  SmallVector<Attribute> pairs;
+  if (t.getLeft() > 1) pairs.append({sides.left.back(), dims[sides.left.size() - 1]});
+  if (t.getRight() > 1) pairs.append({sides.right.back(), dims.back()});
+  return ArrayAttr::get(v.getContext(), pairs);
 }
 
 LogicalResult SiteOp::verify() {

@@ -32,6 +32,7 @@ struct FacetCost {
   Size flops;                     ///< for each row of the param's input, forward
   Size elements;                  ///< that are read for it
   Size trained;                   ///< elements of new params
+  Size leftOut;                   ///< weights that are 0
 };
 } // namespace fil::ir
 

@@ -44,7 +44,6 @@ class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindN
 def Fil_GatherAttr : Fil_WrittenFacet<"Gather", "gather">;
 def Fil_GroupedAttr : Fil_WrittenFacet<"Grouped", "grouped">;
 def Fil_GateAttr : Fil_WrittenFacet<"Gate", "gate">;
-def Fil_TopologyAttr : Fil_WrittenFacet<"Topology", "topology">; // settings: method, one of rigl, set, prune
 def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
 def Fil_QatAttr : Fil_WrittenFacet<"Qat", "qat">;
 def Fil_FormatAttr : Fil_WrittenFacet<"Format", "format">;
@@ -56,6 +55,28 @@ def Fil_StageAttr : Fil_WrittenFacet<"Stage", "stage">;         // settings: axi
 def Fil_WireAttr : Fil_WrittenFacet<"Wire", "wire">;
 def Fil_DistillAttr : Fil_WrittenFacet<"Distill", "distill">;
 def Fil_OrderAttr : Fil_WrittenFacet<"Order", "order">;
+
+def Fil_TopologyMethod : I32EnumAttr<"TopologyMethod", "how a mask of weights changes", [
+  I32EnumAttrCase<"rigl", 0>, I32EnumAttrCase<"set", 1>, I32EnumAttrCase<"prune", 2>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+def Fil_TopologyAttr : Fil_FacetAttr<"Topology", "topology", [{
+    ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;
+    /// Of so many granules.
+    double kept(double granules) const;
+  }]> {
+  let summary = "a map has a share `density` of its granules; each `every` steps the least are dropped and as many others grown";
+  let description = [{
+    A granule is `left` by `right` neighbours of the last dims of the map's two sides; left 0: the whole left side. Before the share `until` of the run, in
+    each `every`-th step, `rigl` (Evci et al. 2020) drops the share alpha/2 (1 + cos(pi p / until)) of least magnitude, p the share of the run that is over,
+    and grows those of the largest gradient; `set` (Mocanu et al. 2018) drops the share alpha and grows at random; `prune` (Zhu and Gupta 2017) leaves
+    the share density + (1 - density)(1 - p / until)^3 of the largest magnitude, p that of the next time, and grows none.
+  }];
+  let parameters = (ins EnumParameter<Fil_TopologyMethod>:$method, APFloatParameter<"">:$density, "int64_t":$every, APFloatParameter<"">:$alpha,
+                        APFloatParameter<"">:$until, "int64_t":$left, "int64_t":$right);
+  let assemblyFormat = "`<` $method `density` $density `every` $every `alpha` $alpha `until` $until `granule` $left $right `>`";
+}
 
 def Fil_LoraInit : I32EnumAttr<"LoraInit", "which of A and B begins at random; the other is 0, so their product is", [
   I32EnumAttrCase<"gauss", 0>, I32EnumAttrCase<"zero", 1>]> {

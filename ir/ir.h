@@ -131,6 +131,10 @@ inline bool within(llvm::StringRef site, llvm::StringRef outer) { return site.co
 /// The dims of a map `A -> B`: one for each family that it stands in, the contracted ones, those it brings.
 struct MapSides { llvm::SmallVector<mlir::StringAttr> families, left, right; };
 MapSides sidesOf(VariableOp);
+/// Of the mask of a map: the dims that one turn's and family's mask has.
+llvm::SmallVector<mlir::StringAttr> maskDims(VariableOp mask);
+/// Of a map that is masked: `granules` of its fil.mask.
+mlir::ArrayAttr granulesOf(VariableOp masked);
 /// Moves a facet of the row to those that a pass has made part of the program.
 void consume(SiteOp, mlir::Attribute facet, llvm::StringRef pass);
 

@@ -36,13 +36,14 @@ def Fil_VariableOp : Fil_Op<"variable", [Symbol]> {
     `kind` says who writes it: the optimizer (`param`), the program (`state`), the optimizer for itself (`optimizer`), or decoding
     (`cache`: its size follows the sequence). `trained`: a gradient reaches it. `adapter`: a plan has added it, its product with this scale. `map n`: of a map `A -> B`,
     on which weight decay acts: its right side begins at entry n of `declared`; before the left side stand dims of families, one for each `[*]` of `site`.
+    `masked by`: the state that says which of its granules exist; the others are 0. That state has the `topology` by which it changes.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type, StrAttr:$site, Fil_InitAttr:$init,
                        StrArrayAttr:$declared, StrArrayAttr:$loops, DefaultValuedAttr<Fil_VariableKindAttr, "::fil::ir::VariableKind::param">:$kind, UnitAttr:$trained, OptionalAttr<F64Attr>:$adapter, OptionalAttr<I64Attr>:$map,
-                       OptionalAttr<FlatSymbolRefAttr>:$optimizer);
+                       OptionalAttr<FlatSymbolRefAttr>:$optimizer, OptionalAttr<FlatSymbolRefAttr>:$mask, OptionalAttr<Fil_TopologyAttr>:$topology);
   let assemblyFormat = [{
     $kind (`trained` $trained^)? (`adapter` $adapter^)? (`map` $map^)? $sym_name `:` $type `init` $init `site` $site `declared` $declared
-    `loops` $loops (`optimizer` $optimizer^)? attr-dict
+    `loops` $loops (`optimizer` $optimizer^)? (`masked` `by` $mask^)? (`topology` $topology^)? attr-dict
   }];
 }
 

@@ -21,11 +21,26 @@ std::string get(const Settings &s, const char *name, const char *otherwise) {
   return it == s.end() ? otherwise : it->second;
 }
 
+/// Neighbours along the two sides of a map that come and go together; left 0: all.
+std::pair<int64_t, int64_t> granuleOf(const sema::PlanFacet &f) {
+  const std::string text = get(f.settings, "granule", "1x1");
+  if (text == "channel") return {0, 1};
+  const size_t x = text.find('x');
+  const int64_t first = std::stoll(text);
+  return {first, x == std::string::npos ? first : std::stoll(text.substr(x + 1))};
+}
+
 Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
   if (f.kind == "lora") {
     const double rank = numberOf(get(f.settings, "r", "0")).value_or(0), alpha = numberOf(get(f.settings, "alpha", "0")).value_or(0);
     return ir::LoraAttr::get(ctx, int64_t(rank), APFloat(alpha), *ir::symbolizeLoraInit(get(f.settings, "init", "gauss")),
                              *ir::symbolizeLoraVariant(get(f.settings, "variant", "plain")), *ir::symbolizeMerge(get(f.settings, "merge", "auto")));
+  }
+  if (f.kind == "topology") {
+    auto number = [&](const char *name, const char *otherwise) { return numberOf(get(f.settings, name, otherwise)).value_or(0); };
+    const auto [left, right] = granuleOf(f);
+    return ir::TopologyAttr::get(ctx, *ir::symbolizeTopologyMethod(get(f.settings, "method", "rigl")), APFloat(number("density", "1")), int64_t(number("every", "100")), APFloat(number("alpha", "0.3")),
+                                 APFloat(number("until", "75%")), left, right);
   }
   Builder b(ctx);
   SmallVector<NamedAttribute> all;
@@ -116,12 +131,56 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
   return true;
 }
 
+/// The density of each site of a line. With `erk` (Evci et al. 2020) it is proportional to the sum of a map's dims over their product, at most 1, so that
+/// the line as a whole has the density that it says. False where a granule does not divide a dim.
+static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::string, double> &bySite, Diagnostics &diags) {
+  const ir::Dims dims(module);
+  struct Map { std::string site; double size, scale, density; };
+  std::vector<Map> maps;
+  const auto [left, right] = granuleOf(f);
+  auto size = [&](StringAttr d) { return dims.atMost(dims.value(d.getValue())); };
+  for (auto v : module.getOps<ir::VariableOp>()) {
+    if (!llvm::is_contained(f.sites, v.getSite())) continue;
+    const ir::MapSides sides = ir::sidesOf(v);
+    double sum = 0, product = 1;
+    for (auto *side : {&sides.left, &sides.right})
+      for (StringAttr d : *side) sum += size(d), product *= size(d);
+    maps.push_back({v.getSite().str(), dims.atMost(dims.elements(v.getType())), sum / product, numberOf(get(f.settings, "density", "1")).value_or(1)});
+    for (auto &[side, n] : {std::pair(&sides.left, left), std::pair(&sides.right, right)}) {
+      const double length = side->empty() ? 1 : size(side->back());
+      if (n > 1 && std::fmod(length, double(n)) != 0) return diags.report(Msg::P0442, f.span, fmt::format("{}x{}", left, right), side->empty() ? "" : side->back().str(), fmt::format("{:.0f}", length), placeText(v.getSite().str())), false;
+    }
+  }
+  if (get(f.settings, "dist", "erk") == "erk" && maps.size() > 1) {
+    double wanted = 0;
+    for (const Map &m : maps) wanted += m.density * m.size, bySite[m.site] = 0;
+    for (bool again = true; again;) { // maps that would be more than dense are dense, and the others share what is left
+      double left = wanted, weight = 0;
+      for (const Map &m : maps) bySite[m.site] == 1 ? void(left -= m.size) : void(weight += m.scale * m.size);
+      again = false;
+      for (Map &m : maps)
+        if (bySite[m.site] != 1 && (m.density = left / weight * m.scale) >= 1) bySite[m.site] = 1, again = true;
+    }
+    for (const Map &m : maps)
+      if (bySite[m.site] != 1) bySite[m.site] = m.density;
+  } else
+    for (const Map &m : maps) bySite[m.site] = m.density;
+  return true;
+}
+
 bool placeFacets(ModuleOp module, const LowerContext &c, std::vector<sema::PlanFacet> facets, double loraBudget, Diagnostics &diags) {
   if (!chooseRanks(module, facets, loraBudget, diags)) return false;
   MLIRContext *ctx = module.getContext();
   std::map<std::string, std::vector<std::pair<Attribute, Location>>> rows; // by site, in the order of the text
-  for (const sema::PlanFacet &f : facets)
-    for (const std::string &site : f.sites) rows[site].push_back({attributeOf(ctx, f), c.location(f.span)});
+  for (const sema::PlanFacet &f : facets) {
+    std::map<std::string, double> density;
+    if (f.kind == "topology" && !densities(module, f, density, diags)) return false;
+    for (const std::string &site : f.sites) {
+      sema::PlanFacet own = f;
+      if (density.contains(site)) own.settings["density"] = fmt::format("{}", density.at(site));
+      rows[site].push_back({attributeOf(ctx, own), c.location(f.span)});
+    }
+  }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   b.setInsertionPointAfter(*module.getOps<ir::DimsOp>().begin());
   for (auto &[site, placed] : rows) {

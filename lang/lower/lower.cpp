@@ -95,7 +95,7 @@ OwningOpRef<ModuleOp> lower(MLIRContext *ctx, sema::Program &program, Diagnostic
     variables.push_back(ir::VariableOp::create(b, c.location(v.span), c.string(v.key()), TypeAttr::get(c.stacked(c.type(v.type), v.loops)), c.string(v.site->path()),
                                                initOf(ctx, dims, v), c.names(v.declared), b.getArrayAttr(loops),
                                                ir::VariableKindAttr::get(ctx, v.state ? ir::VariableKind::state : ir::VariableKind::param), v.state ? UnitAttr() : b.getUnitAttr(),
-                                               FloatAttr(), v.rightFrom >= 0 ? b.getI64IntegerAttr(v.rightFrom) : IntegerAttr(), FlatSymbolRefAttr()));
+                                               FloatAttr(), v.rightFrom >= 0 ? b.getI64IntegerAttr(v.rightFrom) : IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(), ir::TopologyAttr()));
   }
   if (!placeFacets(*module, c, o.facets, o.loraBudget, diags)) return {};
   if (o.adapters > 1) (*module)->setAttr("fil.adapters", b.getArrayAttr({b.getI64IntegerAttr(o.adapters), b.getStringAttr(o.batchDim)}));

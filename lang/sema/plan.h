@@ -73,6 +73,13 @@ struct LoraSettings {
   double budget = 0;              ///< adapters may have this share of the model's params; 0: lines give ranks
 };
 
+/// When masks of weights change: in each `every`-th step before the share `until` of the run.
+struct TopologyEdits {
+  int64_t every;
+  double until;
+  std::string line;               ///< as written
+};
+
 /// A line of a plan about how sites are computed; its sites as the program has them, or one that is empty: the whole program.
 struct PlanFacet {
   std::string kind;                             ///< as facets are called in ir/facets.td
@@ -100,6 +107,7 @@ struct CheckedPlan {
   Remat remat;
   LoraSettings lora;
   std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says
+  std::vector<TopologyEdits> edits;
   LoopCuts cuts;                 ///< where facets part the turns of a loop
   std::vector<Contract> contracts;
   std::vector<CostContract> costs;

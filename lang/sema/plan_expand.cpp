@@ -17,7 +17,12 @@ struct Expansion {
 std::string clauseWithin(const std::string &clause, const Setting &s) { return clause.empty() ? keyOf(s).name : clause + "." + keyOf(s).name; }
 std::vector<const ClauseRow *> actingRows(const std::string &clause, const Setting &s) {
   auto rows = rowsOf(clause, s.path ? "SITES" : keyOf(s).name);
-  std::erase_if(rows, [](const ClauseRow *r) { return !r->acts(); });
+  std::string word; // of a line of sites: the facet's name
+  if (s.path && !s.phrases.empty() && !s.phrases[0].items.empty() && s.phrases[0].items[0].kind == Item::Value) word = printValue(*s.phrases[0].items[0].value.from);
+  std::erase_if(rows, [&](const ClauseRow *r) {
+    const std::string shape = r->shape;
+    return !r->acts() || (s.path && shape.substr(0, shape.find(' ')) != word);
+  });
   return rows;
 }
 

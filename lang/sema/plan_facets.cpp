@@ -54,7 +54,7 @@ public:
       if (word == "gather" || word == "grouped") onSites(facetOf(word, s), s, About::Subsets);
       else if (word == "gate") onSites(with(facetOf("gate", s), "of", wordAt(s, 1)), s, About::Blocks);
       else if (word.starts_with("nm(") || word.starts_with("blocks(")) onSites(blocks(s, word), s, About::Maps);
-      else onSites(with(facetOf("topology", s), "method", word), s, About::Params);
+      else topology(s, word);
     }
   }
   void precision(const Settings &all) {
@@ -102,6 +102,18 @@ public:
   }
 
 private:
+  void topology(const Setting &s, const std::string &method) {
+    TopologyEdits edits{100, 0.75, print(s)};
+    for (const Phrase &p : s.phrases)
+      for (const Item &i : p.items) {
+        if (i.kind != Item::Keyed || i.key.size() != 1) continue;
+        if (i.key[0].name == "every") edits.every = int64_t(numberOf(*i.value.from));
+        if (i.key[0].name == "until") edits.until = numberOf(*i.value.from);
+      }
+    plan.edits.push_back(edits);
+    onSites(with(facetOf("topology", s), "method", method), s, About::Maps);
+  }
+
   PlanContext &c;
   CheckedPlan &plan;
 

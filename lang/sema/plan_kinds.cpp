@@ -189,6 +189,13 @@ Verdict input(const PlanContext &c, const Expr &e) {
 }
 Verdict axis(const PlanContext &c, const Expr &e) { return oneOf(e, c.axes); }
 
+/// Two lengths of dims, such as `16x16`.
+Verdict granule(const Expr &e) {
+  auto *s = std::get_if<Shape>(&e.is);
+  int left = 0, right = 0, end = 0;
+  return when(s && s->text.size() < 20 && std::sscanf(s->text.c_str(), "%9dx%9d%n", &left, &right, &end) == 2 && size_t(end) == s->text.size() && left > 0 && right > 0);
+}
+
 const std::map<std::string, Check> &checks() {
   using C = const PlanContext &;
   using E = const Expr &;
@@ -204,6 +211,7 @@ const std::map<std::string, Check> &checks() {
       {"RATIO", [](C, E e) { return quantity(e, {"x"}); }},
       {"SIZE", [](C, E e) { return quantity(e, sizes); }},
       {"TIME", [](C, E e) { return quantity(e, times); }},
+      {"GRANULE", [](C, E e) { return granule(e); }},
       {"SHAPE", [](C, E e) { return when(std::holds_alternative<Shape>(e.is)); }},
       {"STRING", [](C, E e) { return when(std::holds_alternative<String>(e.is) && !std::get<String>(e.is).value.empty()); }},
       {"NAME", [](C, E e) { return when(nameOf(e)); }},

@@ -87,6 +87,7 @@ void LoopScope::renamed(Value from, Value to) {
 // ---- the walk ----
 
 bool Sweep::isParam(Value v) {
+  if (auto masked = v.getDefiningOp<MaskOp>()) return isParam(masked.getX());
   if (Value outside = outsideOf(v)) return isParam(outside);
   return isa_and_nonnull<ReadOp>(v.getDefiningOp());
 }

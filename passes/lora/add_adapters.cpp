@@ -16,6 +16,7 @@ struct Adapted {
   VariableOp base, a, b, magnitude;
   Location because; ///< in the plan
   LoraAttr facet;
+  bool sparse; ///< the weight will be masked
   MapSides sides;
   StringAttr rank;
   double scale;
@@ -35,14 +36,14 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     ModuleOp module = getOperation();
     Dims dims(module);
     addSlots(dims);
-    SmallVector<Adapted> adapted;
+    std::vector<Adapted> adapted;
     std::map<int64_t, std::string> rankDims;
     for (SiteOp site : module.getOps<SiteOp>())
       for (Attribute f : site.getFacets()) {
         auto lora = dyn_cast<LoraAttr>(f);
         if (!lora) continue;
         for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, site.getLoc(), lora, dims, rankDims));
+          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, site.getLoc(), lora, isSparse(site), dims, rankDims));
         consume(site, f, getArgument());
       }
     if (adapted.empty()) return;
@@ -92,12 +93,15 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
 
   // ---- params ----
 
-  Adapted addParams(VariableOp base, Location because, LoraAttr facet, Dims &dims, std::map<int64_t, std::string> &rankDims) {
+  static bool isSparse(SiteOp site) {
+    return llvm::any_of(site.getFacets(), [](Attribute f) { return isa<TopologyAttr>(f); });
+  }
+  Adapted addParams(VariableOp base, Location because, LoraAttr facet, bool sparse, Dims &dims, std::map<int64_t, std::string> &rankDims) {
     ModuleOp module = getOperation();
     MLIRContext *ctx = &getContext();
     std::string &name = rankDims[facet.getRank()];
     if (name.empty()) name = dims.add(module, "rank" + std::to_string(facet.getRank()), std::to_string(facet.getRank()));
-    Adapted x{base, {}, {}, {}, because, facet, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
+    Adapted x{base, {}, {}, {}, because, facet, sparse, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
     double left = 1;
     for (StringAttr d : x.sides.left) left *= dims.atMost(dims.size(d.getValue()));
     const bool gauss = facet.getInit() == LoraInit::gauss;
@@ -123,7 +127,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     if (base.getOptimizer()) optimizer = FlatSymbolRefAttr::get(b.getContext(), left.empty() ? "optim#plain" : "optim#map");
     SmallVector<Attribute> axes(declared.begin(), declared.end());
     return VariableOp::create(b, base.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), all, RealType::get(b.getContext()))), site, init, b.getArrayAttr(axes), base.getLoopsAttr(),
-                              base.getKindAttr(), b.getUnitAttr(), b.getF64FloatAttr(scale), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(declared.size() - right.size())), optimizer);
+                              base.getKindAttr(), b.getUnitAttr(), b.getF64FloatAttr(scale), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(declared.size() - right.size())), optimizer, FlatSymbolRefAttr(), TopologyAttr());
   }
 
   // ---- uses ----
@@ -139,7 +143,8 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
         return v ? ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)).getResult() : Value();
       };
       Weight w{x, r.getResult(), read(x.a), read(x.b), read(x.magnitude), slot, {}};
-      if (f.getEntry() == "run" && x.facet.getMerge() != Merge::never && !slot) {
+      const Merge merge = x.facet.getMerge();
+      if (f.getEntry() == "run" && (merge == Merge::always || (merge == Merge::automatic && !x.sparse)) && !slot) {
         SmallPtrSet<Operation *, 8> before;
         for (Operation *user : w.base.getUsers()) before.insert(user);
         w.base.replaceUsesWithIf(merged(w, dims), [&](OpOperand &o) { return before.contains(o.getOwner()); });
@@ -160,7 +165,8 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     for (Operation *user : users) {
       auto product = dyn_cast<ContractOp>(user);
       auto rows = dyn_cast<GatherOp>(user);
-      if ((product && unmerged(product, w, dims)) || (rows && unmerged(rows, w, dims))) continue;
+      const bool summed = w.of.facet.getMerge() == Merge::masked; // the mask is on the sum
+      if (!summed && ((product && unmerged(product, w, dims)) || (rows && unmerged(rows, w, dims)))) continue;
       if (auto aux = dyn_cast<AuxOp>(user); aux && aux.getValue() != w.base) train(aux, w);
       else user->replaceUsesOfWith(w.base, merged(w, dims));
     }

@@ -6,6 +6,7 @@
 #include "passes/normalize/passes.h"
 #include "passes/precision/passes.h"
 #include "passes/schedule/passes.h"
+#include "passes/sparsity/passes.h"
 #include "passes/train/passes.h"
 
 namespace fil::passes {
@@ -24,6 +25,9 @@ void normalize(mlir::OpPassManager &pm) {
 void lora(mlir::OpPassManager &pm) {
   pm.addPass(createAddAdaptersPass()); // on the program that the model says; behind it, a weight's use is three products
   clean(pm);
+}
+void sparsity(mlir::OpPassManager &pm) {
+  pm.addPass(createAddMasksPass()); // behind the adapters, whose products are not masked; before gradients, which are
 }
 void autodiff(mlir::OpPassManager &pm) {
   pm.addPass(createDifferentiatePass());
@@ -51,7 +55,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass();
-  registerAddAdaptersPass();
+  registerAddAdaptersPass(), registerAddMasksPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerChooseFormatsPass();

@@ -2,6 +2,8 @@
 #include "ir/ir.h"
 #include "llvm/ADT/MapVector.h"
 #include "passes/train/passes.h"
+#include "passes/train/streams.h"
+#include <numbers>
 
 using namespace mlir;
 using namespace fil::ir;
@@ -10,66 +12,194 @@ namespace fil::passes {
 #include "passes/train/passes.h.inc"
 namespace {
 
+using Gradients = llvm::MapVector<VariableOp, Value>;
+
+/// The input of that name, added where there is none.
+Value input(FuncOp f, StringRef name, Type element) {
+  Block &block = f.getBody().front();
+  for (unsigned i = 0; i < block.getNumArguments(); ++i)
+    if (f.inputName(i) == name) return block.getArgument(i);
+  Builder b(f.getContext());
+  auto type = ir::TensorType::get(f.getContext(), {}, element);
+  SmallVector<Type> in(f.getArgumentTypes());
+  in.push_back(type);
+  SmallVector<Attribute> names(f.getArgAttrs()->begin(), f.getArgAttrs()->end());
+  names.push_back(b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(name))));
+  f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(in, f.getResultTypes())));
+  f.setArgAttrsAttr(b.getArrayAttr(names));
+  return block.addArgument(type, f.getLoc());
+}
+/// What `grad` returns: the loss, and the gradient of each trained variable.
+std::pair<Value, Gradients> results(FuncOp f) {
+  SymbolTable symbols(f->getParentOfType<ModuleOp>());
+  Value loss;
+  Gradients gradients;
+  for (auto [i, v] : llvm::enumerate(cast<ReturnOp>(f.getBody().front().getTerminator()).getValues())) {
+    if (f.outputName(i) == "loss") loss = v;
+    if (auto var = f.getResultAttrOfType<FlatSymbolRefAttr>(i, "fil.grad")) gradients[symbols.lookup<VariableOp>(var.getValue())] = v;
+  }
+  return {loss, gradients};
+}
+Value normOf(const Gradients &gradients, BodyBuilder &body) {
+  Value sum = body.constant(0);
+  for (auto &[var, g] : gradients) sum = body.add(sum, body.reduce(ReduceFn::sum, body.mul(g, g), cast<ir::TensorType>(g.getType()).getDims()));
+  return body.map(MapFn::sqrt, {sum});
+}
+/// Makes it an entry that returns these two.
+void finish(FuncOp f, StringRef entry, Value loss, Value norm) {
+  Builder b(f.getContext());
+  cast<ReturnOp>(f.getBody().front().getTerminator()).getValuesMutable().assign({loss, norm});
+  auto named = [&](StringRef n) { return b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(n))); };
+  f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(f.getArgumentTypes(), {loss.getType(), norm.getType()})));
+  f.setResAttrsAttr(b.getArrayAttr({named("loss"), named("grad_norm")}));
+  f.setEntry(entry);
+  f.setName(entry);
+}
+
+/// A copy of `grad` becomes the entry `edit`, which changes masks: of granules that stay or come, those that come are 0, and so is what the
+/// optimizer keeps for them.
+class EditBuilder {
+public:
+  EditBuilder(ModuleOp module, FuncOp f) : module(module), f(f), ctx(f.getContext()), dims(module), b(f.getBody().front().getTerminator()), body(b, dims, f.getLoc()) { body.role = Role::update; }
+
+  void run() {
+    // Who grows must be known of all granules: gradients of masked weights are taken before the mask.
+    f.walk([](MaskOp m) {
+      if (m.getRole() == Role::wgrad) m.replaceAllUsesWith(m.getX()), m.erase();
+    });
+    auto [loss, gradients] = results(f);
+    step = input(f, "step", IntType::get(ctx)), progress = input(f, "progress", RealType::get(ctx));
+    Gradients shown; // the norm is of what a step would have
+    for (auto [var, g] : gradients) shown[var] = var.getMask() ? masked(g, read(maskOf(var)), var) : g;
+    finish(f, "edit", loss, normOf(shown, body));
+    for (auto [var, g] : gradients)
+      if (var.getMask()) change(var, g);
+  }
+
+private:
+  ModuleOp module;
+  FuncOp f;
+  MLIRContext *ctx;
+  Dims dims;
+  OpBuilder b;
+  BodyBuilder body;
+  Value step, progress;
+
+  VariableOp maskOf(VariableOp v) { return SymbolTable::lookupNearestSymbolFrom<VariableOp>(v, v.getMaskAttr()); }
+  Value read(VariableOp v) {
+    for (auto r : f.getBody().front().getOps<ReadOp>())
+      if (r.getVariable() == v.getSymName()) return r.getResult();
+    return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
+  }
+  void write(VariableOp v, Value to) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), to, v.getSiteAttr(), RoleAttr::get(ctx, Role::update)); }
+  Value masked(Value x, Value mask, VariableOp v) {
+    return MaskOp::create(b, v.getLoc(), v.getType(), x, mask, granulesOf(v), FloatAttr(), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
+  }
+  Value whole(Value real) { // rounded down, an int
+    return MapOp::create(b, body.loc, ir::TensorType::get(ctx, {}, IntType::get(ctx)), MapFnAttr::get(ctx, MapFn::cast), ValueRange{body.map(MapFn::floor, {real})}, b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
+  }
+  Value number(int64_t n) {
+    return ConstantOp::create(b, body.loc, ir::TensorType::get(ctx, {}, IntType::get(ctx)), b.getF64FloatAttr(double(n)), b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
+  }
+  Value highest(Value score, Value count, ArrayRef<StringAttr> over) {
+    auto t = cast<ir::TensorType>(score.getType());
+    SmallVector<Attribute> names(over.begin(), over.end());
+    return HighestOp::create(b, body.loc, t.withElement(BoolType::get(ctx)), score, count, b.getArrayAttr(names), b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
+  }
+
+  /// The sum of magnitudes in each granule.
+  Value scores(Value x, VariableOp var, VariableOp mask) {
+    Value s = body.map(MapFn::abs, {x});
+    auto pairs = strings(granulesOf(var));
+    for (size_t i = 0; i < pairs.size(); i += 2) {
+      const int64_t n = MaskOp::length(dims, pairs[i], pairs[i + 1]);
+      auto window = b.getStringAttr(dims.add(module, (pairs[i].getValue() + "%" + Twine(n)).str(), std::to_string(n)));
+      auto cut = WindowDimAttr::get(ctx, pairs[i], window, pairs[i + 1], n, 0);
+      SmallVector<StringAttr> all{window, pairs[i + 1]};
+      for (StringAttr d : cast<ir::TensorType>(s.getType()).getDims())
+        if (d != pairs[i]) all.push_back(d);
+      Value windows = WindowOp::create(b, body.loc, dims.tensor(ctx, all, RealType::get(ctx)), s, b.getArrayAttr(cut), b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
+      s = body.reduce(ReduceFn::sum, windows, {window});
+    }
+    return body.fit(s, cast<ir::TensorType>(mask.getType()).withElement(RealType::get(ctx)));
+  }
+
+  void change(VariableOp var, Value gradient) {
+    VariableOp mask = maskOf(var);
+    TopologyAttr t = *mask.getTopology();
+    body.loc = var.getLoc(), body.site = var.getSite();
+    Value before = read(mask), weight = read(var), least = body.constant(-1);
+    const auto over = maskDims(mask);
+    double n = 1;
+    for (StringAttr d : over) n *= dims.atMost(dims.value(d.getValue()));
+    const double kept = t.kept(n), until = t.getUntil().convertToDouble(), density = t.getDensity().convertToDouble();
+    Value magnitude = body.select(before, scores(weight, var, mask), least), p = body.div(progress, body.constant(until)), after;
+    if (t.getMethod() == TopologyMethod::prune) {
+      // Of the next time: the last one leaves the density.
+      Value next = body.add(body.constant(1), body.div(body.constant(double(t.getEvery())), body.map(MapFn::cast, {step})));
+      Value left = body.map(MapFn::max, {body.constant(0), body.sub(body.constant(1), body.mul(p, next))});
+      Value share = body.add(body.constant(density), body.mul(body.constant(1 - density), body.mul(left, body.mul(left, left))));
+      Value count = body.map(MapFn::max, {body.constant(kept), body.mul(share, body.constant(n))});
+      after = body.map(MapFn::logical_and, {before, highest(magnitude, whole(count), over)});
+    } else {
+      Value share = body.constant(t.getAlpha().convertToDouble());
+      const bool random = t.getMethod() == TopologyMethod::set;
+      if (!random) share = body.mul(body.mul(share, body.constant(0.5)), body.add(body.constant(1), body.map(MapFn::cos, {body.mul(p, body.constant(std::numbers::pi))})));
+      Value changed = whole(body.mul(share, body.constant(kept)));
+      Value stays = body.map(MapFn::logical_and, {before, highest(magnitude, body.sub(number(int64_t(kept)), changed), over)});
+      Value worth = random ? randomFor(body, mask, ".grow", cast<ir::TensorType>(magnitude.getType()), input(f, "seed", IntType::get(ctx)), step, false) : scores(gradient, var, mask);
+      Value comes = highest(body.select(stays, least, worth), changed, over);
+      after = body.map(MapFn::logical_or, {stays, comes});
+    }
+    Value due = body.map(MapFn::logical_and, {body.map(MapFn::eq, {body.map(MapFn::mod, {step, number(t.getEvery())}), number(0)}), body.map(MapFn::lt, {progress, body.constant(until)})});
+    after = body.select(due, after, before);
+    Value same = body.map(MapFn::logical_and, {before, after});
+    write(mask, after);
+    write(var, masked(weight, same, var));
+    for (auto v : module.getOps<VariableOp>())
+      if (v.getKind() == VariableKind::optimizer && v.getSite().starts_with((var.getSite() + "#").str())) write(v, masked(read(v), same, var));
+  }
+};
+
 struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
   using BuildStepPassBase::BuildStepPassBase;
 
   void runOnOperation() override {
-    for (FuncOp f : getOperation().getOps<FuncOp>())
-      if (f.getEntry() == "grad" && failed(build(f))) return signalPassFailure();
+    for (FuncOp f : llvm::make_early_inc_range(getOperation().getOps<FuncOp>())) {
+      if (f.getEntry() != "grad") continue;
+      FuncOp edit = changesTopology() ? cast<FuncOp>(OpBuilder(f).clone(*f)) : FuncOp();
+      if (edit) edit.setName("edit");
+      if (failed(build(f))) return signalPassFailure();
+      if (edit) EditBuilder(getOperation(), edit).run();
+    }
     for (FuncOp f : llvm::make_early_inc_range(getOperation().getOps<FuncOp>()))
       if (f.getEntry().empty()) f.erase();
     for (auto v : getOperation().getOps<VariableOp>()) v.removeOptimizerAttr();
   }
 
-  /// The input of that name, added where there is none.
-  Value input(FuncOp f, StringRef name, Type type) {
-    Block &block = f.getBody().front();
-    for (unsigned i = 0; i < block.getNumArguments(); ++i)
-      if (f.inputName(i) == name) return block.getArgument(i);
-    Builder b(f.getContext());
-    SmallVector<Type> in(f.getArgumentTypes());
-    in.push_back(type);
-    SmallVector<Attribute> names(f.getArgAttrs()->begin(), f.getArgAttrs()->end());
-    names.push_back(b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(name))));
-    f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(in, f.getResultTypes())));
-    f.setArgAttrsAttr(b.getArrayAttr(names));
-    return block.addArgument(type, f.getLoc());
+  bool changesTopology() {
+    return llvm::any_of(getOperation().getOps<VariableOp>(), [](VariableOp v) { return v.getMask() && v.getTrained(); });
   }
 
   LogicalResult build(FuncOp f) {
     ModuleOp module = getOperation();
     MLIRContext *ctx = &getContext();
     Dims dims(module);
-    SymbolTable symbols(module);
-    auto end = cast<ReturnOp>(f.getBody().front().getTerminator());
-    OpBuilder b(end);
+    OpBuilder b(f.getBody().front().getTerminator());
     BodyBuilder body(b, dims, f.getLoc());
     body.role = Role::update;
 
-    Value loss;
-    llvm::MapVector<VariableOp, Value> gradients;
-    for (auto [i, v] : llvm::enumerate(end.getValues())) {
-      if (f.outputName(i) == "loss") loss = v;
-      if (auto var = f.getResultAttrOfType<FlatSymbolRefAttr>(i, "fil.grad")) gradients[symbols.lookup<VariableOp>(var.getValue())] = v;
-    }
-    Value sum = body.constant(0);
-    for (auto [var, g] : gradients) sum = body.add(sum, body.reduce(ReduceFn::sum, body.mul(g, g), cast<ir::TensorType>(g.getType()).getDims()));
-    Value norm = body.map(MapFn::sqrt, {sum});
+    auto [loss, gradients] = results(f);
+    Value norm = normOf(gradients, body);
     if (clip > 0) {
       Value scale = body.map(MapFn::min, {body.constant(1), body.div(body.constant(clip), body.add(norm, body.constant(1e-6)))});
       for (auto &[var, g] : gradients) g = body.mul(g, scale);
     }
-    auto scalarInt = ir::TensorType::get(ctx, {}, IntType::get(ctx)), scalar = ir::TensorType::get(ctx, {}, RealType::get(ctx));
-    Value t = body.map(MapFn::cast, {input(f, "step", scalarInt)}), lr = input(f, "lr", scalar);
+    Value t = body.map(MapFn::cast, {input(f, "step", IntType::get(ctx))}), lr = input(f, "lr", RealType::get(ctx));
     for (auto [var, g] : gradients)
       if (failed(optimize(f, var, g, t, lr, b))) return failure();
 
-    end.getValuesMutable().assign({loss, norm});
-    auto named = [&](StringRef n) { return b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(n))); };
-    f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(f.getArgumentTypes(), {loss.getType(), norm.getType()})));
-    f.setResAttrsAttr(b.getArrayAttr({named("loss"), named("grad_norm")}));
-    f.setEntry("step");
-    f.setName("step");
+    finish(f, "step", loss, norm);
     return success();
   }
 
@@ -131,7 +261,7 @@ struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
     auto text = [&](StringRef base) { return b.getStringAttr(base + "#" + name); };
     return VariableOp::create(b, var.getLoc(), text(var.getSymName()), var.getTypeAttr(), text(var.getSite()), InitAttr::get(&getContext(), InitKind::constant, 0.0, 0.0),
                               var.getDeclaredAttr(), var.getLoopsAttr(), VariableKindAttr::get(&getContext(), VariableKind::optimizer), UnitAttr(), FloatAttr(), IntegerAttr(),
-                              FlatSymbolRefAttr());
+                              FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
   }
 };
 } // namespace

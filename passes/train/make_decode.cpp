@@ -72,7 +72,7 @@ struct MakeDecodePass : impl::MakeDecodePassBase<MakeDecodePass> {
     for (StringAttr d : cast<ir::TensorType>(cache.getResult().getType()).getDims()) declared.push_back(d);
     return VariableOp::create(b, cache.getLoc(), cache.getSiteAttr(), TypeAttr::get(type), cache.getSiteAttr(), InitAttr::get(&getContext(), InitKind::constant, 0.0, 0.0),
                               b.getArrayAttr(declared), b.getArrayAttr(loops), VariableKindAttr::get(&getContext(), VariableKind::cache), UnitAttr(), FloatAttr(), IntegerAttr(),
-                              FlatSymbolRefAttr());
+                              FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
   }
 };
 } // namespace

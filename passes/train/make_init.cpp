@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/ir.h"
 #include "passes/train/passes.h"
+#include "passes/train/streams.h"
 
 using namespace mlir;
 using namespace fil::ir;
@@ -8,19 +9,6 @@ namespace fil::passes {
 #define GEN_PASS_DEF_MAKEINITPASS
 #include "passes/train/passes.h.inc"
 namespace {
-
-/// The first turn of each `[lo..hi]` in a site's path.
-SmallVector<int64_t> firstTurns(StringRef site) {
-  SmallVector<int64_t> all;
-  while (true) {
-    auto [head, tail] = site.split('[');
-    if (tail.empty()) return all;
-    int64_t lo = 0;
-    auto [range, rest] = tail.split(']');
-    if (range.contains("..") && !range.split("..").first.getAsInteger(10, lo)) all.push_back(lo);
-    site = rest;
-  }
-}
 
 struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
   void runOnOperation() override {
@@ -38,29 +26,54 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
     auto role = RoleAttr::get(ctx, Role::update);
     Value step = ConstantOp::create(b, f.getLoc(), scalarInt, b.getF64FloatAttr(0), b.getStringAttr(""), role);
 
+    llvm::StringMap<Value> masks;
+    for (auto v : module.getOps<VariableOp>()) {
+      auto topology = v.getTopology();
+      if (!topology) continue;
+      BodyBuilder body(b, dims, v.getLoc());
+      body.site = v.getSite(), body.role = Role::update;
+      masks[v.getSymName()] = firstMask(body, v, *topology, seed, step);
+    }
     for (auto v : module.getOps<VariableOp>()) {
       if (v.getKind() == VariableKind::cache) continue;
       BodyBuilder body(b, dims, v.getLoc());
       body.site = v.getSite(), body.role = Role::update;
       auto type = cast<ir::TensorType>(v.getType());
       InitAttr init = v.getInit();
-      Value value;
-      if (init.getKind() == InitKind::constant) value = body.fit(body.constant(init.a()), type);
+      Value value = masks.lookup(v.getSymName());
+      if (value) {
+      } else if (init.getKind() == InitKind::constant) value = body.fit(body.constant(init.a()), type);
       else {
-        SmallVector<Value> turns;
-        for (auto [d, lo] : llvm::zip_equal(strings(v.getLoops()), firstTurns(v.getSite()))) {
-          Value first = ConstantOp::create(b, v.getLoc(), scalarInt, b.getF64FloatAttr(double(lo)), v.getSiteAttr(), role);
-          turns.push_back(body.add(body.iota(d), first));
-        }
         const bool normal = init.getKind() == InitKind::normal;
-        value = RandomOp::create(b, v.getLoc(), type, seed, step, turns, v.getSiteAttr(), normal ? b.getUnitAttr() : UnitAttr(), v.getSiteAttr(), role);
+        value = randomFor(body, v, "", type, seed, step, normal);
         double scale = normal ? init.b() : init.b() - init.a();
         value = body.mul(value, body.constant(scale));
         if (init.a() != 0) value = body.add(value, body.constant(init.a()));
       }
+      if (v.getMask()) value = MaskOp::create(b, v.getLoc(), type, value, masks.lookup(*v.getMask()), granulesOf(v), FloatAttr(), v.getSiteAttr(), role);
       WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), value, v.getSiteAttr(), role);
     }
     ReturnOp::create(b, f.getLoc(), ValueRange());
+  }
+
+  /// Random granules, as many as stay; all of what is pruned later.
+  Value firstMask(BodyBuilder &body, VariableOp mask, TopologyAttr topology, Value seed, Value step) {
+    MLIRContext *ctx = &getContext();
+    OpBuilder &b = body.builder;
+    auto type = cast<ir::TensorType>(mask.getType());
+    auto site = mask.getSiteAttr();
+    auto role = RoleAttr::get(ctx, body.role);
+    if (topology.getMethod() == TopologyMethod::prune) {
+      Value yes = ConstantOp::create(b, mask.getLoc(), ir::TensorType::get(ctx, {}, BoolType::get(ctx)), b.getF64FloatAttr(1), site, role);
+      return body.fit(yes, type);
+    }
+    const auto over = maskDims(mask);
+    SmallVector<Attribute> names(over.begin(), over.end());
+    Size n(1);
+    for (StringAttr d : over) n = n * body.dims.value(d.getValue());
+    Value count = ConstantOp::create(b, mask.getLoc(), ir::TensorType::get(ctx, {}, IntType::get(ctx)), b.getF64FloatAttr(topology.kept(body.dims.atMost(n))), site, role);
+    Value order = randomFor(body, mask, "", type.withElement(RealType::get(ctx)), seed, step, false);
+    return HighestOp::create(b, mask.getLoc(), type, order, count, b.getArrayAttr(names), site, role);
   }
 };
 } // namespace

@@ -10,6 +10,22 @@ namespace {
 
 constexpr const char *version = "1";
 
+/// Bools as bits, eight in a byte, the lowest first.
+Array packed(const Array &bools) {
+  const int64_t n = bools.elements();
+  std::byte *to;
+  Array bits = Array::make(DType::U8, {(n + 7) / 8}, to);
+  for (int64_t i = 0; i < n; ++i)
+    if (bools.data.get()[i] != std::byte(0)) to[i / 8] |= std::byte(1 << i % 8);
+  return bits;
+}
+Array unpacked(const Array &bits, std::vector<int64_t> shape) {
+  std::byte *to;
+  Array bools = Array::make(DType::Bool, std::move(shape), to);
+  for (int64_t i = 0; i < bools.elements(); ++i) to[i] = (bits.data.get()[i / 8] >> (i % 8)) & std::byte(1);
+  return bools;
+}
+
 std::string text(const std::map<std::string, int64_t> &sizes) { return nlohmann::json(sizes).dump(); }
 
 /// The metadata of one file, each key of which must be there and be read whole.
@@ -55,7 +71,8 @@ void writeCheckpoint(Files &files, const std::string &path, const Executable &pr
   nlohmann::ordered_json axes = nlohmann::ordered_json::object();
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
-    file.tensors.push_back({v.name, program.get(i)});
+    const Array value = program.get(i);
+    file.tensors.push_back({v.name, v.dtype == DType::Bool ? packed(value) : value});
     axes[v.name] = v.dims;
   }
   file.metadata = {{"filigree", version},
@@ -99,21 +116,30 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (v.kind == VariableInfo::Optimizer && what == Restore::Weights) continue;
     auto it = tensors.find(v.name);
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
+    if (it == tensors.end() && v.mask && what == Restore::Weights) {
+      const Array mask = program.get(i);
+      if (std::all_of(mask.data.get(), mask.data.get() + mask.bytes(), [](std::byte x) { return x != std::byte(0); })) continue; // dense weights, to be pruned
+      throw Error(Exit::Input, "E0513", fmt::format("`{}` has dense weights, and the plan begins with a part of `{}`", c.path, v.name.substr(0, v.name.rfind('.'))),
+                  "begin with all of it by `prune`, or train from first values");
+    }
     if (it == tensors.end()) throw misfit(fmt::format("it has no `{}`", v.name));
     const Array &a = *it->second;
+    if (v.dtype == DType::Bool && a.dtype == DType::U8 && a.shape == std::vector<int64_t>{(*elementCount(v.shape) + 7) / 8}) continue;
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
-  for (auto &[name, a] : tensors)
+  for (auto &[name, a] : tensors) {
+    if (!known.count(name) && what == Restore::Weights && a->dtype == DType::U8 && name.ends_with(".mask")) continue; // what it leaves out is 0 in the weights too
     if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");
       throw misfit(fmt::format("its `{}` is no variable of the program", name));
     }
+  }
   for (size_t i = 0; i < program.variables().size(); ++i) // nothing is set before all is known to fit
     if (auto it = tensors.find(program.variables()[i].name);
         it != tensors.end() && (what == Restore::All || program.variables()[i].kind != VariableInfo::Optimizer))
-      program.set(i, *it->second);
+      program.set(i, program.variables()[i].dtype == DType::Bool ? unpacked(*it->second, program.variables()[i].shape) : *it->second);
 }
 
 } // namespace fil

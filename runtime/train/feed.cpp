@@ -7,7 +7,7 @@
 namespace fil {
 namespace {
 
-bool isScalar(const Port &p) { return p.name == "seed" || p.name == "step" || p.name == "lr"; }
+bool isScalar(const Port &p) { return p.name == "seed" || p.name == "step" || p.name == "lr" || p.name == "progress"; }
 
 /// The axis of the batch; the rank where the input has none.
 size_t batchAxis(const Port &p, const std::string &dim) {
@@ -109,7 +109,7 @@ std::vector<Array> Feed::inputs(const Entry &entry, const Batch &batch, const Sc
       const size_t axis = batchAxis(p, batchDim_);
       all.push_back(axis < p.sizes.size() ? moveFirstAxis(a, axis) : a);
     } else if (isScalar(p)) {
-      all.push_back(scalarInput(p, p.name == "seed" ? programSeed(s.seed) : p.name == "step" ? double(s.step) : s.lr));
+      all.push_back(scalarInput(p, p.name == "seed" ? programSeed(s.seed) : p.name == "step" ? double(s.step) : p.name == "lr" ? s.lr : s.progress));
     } else {
       all.push_back(positions(valueOf(p.sizes[0], sizes_, p.name)));
     }

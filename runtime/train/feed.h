@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From samples to the inputs of an entry: which sizes the data give to symbolic dims, the batch along the axis that the program has it
-// on, and the inputs that no data feed: `seed`, `step`, `lr`, and `pos`, which counts the positions of a window.
+// on, and the inputs that no data feed: `seed`, `step`, `lr`, `progress`, and `pos`, which counts the positions of a window.
 #pragma once
 #include "runtime/data/dataset.h"
 #include "runtime/exec/binding.h"
@@ -20,6 +20,7 @@ public:
     uint64_t seed = 0;
     int64_t step = 0;
     double lr = 0;
+    double progress = 0; ///< share of the run that is over
   };
   /// The entry's inputs. They refer to the batch's memory where they can.
   std::vector<Array> inputs(const Entry &, const Batch &, const Scalars &) const;

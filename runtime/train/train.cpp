@@ -33,7 +33,7 @@ class Trainer {
 public:
   Trainer(Executable &program, Dataset &data, Files &files, Clock &clock, Progress &progress, const TrainOptions &o)
       : program(program), data(data), files(files), clock(clock), progress(progress), o(o), step(entryOf(program, "step")),
-        eval(entryOf(program, "eval")), feed({&step, &eval}, data, o.batchDim, o.sizes), lossAt(outputOf(step, "loss")),
+        eval(entryOf(program, "eval")), edit(program.find("edit")), feed(edit ? std::vector{&step, &eval, edit} : std::vector{&step, &eval}, data, o.batchDim, o.sizes), lossAt(outputOf(step, "loss")),
         normAt(outputOf(step, "grad_norm")), validates(o.validates || !o.contracts.empty()), done(o.info.step) {
     result.step = done;
     if (validates && data.validationSamples() == 0)
@@ -71,7 +71,7 @@ private:
   Clock &clock;
   Progress &progress;
   const TrainOptions &o;
-  const Entry &step, &eval;
+  const Entry &step, &eval, *edit;
   Feed feed;
   size_t lossAt, normAt;
   bool validates;
@@ -82,12 +82,18 @@ private:
 
   bool validationIsDue() const { return validates && (done == o.schedule.steps || (o.validateEvery && done % o.validateEvery == 0)); }
 
+  bool editIsDue(double progress) const {
+    return edit && done && std::any_of(o.edits.begin(), o.edits.end(), [&](const Edits &e) { return done % e.every == 0 && progress < e.until; });
+  }
+
   StepReport oneStep() {
     const double from = clock.seconds();
     data.trainBatch(o.info.seed, done, o.batch, batch);
     StepReport r;
     r.lr = o.schedule.at(done);
-    auto out = program.run(step, feed.inputs(step, batch, {o.info.seed, done, r.lr}));
+    const double progress = double(done) / double(o.schedule.steps);
+    const Entry &now = editIsDue(progress) ? *edit : step; // both have the same outputs
+    auto out = program.run(now, feed.inputs(now, batch, {o.info.seed, done, r.lr, progress}));
     r.step = ++done, result.step = done;
     r.loss = out[lossAt].at(0), r.gradNorm = out[normAt].at(0);
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradNorm))

@@ -17,6 +17,12 @@ struct Contract { ///< `accuracy >= 0.975` on the held-out samples; `loss` is th
   bool holds(double measured) const;
 };
 
+/// In each `every`-th step before the share `until` of the run, `edit` runs in place of `step`, if the program has it: the masks of its weights change.
+struct Edits {
+  int64_t every;
+  double until;
+};
+
 struct TrainOptions {
   std::string folder;                     ///< last.safetensors and metrics.jsonl
   Schedule schedule;                      ///< its `steps` are the whole run's
@@ -29,6 +35,7 @@ struct TrainOptions {
   int64_t checkpointEvery = 0;            ///< steps; 0: at validations and the end
   std::vector<std::string> metrics;       ///< besides the loss
   std::vector<Contract> contracts;
+  std::vector<Edits> edits;
   CheckpointInfo info;                    ///< what each checkpoint says; `step` and `seconds` are where this run begins
   const std::atomic<bool> *interrupted = nullptr; ///< set by a signal: the step is finished, a checkpoint written
 };

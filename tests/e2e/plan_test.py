@@ -8,7 +8,7 @@ from support import CHAR, CommandTest
 PLANS = """
 plan f64 for Char from p { precision { default f64 } }
 plan tuned for Char from p { lora { l[1].Attention.q: r=2 } }
-plan later for Char from p { sparsity { q: rigl density=0.5 }; require { deterministic replay } }
+plan later for Char from p { sparsity { q: nm(2, 4) }; require { deterministic replay } }
 plan never for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=always } }
 """
 
@@ -42,7 +42,7 @@ class Plan(CommandTest):
         self.assertRegex(text, r"\n    optim adamw\(lr=1e-2, clip=1.0, warmup=2, decay=cosine, b1=0.9, .*// c.fil:\d+ \(b1, b2, wd, eps by default\), exact\n")
         self.assertRegex(text, r"\n    l\[1\].Attention.q: r=2 init=gauss variant=plain merge=auto +// c.fil:\d+ \(init, variant, merge by default\), approximate \(updates of low rank")
         text = self.plan("c.fil", "--plan", "later", "--expand")
-        self.assertRegex(text, r"\n    q: rigl density=0.5 +// c.fil:\d+, checked only\n")
+        self.assertRegex(text, r"\n    q: nm\(2, 4\) +// c.fil:\d+, checked only\n")
         self.assertTrue(text.endswith("// no program: 2 clauses are checked only (E0603, E0614)\n"))
         self.plan("c.fil", "--plan", "never", "--expand", exit=1, code="P0412")
 

@@ -7,5 +7,5 @@ fil.site "" [#fil.format<{format = "f64"}>, #fil.replica<{axis = "dp", dim = "B"
 fil.site "l[0..4].MLA.s*" [#fil.gather<{block = 64.0 : f64}>]
 // CHECK: fil.site "l[0..4].MoE.e*" [#fil.grouped<{capacity = "none"}>]
 fil.site "l[0..4].MoE.e*" [#fil.grouped<{capacity = "none"}>]
-// CHECK: fil.site "w" [#fil.topology<{density = 2.000000e-01 : f64, method = "rigl"}>, #fil.gate<{}>, #fil.blocks<{}>, #fil.remat<{}>, #fil.lora<rank 8 alpha 0.000000e+00 init zero variant dora merge never>]
-fil.site "w" [#fil.topology<{density = 0.2 : f64, method = "rigl"}>, #fil.gate<{}>, #fil.blocks<{}>, #fil.remat<{}>, #fil.lora<rank 8 alpha 0.0 init zero variant dora merge never>]
+// CHECK: fil.site "w" [#fil.topology<rigl density 2.000000e-01 every 100 alpha 3.000000e-01 until 7.500000e-01 granule 1 16>, #fil.gate<{}>, #fil.blocks<{}>, #fil.remat<{}>, #fil.lora<rank 8 alpha 0.000000e+00 init zero variant dora merge never>]
+fil.site "w" [#fil.topology<rigl density 2.000000e-01 every 100 alpha 3.000000e-01 until 7.500000e-01 granule 1 16>, #fil.gate<{}>, #fil.blocks<{}>, #fil.remat<{}>, #fil.lora<rank 8 alpha 0.0 init zero variant dora merge never>]

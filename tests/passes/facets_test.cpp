@@ -18,10 +18,12 @@ protected:
   mlir::MLIRContext context{mlir::MLIRContext::Threading::DISABLED};
   Facets() { context.loadDialect<FilDialect>(); }
   mlir::OwningOpRef<mlir::ModuleOp> parse(const std::string &text) { return mlir::parseSourceString<mlir::ModuleOp>(text, &context); }
-  /// A facet of each kind, with nothing set that could be refused; `lora` with that merge.
+  /// A facet of each kind, with nothing set that could be refused; `lora` with that merge, perhaps behind `dora `.
   Facet of(FacetKind kind, const std::string &settings = "{}", const std::string &merge = "auto") {
     const std::string name = stringifyFacetKind(kind).str();
-    const std::string text = kind == FacetKind::lora ? "#fil.lora<rank 4 alpha 0.0 init gauss variant plain merge " + merge + ">" : "#fil." + name + "<" + settings + ">";
+    const std::string text = kind == FacetKind::lora       ? "#fil.lora<rank 4 alpha 0.0 init gauss variant " + (merge.starts_with("dora") ? "dora merge " + merge.substr(5) : "plain merge " + merge) + ">"
+                             : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
+                                                           : "#fil." + name + "<" + settings + ">";
     return mlir::cast<Facet>(mlir::parseAttribute(text, &context));
   }
 };
@@ -47,7 +49,8 @@ TEST_F(Facets, OfEveryTwoKindsHaveARuleInEitherOrder) {
 TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
   struct Case { Facet a, b; const char *code; };
   for (const Case &c : std::initializer_list<Case>{
-           {of(FacetKind::topology, "{density = 0.2}"), of(FacetKind::lora, "", "always"), "P0412"},
+           {of(FacetKind::topology), of(FacetKind::lora, "", "dora masked"), "P0430"},
+           {of(FacetKind::topology), of(FacetKind::lora, "", "always"), "P0412"},
            {of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), of(FacetKind::lora, "", "always"), "P0412"},
            {of(FacetKind::format, "{format = \"int8\"}"), of(FacetKind::lora, "", "always"), "P0429"},
            {of(FacetKind::qat), of(FacetKind::lora, "", "always"), "P0429"},
@@ -61,7 +64,7 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
     EXPECT_EQ(v.code, c.code);
     EXPECT_FALSE(v.remedy.empty());
   }
-  EXPECT_EQ(of(FacetKind::topology, "{density = 0.2}").compose(of(FacetKind::lora, "", "always")).note, "merged density would be 1.00 instead of 0.20");
+  EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "always")).note, "merged density would be 1.00 instead of 0.20");
   EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "masked")).outcome, Outcome::rewrite);
   EXPECT_EQ(of(FacetKind::gate, "{granule = 8.0}").compose(of(FacetKind::blocks, "{n = 2.0, m = 4.0}")).outcome, Outcome::ok);
   EXPECT_EQ(of(FacetKind::format, "{format = \"bf16\"}").compose(of(FacetKind::lora, "", "always")).outcome, Outcome::rewrite);

@@ -39,6 +39,7 @@ CompiledProgram::CompiledProgram(const std::string &text, std::map<std::string, 
   runPasses(*module, "normalize", [](auto &pm) { passes::normalize(pm); });
   keep(Stage::normalize_);
   runPasses(*module, "lora", [](auto &pm) { passes::lora(pm); });
+  runPasses(*module, "sparsity", [](auto &pm) { passes::sparsity(pm); });
   runPasses(*module, "autodiff", [](auto &pm) { passes::autodiff(pm); });
   keep(Stage::autodiff_);
   runPasses(*module, "train", [](auto &pm) { passes::train(pm, {}); });

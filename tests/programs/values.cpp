@@ -12,7 +12,7 @@ void Values::fill(Point &p, const Executable &x, const Entry &e) {
     int64_t n = 1;
     for (int64_t s : v.shape) n *= s;
     auto &values = p.variables[v.name];
-    for (int64_t i = 0; i < n; ++i) values.push_back(v.kind == VariableInfo::Param ? 0.6 * normal(random) : v.kind == VariableInfo::State ? 0.2 + std::fabs(0.3 * normal(random)) : 0);
+    for (int64_t i = 0; i < n; ++i) values.push_back(v.mask ? double(random() % 2) : v.kind == VariableInfo::Param ? 0.6 * normal(random) : v.kind == VariableInfo::State ? 0.2 + std::fabs(0.3 * normal(random)) : 0);
   }
   for (const Port &port : e.inputs) {
     if (p.inputs.count(port.name)) continue;

@@ -273,6 +273,7 @@ private:
   std::string became(const sema::PlanFacet &f, const std::string &site) {
     std::string by;
     ir::FacetCost cost;
+    Size whole;
     int rows = 0;
     for (auto row : module.getOps<ir::SiteOp>()) {
       if (!llvm::is_contained(f.sites, row.getPath()) || !(row.getPath().empty() || ir::within(row.getPath(), site) || ir::within(site, row.getPath()))) continue;
@@ -283,12 +284,14 @@ private:
         for (auto v : module.getOps<ir::VariableOp>()) {
           if (v.getSite() != row.getPath()) continue;
           const ir::FacetCost own = facet.cost(v, dims);
-          cost = {cost.flops + own.flops, cost.elements + own.elements, cost.trained + own.trained};
+          cost = {cost.flops + own.flops, cost.elements + own.elements, cost.trained + own.trained, cost.leftOut + own.leftOut}, whole = whole + dims.elements(v.getType());
         }
       }
     }
     if (by.empty()) return ", read by the passes that schedule the program"; // remat, formats
-    return fmt::format(", part of the program since `{}`{}: adds {} params and, forward, {} operations for each row of what the map takes", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "", cost.trained.str(), cost.flops.str());
+    const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
+    if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole));
+    return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
   }
   static std::string ruleOf(const std::string &a, const std::string &b) {
     const auto first = std::min(*ir::symbolizeFacetKind(a), *ir::symbolizeFacetKind(b)), second = std::max(*ir::symbolizeFacetKind(a), *ir::symbolizeFacetKind(b));

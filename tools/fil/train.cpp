@@ -42,6 +42,11 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const std::str
   r.checkpointEvery = t.checkpointEvery.value_or(0);
   for (const sema::MetricUse &m : t.metrics) r.metrics.push_back(m.name);
   for (const sema::Contract &c : s.plan.contracts) r.contracts.push_back({c.metric, c.comparison, c.value});
+  for (const sema::TopologyEdits &e : s.plan.edits) {
+    if (double(e.every) >= e.until * double(r.schedule.steps))
+      throw Error(Exit::Input, "P0443", fmt::format("`{}` never changes its mask: the first time would be step {}, and the last is before step {:.0f}", e.line, e.every, e.until * double(r.schedule.steps)), findRow("P0443")->help);
+    r.edits.push_back({e.every, e.until});
+  }
   r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, target, 0, 0};
   r.interrupted = &interrupted;
   return r;

@@ -5,9 +5,14 @@ fil.dims {S, D = "4", "l#0" = "3"}
 fil.variable param trained map 1 @w : !fil.tensor<[D,"l#0"], real> init <normal, 0.0, 0.5> site "l[1..4].w" declared ["D"] loops ["l#0"]
 fil.variable param trained @u : !fil.tensor<[D], real> init <uniform, -1.0, 3.0> site "u" declared ["D"] loops []
 fil.variable state @mu : !fil.tensor<[D], real> init <constant, 0.25, 0.0> site "mu" declared ["D"] loops []
+fil.variable param trained map 1 @sparse : !fil.tensor<[D], real> init <normal, 0.0, 1.0> site "sparse" declared ["D"] loops [] masked by @sparse.mask
+fil.variable state @sparse.mask : !fil.tensor<[D], bool> init <constant, 1.0, 0.0> site "sparse.mask" declared ["D"] loops [] topology <set density 5.000000e-01 every 10 alpha 5.000000e-01 until 7.500000e-01 granule 1 1>
 fil.variable cache @c : !fil.tensor<[S], real> init <constant, 0.0, 0.0> site "c" declared ["S"] loops []
 
 // CHECK-LABEL: fil.func entry "init" @init(%{{.*}}: !fil.tensor<[], int> {fil.name = "seed"})
+// CHECK: %[[TWO:.*]] = fil.constant 2.000000e+00 {{.*}} : <[], int>
+// CHECK: %[[ORDER:.*]] = fil.random "sparse.mask"
+// CHECK: %[[MASK:.*]] = fil.highest %[[ORDER]] count %[[TWO]] over ["D"]
 // CHECK: %[[FIRST:.*]] = fil.constant 1.000000e+00 {{.*}} : <[], int>
 // CHECK: %[[TURNS:.*]] = fil.iota "l#0"
 // CHECK: %[[TURN:.*]] = fil.map add(%[[TURNS]], %[[FIRST]])
@@ -20,5 +25,8 @@ fil.variable cache @c : !fil.tensor<[S], real> init <constant, 0.0, 0.0> site "c
 // CHECK: fil.write @u,
 // CHECK: fil.constant 2.500000e-01
 // CHECK: fil.write @mu,
+// CHECK: %[[W:.*]] = fil.mask %{{.*}} by %[[MASK]]
+// CHECK: fil.write @sparse, %[[W]]
+// CHECK: fil.write @sparse.mask, %[[MASK]]
 // CHECK-NOT: fil.write
 // CHECK: fil.return
