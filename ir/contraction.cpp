@@ -58,12 +58,49 @@ bool worthTiles(const ContractionDims &d, const Dims &dims) {
   return d.joint && atLeastFour(d.rows) && atLeastFour(d.columns) && atLeastFour(d.summed);
 }
 
+std::optional<Skip> skips(ContractOp c, const Dims &dims, int columnsOperand, StringAttr column, StringAttr summed, StringAttr row) {
+  if (!c.getSubsets().empty() || !column) return {};
+  auto of = [&](MaskOp m, int masked, StringAttr other) -> std::optional<Skip> {
+    if (!m || !other) return {};
+    if (m.getKept() && double((*m.getKept())[0]) > skipsUpTo * double((*m.getKept())[1])) return {};
+    Skip s{m, masked, m.lengthAlong(dims, column), m.lengthAlong(dims, other)};
+    const bool wide = s.columns > 0 && s.columns % 16 == 0 && s.length > 0;
+    return wide && (masked < 2 || s.length % 4 == 0) ? std::optional(s) : std::nullopt;
+  };
+  if (auto s = of(c->getOperand(unsigned(columnsOperand)).getDefiningOp<MaskOp>(), columnsOperand, summed); s && dims.value(summed.getValue()).constant()) return s;
+  return c->hasOneUse() ? of(dyn_cast<MaskOp>(*c->user_begin()), 2, row) : std::nullopt;
+}
+static std::optional<Skip> skipsAsTyped(ContractOp c, const Dims &dims) {
+  ContractionDims d = classify(c);
+  StringAttr column;
+  for (StringAttr x : llvm::reverse(cast<TensorType>(c.getType()).getDims()))
+    if (!column && !llvm::is_contained(d.batch, x) && !(dims.value(x.getValue()) == Size(1))) column = x;
+  if (!d.joint || !column || d.summed.empty() || !(worthTiles(d, dims) || worthPacking(c, dims))) return {};
+  const bool left = llvm::is_contained(d.rows, column);
+  if (left) std::swap(d.rows, d.columns);
+  for (StringAttr x : d.columns)
+    if (!dims.value(x.getValue()).constant()) return {};
+  dims.sort(d.rows), dims.sort(d.summed);
+  return skips(c, dims, left ? 0 : 1, column, d.summed.back(), d.rows.empty() ? StringAttr() : d.rows.back());
+}
+std::optional<Skip> skips(ContractOp c, const Dims &dims) {
+  auto s = skipsAsTyped(c, dims);
+  // A masked operand that somebody reads as a whole stands in memory, and everybody reads it there.
+  if (s && s->masked < 2 && !llvm::all_of(s->mask->getUsers(), [&](Operation *user) {
+        auto other = dyn_cast<ContractOp>(user);
+        auto t = other ? skipsAsTyped(other, dims) : std::nullopt;
+        return t && t->masked < 2 && t->mask == s->mask;
+      }))
+    return {};
+  return s;
+}
+
 bool packsOnce(StringRef entry) { return entry != "grad"; }
 
 /// What it is a view of, through renames and into loops, if that is a variable.
 static ReadOp variableOf(Value v) {
   while (auto *op = v.getDefiningOp()) {
-    if (!isa<RenameOp, StopGradOp>(op)) return dyn_cast<ReadOp>(op);
+    if (!isa<RenameOp, StopGradOp, MaskOp>(op)) return dyn_cast<ReadOp>(op);
     v = op->getOperand(0);
   }
   Value outside = outsideOf(v);

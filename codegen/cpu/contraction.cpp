@@ -53,10 +53,19 @@ public:
     if (ragged == Sums) sizes.k.reset();
     descriptor = {f64 ? Element::F64 : Element::F32, sizes, known(batch)};
     shape = chooseShape(target, descriptor);
-    if (!ragged) left = plain(leftOperand, d.rows);
+    if (!ragged) left = plain(c->getOperand(unsigned(leftOperand)), d.rows);
+    if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
+    skip = findSkip();
+    if (skip) {
+      if (skip->masked < 2) right = plain(skip->mask.getX(), d.columns);
+      int64_t length = skip->length;
+      for (int64_t most = 64; skip->masked < 2 && length > most; --most) // a turn of the list
+        if (skip->length % most == 0) length = most;
+      skip->length = length;
+      shape = chooseGranuleShape(target, descriptor.element, skip->columns, skip->length, skip->masked == 2);
+    }
     descriptor.packsLeft = packsLeft();
     chooseTiles(target, false);
-    if (ragged != Sums) right = plain(1 - leftOperand, d.columns);
     llvm::SetVector<unsigned> read;
     llvm::SmallPtrSet<Operation *, 8> seen;
     std::function<void(mlir::Value)> readBy = [&](mlir::Value v) {
@@ -69,14 +78,16 @@ public:
     for (mlir::Value s : c.getSubsets()) readBy(s);
     if (ragged == Sums) readBy(c.getRoster());
     packs = read.takeVector();
-    unpacked = !ragged && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
+    unpacked = !ragged && !listed() && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
               ((n == Size(shape.columns()) && right->sum == n) || (k.constant() && k.constant()->num * n.constant()->num * elementBytes(shape.element) <= target.l1 / 2));
   }
   void chooseTiles(const Target &target, bool fewRows) {
     descriptor.fewRows = fewRows;
-    blocks = shared(target, chooseBlocks(target, shape, descriptor), shape, descriptor);
+    blocks = shared(target, listed() ? granuleBlocks(target, shape, descriptor, skip->length) : chooseBlocks(target, shape, descriptor), shape, descriptor);
   }
-  bool packsLeft() const { return !left || !(left->sum == Size(1)); }
+  /// Granules of the right side are listed for each panel, and read from a packed left side.
+  bool listed() const { return skip && skip->masked < 2; }
+  bool packsLeft() const { return listed() || !left || !(left->sum == Size(1)); }
   enum Ragged { None, Rows, Sums };
   const Dims &dims;
   GroupOp group;
@@ -92,11 +103,17 @@ public:
   CacheBlocks blocks;
   int64_t ahead = 0; ///< TileOperands::ahead
   std::optional<Plain> left, right;
+  std::optional<Skip> skip;  ///< of the right side, or the result
   llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
   bool unpacked = false; ///< the right side stands as panels, or the first-level cache holds it: read as it is
 
   Size panels() const { return Size::ceil(n / Size(shape.columns())); }
-  Size packedElements() const { return panels() * Size(shape.columns()) * k; } ///< of one batch
+  Size packedElements() const { return panels() * panelElements(); } ///< of one batch
+  Size panelElements() const { return Size(shape.columns()) * k + Size(listElements()); }
+  /// Before a listed panel, as int32: for each block of k the granules before it, their number, and the first step of each.
+  int64_t listElements() const { return listed() ? roundUp((parts() + 1 + k.constant()->num / skip->length) * 4, 64) / elementBytes(shape.element) : 0; }
+  int64_t parts() const { return (k.constant()->num + blocks.kc - 1) / blocks.kc; }
+  static int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
   /// Points of a sum are packed in the order of the roster, those of all positions one behind the other.
   Size packedBatches() const { return ragged == Sums ? extents(dims, others) : batch; }
   Size positions() const { return dims.value(d.position.getValue()); }
@@ -116,8 +133,18 @@ private:
     }
     return &at.inputs[cast<mlir::BlockArgument>(v).getArgNumber()].layout;
   }
-  std::optional<Plain> plain(int operand, const Dimlist &outer) {
-    mlir::Value v = c->getOperand(unsigned(operand));
+  std::optional<Skip> findSkip() {
+    if (ragged || d.columns.empty() || d.summed.empty()) return {};
+    auto last = [&](const Dimlist &list) { // that is not of size 1
+      for (StringAttr x : llvm::reverse(list))
+        if (!(dims.value(x.getValue()) == Size(1))) return x;
+      return StringAttr();
+    };
+    auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
+    if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns))) return {};
+    return s;
+  }
+  std::optional<Plain> plain(mlir::Value v, const Dimlist &outer) {
     for (mlir::Value s : c.getSubsets())
       if (!ragged && cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) return std::nullopt;
     auto layout = [&](mlir::Value x) {
@@ -134,6 +161,7 @@ public:
 
   /// A tile is a panel of one batch; of sorted points some steps of it.
   EmittedKernel pack() {
+    if (p.listed()) return packGranules();
     const bool sorted = p.ragged == Problem::Sums;
     constexpr int64_t some = 256;
     LV packed = k.buffer(number), panels = k.size(p.panels()), columns = k.number(p.shape.columns()), K = k.size(p.k);
@@ -168,6 +196,58 @@ public:
     return {std::move(k.made), k.sizes, p.packedBatches() * p.panels() * chunks, k.scratchBytes, 1, "packing"};
   }
 
+  /// A tile is a panel: the granules that its columns have, one behind the other, and before them the list.
+  EmittedKernel packGranules() {
+    auto &b = k.b;
+    const int64_t columns = p.shape.columns(), length = p.skip->length, K = p.k.constant()->num, perBlock = p.blocks.kc / length;
+    LV packed = k.buffer(number), panels = k.size(p.panels());
+    emitLoop(b, k.begin(), k.end(), 1, [&](LV panel) {
+      e.scope([&] {
+        Point batch;
+        digits(k, b.CreateUDiv(panel, panels), p.d.batch, batch);
+        LV first = b.CreateMul(b.CreateURem(panel, panels), k.number(columns));
+        Point column = batch;
+        digits(k, first, p.d.columns, column);
+        LV starts = elementAt(packed, b.CreateMul(panel, k.size(p.panelElements()))), list = emitAt(b, k.i32, starts, k.number(p.parts() + 1)), data = elementAt(starts, k.number(p.listElements()));
+        LV right = elementAt(start(*p.right, batch), b.CreateMul(first, k.size(p.right->outer)));
+        LV total = emitLoop(b, k.number(0), k.number(K / length), 1, {k.number(0)}, [&](LV granule, llvm::ArrayRef<LV> found) -> Values {
+          LV step = b.CreateMul(granule, k.number(length)), here = nullptr;
+          emitIf(b, b.CreateICmpEQ(b.CreateURem(granule, k.number(perBlock)), k.number(0)), [&] { b.CreateStore(b.CreateTrunc(found[0], k.i32), emitAt(b, k.i32, starts, b.CreateUDiv(granule, k.number(perBlock)))); });
+          e.scope([&] {
+            Point q = column;
+            digits(k, step, p.d.summed, q);
+            here = e.inMask(p.skip->mask, q);
+          });
+          emitIf(b, here, [&] {
+            b.CreateStore(b.CreateTrunc(step, k.i32), emitAt(b, k.i32, list, found[0]));
+            PackOperands o;
+            o.from = elementAt(right, b.CreateMul(step, k.size(p.right->sum)));
+            o.stride = k.size(p.right->outer), o.strideK = k.size(p.right->sum);
+            o.count = k.number(columns), o.steps = k.number(length), o.panel = k.number(0);
+            o.to = elementAt(data, b.CreateMul(found[0], k.number(length * columns)));
+            emitPackB(b, p.shape, o);
+          });
+          return {b.CreateAdd(found[0], b.CreateZExt(here, k.i64))};
+        })[0];
+        b.CreateStore(b.CreateTrunc(total, k.i32), emitAt(b, k.i32, starts, k.number(p.parts())));
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.batch * p.panels(), k.scratchBytes, 1, "packing granules"};
+  }
+  /// Of a listed panel, the block of k that begins at k0.
+  Granules granulesOf(LV panel, LV k0) {
+    auto &b = k.b;
+    LV block = b.CreateUDiv(k0, k.number(p.blocks.kc)), list = emitAt(b, k.i32, panel, k.number(p.parts() + 1));
+    auto before = [&](LV i) { return b.CreateSExt(b.CreateAlignedLoad(k.i32, emitAt(b, k.i32, panel, i), llvm::Align(4)), k.i64); };
+    LV first = before(block);
+    Granules g;
+    g.b = elementAt(elementAt(panel, k.number(p.listElements())), b.CreateMul(first, k.number(p.skip->length * p.shape.columns())));
+    g.list = emitAt(b, k.i32, list, first), g.count = b.CreateSub(before(b.CreateAdd(block, k.number(1))), first);
+    g.first = k0, g.length = p.skip->length;
+    return g;
+  }
+
   EmittedKernel product() {
     int count = number;
     std::vector<Memory> results;
@@ -187,6 +267,7 @@ public:
     const bool oneBlock = kKnown && kKnown->num <= kc;
     const int64_t rowA = p.ragged == Problem::Sums ? (mc + k.lanes - 1) / k.lanes * k.lanes + 16
                                                    : (kKnown ? std::min(kc, (kKnown->num + k.lanes - 1) / k.lanes * k.lanes) : kc) + 16; // rows on different cache sets
+    LV spare = p.skip && packsA ? k.allocateScratch(Size(columns * bytes)) : nullptr;
     LV packedA = packsA ? k.allocateScratch(Size((p.ragged == Problem::Sums ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
 
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
@@ -201,13 +282,13 @@ public:
         TileOperands o;
         o.m = rows;
         o.panels = k.b.CreateUDiv(k.b.CreateAdd(cols, k.number(columns - 1)), k.number(columns));
-        o.ahead = p.ahead;
+        o.ahead = p.ahead, o.spare = p.left ? spare : nullptr;
         LV b0;
         if (p.unpacked) {
           o.bPanel = k.number(columns), o.bK = k.size(p.right->sum);
           b0 = elementAt(start(*p.right, t.batch), t.n0);
         } else {
-          o.bPanel = k.b.CreateMul(K, k.number(columns)), o.bK = k.number(columns);
+          o.bPanel = p.listed() ? k.size(p.panelElements()) : k.b.CreateMul(K, k.number(columns)), o.bK = k.number(columns);
           b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
           b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
         }
@@ -222,6 +303,14 @@ public:
           o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
           o.b = elementAt(b0, k.b.CreateMul(k0, o.bK));
+          if (p.listed()) o.granules = [&](LV panel) { return granulesOf(elementAt(b0, k.b.CreateMul(panel, o.bPanel)), k0); };
+          else if (p.skip) o.wanted = [&](LV row, LV panel) {
+            Point q = t.batch;
+            digits(k, k.b.CreateAdd(t.m0, row), p.d.rows, q), digits(k, k.b.CreateAdd(t.n0, k.b.CreateMul(panel, k.number(columns))), p.d.columns, q);
+            LV there = nullptr;
+            e.scope([&] { there = e.inMask(p.skip->mask, q); });
+            return there;
+          };
           leftSide(o, t, k0, packedA, rowA);
           emitTile(k.b, p.shape, o);
         });
@@ -255,11 +344,11 @@ public:
     k.finish();
     Size batches = p.ragged == Problem::Rows ? extents(p.dims, p.others) : p.batch;
     return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, p.shape.rows == 1 ? grain(nc) : 1,
-            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (direct ? ", in place" : "") + (p.ragged ? ", by member" : "")};
+            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + (p.ragged ? ", by member" : "")};
   }
 
   /// Row by row, the right side as it is: columns in vectors where they are neighbours in memory, else the sum of each column where its steps are.
-  static bool readsFewRows(const Problem &p) { return p.left && p.right && (p.right->outer == Size(1) || (p.right->sum == Size(1) && p.left->sum == Size(1))); }
+  static bool readsFewRows(const Problem &p) { return !p.listed() && p.left && p.right && (p.right->outer == Size(1) || (p.right->sum == Size(1) && p.left->sum == Size(1))); }
   EmittedKernel fewRows() {
     int count = number;
     std::vector<Memory> results;
@@ -481,7 +570,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
   if (few && out.once) {
     Problem one = p;
     one.shape.rows = 1, one.shape.unroll = 4, one.descriptor.sizes.m = 1;
-    one.chooseTiles(target, false);
+    if (!p.listed()) one.chooseTiles(target, false);
     p.chooseTiles(target, true);
     out.descriptor = p.descriptor;
     out.few = ContractionEmitter(target, one, f64).product();

@@ -44,6 +44,9 @@ public:
   /// Position along the indexed dim, and whether it exists (null: always).
   std::pair<Index, llvm::Value *> position(mlir::Value index, const Point &);
 
+  /// Is the point's granule there?
+  llvm::Value *inMask(ir::MaskOp, const Point &);
+
   /// A kept op's result from now on: in memory, or in a register for the row at hand.
   void reside(mlir::Value, const Memory &);
   void reside(mlir::Value, llvm::Value *);
@@ -70,7 +73,6 @@ private:
   Key key(mlir::Value, const Point &);
   llvm::Value *compute(mlir::Operation *, const Point &);
   llvm::Value *random(ir::RandomOp, const Point &);
-  llvm::Value *inMask(ir::MaskOp, const Point &);
   /// `then` where the condition holds (null: everywhere), else 0; positions are made safe where it does not.
   llvm::Value *guarded(llvm::Value *condition, Point, llvm::ArrayRef<mlir::StringAttr> moved, llvm::function_ref<llvm::Value *(const Point &)> then);
   llvm::Value *zero(llvm::Value *like) { return llvm::Constant::getNullValue(like->getType()); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/tile.h"
 #include <llvm/IR/Intrinsics.h>
+#include <numeric>
 
 namespace fil {
 using namespace llvm;
@@ -17,6 +18,7 @@ struct Block {
   Value *aK, *b, *bK, *k, *accumulate;
   SmallVector<Value *, 8> mask;    ///< one a vector; empty: all lanes
   int64_t ahead = 0;               ///< as TileOperands has it
+  std::optional<Granules> granules{}; ///< then k has no meaning
 };
 
 class BlockEmitter {
@@ -28,6 +30,7 @@ public:
     Value *zero = Constant::getNullValue(vector);
     Values sums = emitIf(
         b, block.accumulate, [&] { return loadC(); }, [&] { return Values(block.a.size() * size_t(block.vectors), zero); });
+    if (block.granules) return storeC(listed(*block.granules, std::move(sums)));
     sums.push_back(block.b);
     sums.push_back(b.getInt64(0));
     Value *unrolled = b.CreateAnd(block.k, b.getInt64(-uint64_t(block.unroll)));
@@ -60,15 +63,36 @@ private:
   }
   /// Carried are the sums, the row of B and the offset in A.
   Values steps(Value *begin, Value *end, int unroll, ArrayRef<Value *> initial) {
-    return emitLoop(b, begin, end, unroll, initial, [&](Value *, ArrayRef<Value *> carried) {
-      Values next(carried.begin(), carried.end());
-      Value *offsetA = next.pop_back_val(), *rowB = next.pop_back_val();
-      auto ahead = [&](Value *stride, int u) { return emitMul(b, stride, b.getInt64(uint64_t(u))); };
-      for (int u = 0; u < unroll; ++u) addStep(emitAt(b, scalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
-      next.push_back(emitAt(b, scalar, rowB, ahead(block.bK, unroll)));
-      next.push_back(emitAdd(b, offsetA, ahead(block.aK, unroll)));
-      return next;
+    return emitLoop(b, begin, end, unroll, initial, [&](Value *, ArrayRef<Value *> carried) { return onward(carried, unroll); });
+  }
+  /// What is carried after so many steps.
+  Values onward(ArrayRef<Value *> carried, int unroll) {
+    Values next(carried.begin(), carried.end());
+    Value *offsetA = next.pop_back_val(), *rowB = next.pop_back_val();
+    auto ahead = [&](Value *stride, int u) { return emitMul(b, stride, b.getInt64(uint64_t(u))); };
+    for (int u = 0; u < unroll; ++u) addStep(emitAt(b, scalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
+    next.push_back(emitAt(b, scalar, rowB, ahead(block.bK, unroll)));
+    next.push_back(emitAdd(b, offsetA, ahead(block.aK, unroll)));
+    return next;
+  }
+  Values listed(const Granules &g, Values sums) {
+    const int64_t together = std::gcd<int64_t>(g.length, std::max(block.unroll, 2)), turns = g.length / together;
+    sums.push_back(g.b);
+    sums = emitLoop(b, b.getInt64(0), g.count, 1, sums, [&](Value *i, ArrayRef<Value *> now) {
+      Value *step = b.CreateSExt(b.CreateAlignedLoad(b.getInt32Ty(), emitAt(b, b.getInt32Ty(), g.list, i), Align(4)), b.getInt64Ty());
+      Values inside(now.begin(), now.end());
+      inside.push_back(emitMul(b, b.CreateSub(step, g.first), block.aK));
+      if (turns == 1) {
+        inside = onward(inside, int(together));
+        inside.pop_back();
+        return inside;
+      }
+      inside = emitLoop(b, b.getInt64(0), b.getInt64(uint64_t(turns)), 1, inside, [&](Value *, ArrayRef<Value *> carried) { return onward(carried, int(together)); });
+      inside.pop_back();
+      return inside;
     });
+    sums.pop_back();
+    return sums;
   }
   void addStep(Value *rowB, Value *offsetA, Values &sums) {
     SmallVector<Value *, 8> row;
@@ -93,14 +117,15 @@ private:
 };
 
 /// `rows` row addresses from `base` on. Rows at and beyond `valid` (if given) are the last valid one: they compute what it computes
-/// and write the same values to the same place.
-SmallVector<Value *, 16> rowAddresses(IRBuilderBase &b, Type *scalar, Value *base, Value *stride, int rows, Value *valid) {
+/// and write the same values to the same place, or they are all at `spare`.
+SmallVector<Value *, 16> rowAddresses(IRBuilderBase &b, Type *scalar, Value *base, Value *stride, int rows, Value *valid, Value *spare = nullptr) {
   SmallVector<Value *, 16> result;
   Value *last = valid ? b.CreateSub(valid, b.getInt64(1)) : nullptr;
   for (int i = 0; i < rows; ++i) {
     Value *row = b.getInt64(uint64_t(i));
-    if (valid && i) row = emitMin(b, row, last);
-    result.push_back(emitAt(b, scalar, base, emitMul(b, row, stride)));
+    if (valid && i && !spare) row = emitMin(b, row, last);
+    Value *at = emitAt(b, scalar, base, emitMul(b, row, stride));
+    result.push_back(spare && i ? b.CreateSelect(b.CreateICmpSLT(row, valid), at, spare) : at);
   }
   return result;
 }
@@ -110,11 +135,13 @@ SmallVector<Value *, 16> rowAddresses(IRBuilderBase &b, Type *scalar, Value *bas
 void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
   Type *scalar = elementType(b, shape.element);
   auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  std::optional<Granules> granules; // of the panel at hand
   auto emitRows = [&](int rows, int unroll, Value *a, Value *panel, Value *c, Value *valid) {
     Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
-    block.a = rowAddresses(b, scalar, a, o.aRow, rows, valid);
-    block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid);
+    block.a = rowAddresses(b, scalar, a, o.aRow, rows, o.spare ? nullptr : valid);
+    block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid, o.spare);
     block.ahead = o.ahead;
+    block.granules = granules;
     BlockEmitter(b, block).emit();
   };
   // Blocks of a whole register tile, the last of them perhaps with fewer rows; a rest up to half a tile has its own smaller body.
@@ -123,14 +150,29 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
   Value *small = b.CreateAnd(b.CreateICmpSGT(rest, word(0)), b.CreateICmpSLE(rest, word(half)));
   if (shape.rows == 1) small = b.getFalse();
   Value *bigEnd = b.CreateSelect(small, wholeEnd, o.m);
+  if (o.granules) { // rows stay in the first-level cache, where their steps are picked; panels pass by as they lie
+    auto row = [&](int rows, Value *a, Value *c, Value *valid) {
+      emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
+        granules = o.granules(p);
+        emitRows(rows, shape.unroll, a, granules->b, emitAt(b, scalar, c, emitMul(b, p, word(shape.columns()))), valid);
+      });
+    };
+    Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, o.c}, [&](Value *i, ArrayRef<Value *> at) {
+      row(shape.rows, at[0], at[1], b.CreateSub(o.m, i));
+      return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
+    });
+    emitIf(b, small, [&] { row(half, ends[0], ends[1], rest); });
+    return;
+  }
   emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
+    auto where = [&](Value *row, function_ref<void()> then) { o.wanted ? emitIf(b, o.wanted(row, p), then) : then(); };
     Value *panel = emitAt(b, scalar, o.b, emitMul(b, p, o.bPanel));
     Value *columns = emitAt(b, scalar, o.c, emitMul(b, p, word(shape.columns())));
     Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, columns}, [&](Value *i, ArrayRef<Value *> at) {
-      emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i));
+      where(i, [&] { emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i)); });
       return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
     });
-    emitIf(b, small, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); });
+    emitIf(b, small, [&] { where(wholeEnd, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); }); });
   });
 }
 

@@ -6,10 +6,20 @@
 #pragma once
 #include "codegen/cpu/loops.h"
 #include "codegen/select/contraction.h"
+#include <functional>
 
 namespace fil {
 
 llvm::Type *elementType(llvm::IRBuilderBase &, Element);
+
+/// Of a panel that has some granules of k alone, `length` steps each: its columns of B one granule behind the other, and where each begins.
+struct Granules {
+  llvm::Value *b = nullptr;      ///< instead of TileOperands::b
+  llvm::Value *list = nullptr;   ///< i32: steps of k, multiples of `length`
+  llvm::Value *count = nullptr;
+  llvm::Value *first = nullptr;  ///< the step that `a` begins with
+  int64_t length = 1;
+};
 
 struct TileOperands {
   llvm::Value *m = nullptr;      ///< rows, 1 or more
@@ -27,6 +37,13 @@ struct TileOperands {
   /// C[i, n] = c[i * cRow + n]; m rows of panels * columns are read and written.
   llvm::Value *c = nullptr, *cRow = nullptr;
   llvm::Value *accumulate = nullptr; ///< i1: continue what C holds; else C is only written
+
+  /// With A as emitPackA leaves it, in whole panels: where rows are written that m does not have, a row of a panel. Saves an address for each row of A.
+  llvm::Value *spare = nullptr;
+
+  std::function<Granules(llvm::Value *panel)> granules; ///< none: all of k
+  /// Is the register tile from this row on, of that panel, wanted? Of others C is left as it is. None: all are.
+  std::function<llvm::Value *(llvm::Value *row, llvm::Value *panel)> wanted;
 };
 void emitTile(llvm::IRBuilderBase &, const TileShape &, const TileOperands &);
 

@@ -86,6 +86,32 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   return blocks;
 }
 
+TileShape chooseGranuleShape(const Target &target, Element element, int64_t columns, int64_t length, bool ofRows) {
+  TileShape best;
+  double most = 0;
+  for (int vectors = 1; vectors <= 4; ++vectors)
+    for (int rows = 1; rows <= 16; ++rows) {
+      TileShape s;
+      s.element = element, s.lanes = target.lanesF32 * 4 / elementBytes(element), s.vectors = vectors, s.rows = rows, s.unroll = 4;
+      if (rows * vectors + vectors + 1 > target.registers || columns % s.columns() || (ofRows && length % rows)) continue;
+      const double chains = std::min(1.0, double(rows * vectors) / 8), score = chains * double(rows * vectors) / double(rows + 2 * vectors);
+      if (score > most) best = s, most = score;
+    }
+  return best;
+}
+CacheBlocks granuleBlocks(const Target &target, const TileShape &shape, const ContractionDescriptor &d, int64_t length) {
+  CacheBlocks blocks;
+  const int64_t bytes = elementBytes(shape.element), unit = std::lcm(length, int64_t(shape.lanes));
+  // Rows of A stay in the first-level cache while panels pass by, and their steps are read here and there.
+  const int64_t steps = int64_t(1.6 * double(target.l1) / double(shape.rows * bytes));
+  blocks.kc = roundUp(std::min(d.sizes.k.value_or(steps), roundDown(steps, unit)), unit);
+  blocks.mc = roundDown(target.l2 / 2 / (blocks.kc * bytes), shape.rows);
+  if (d.sizes.m) blocks.mc = std::min(blocks.mc, roundUp(*d.sizes.m, shape.rows));
+  blocks.nc = roundDown(std::min<int64_t>(target.l2 / 4 / (blocks.mc * bytes), 512), shape.columns());
+  if (d.sizes.n) blocks.nc = std::min(blocks.nc, roundUp(*d.sizes.n, shape.columns()));
+  return blocks;
+}
+
 CacheBlocks shared(const Target &target, CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
   // Two for each core: while one waits for a disturbed core, the others have something to do. Smaller tiles pack A and read B more often: with two
   // cores, 4 tiles of 128x512 with a k of 4096 take 0.85 of the time of 8.

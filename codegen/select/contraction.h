@@ -61,6 +61,11 @@ struct CacheBlocks {
   bool operator==(const CacheBlocks &) const = default;
 };
 CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionDescriptor &);
+/// The register tile where granules of `columns` by `length` steps (of rows: `ofRows`) come and go: panels within one granule.
+TileShape chooseGranuleShape(const Target &, Element, int64_t columns, int64_t length, bool ofRows);
+/// Its cache blocks: k in blocks of whole granules.
+CacheBlocks granuleBlocks(const Target &, const TileShape &, const ContractionDescriptor &, int64_t length);
+
 /// The same cut smaller, so that the tiles of all `batch` products are enough for the target's cores.
 CacheBlocks shared(const Target &, CacheBlocks, const TileShape &, const ContractionDescriptor &);
 

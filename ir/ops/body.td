@@ -113,14 +113,18 @@ def Fil_MaskOp : Fil_BodyOp<"mask"> {
   let description = [{
     `granules` are pairs of a dim of x and the dim of the mask that counts its granules: element a of a dim A belongs to granule
     a / (|A| / |granules|), of equal lengths. All other dims of the mask are dims of x. Where the mask is false x is not read: 0, whatever stands there.
-    `kept` is the share of the mask that is true, where it is always the same.
+    `kept` is how many of how many granules are there, where their number is always the same.
   }];
-  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$mask, StrArrayAttr:$granules, OptionalAttr<F64Attr>:$kept)>.all;
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$mask, StrArrayAttr:$granules, OptionalAttr<DenseI64ArrayAttr>:$kept)>.all;
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = "$x `by` $mask `granules` $granules (`kept` $kept^)? attr-dict `:` functional-type(operands, $result)";
   let extraClassDeclaration = [{
     /// Elements of x's dim that a position of the mask along `granule` stands for.
     static int64_t length(const ::fil::ir::Dims &dims, ::mlir::StringAttr dim, ::mlir::StringAttr granule);
+    /// Neighbours along a dim of x that are masked alike: all where the mask does not depend on it. 0 where that is not known.
+    int64_t lengthAlong(const ::fil::ir::Dims &dims, ::mlir::StringAttr dim);
+    /// At most so much of it is there.
+    ::fil::Size share() { return getKept() ? ::fil::Size(::fil::Rational((*getKept())[0], (*getKept())[1])) : ::fil::Size(1); }
   }];
 }
 def Fil_PresentOp : Fil_BodyOp<"present"> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each body op costs: operations that a straightforward kernel does, and each operand and result moved once. Views and sources
 // that are computed in place move nothing.
-#include "ir/ir.h"
+#include "ir/contraction.h"
 
 using namespace mlir;
 namespace fil::ir {
@@ -46,7 +46,10 @@ Cost MapOp::cost(const Dims &dims) {
   return moved(*this, dims, counted ? dims.elements(getResult().getType()) : Size());
 }
 Cost ReduceOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getX().getType())); }
-Cost ContractOp::cost(const Dims &dims) { return moved(*this, dims, Size(2) * iteration(*this, dims)); }
+Cost ContractOp::cost(const Dims &dims) {
+  auto skip = skips(*this, dims);
+  return moved(*this, dims, Size(2) * iteration(*this, dims) * (skip ? skip->mask.share() : Size(1)));
+}
 Cost GatherOp::cost(const Dims &dims) { return copied(*this, dims) + of(getIndex().getType(), dims); }
 Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }
 Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }

@@ -210,7 +210,16 @@ int64_t MaskOp::length(const Dims &dims, StringAttr dim, StringAttr granule) {
   if (!whole || !count || count->num < 1 || whole->num % count->num) return 0;
   return whole->num / count->num;
 }
+int64_t MaskOp::lengthAlong(const Dims &dims, StringAttr dim) {
+  const auto pairs = strings(getGranules());
+  for (size_t i = 0; i < pairs.size(); i += 2)
+    if (pairs[i] == dim) return length(dims, dim, pairs[i + 1]);
+  if (tensorOf(getMask()).has(dim)) return 1;
+  auto whole = dims.value(dim.getValue()).constant();
+  return whole ? whole->num : 0;
+}
 LogicalResult MaskOp::verify() {
+  if (auto kept = getKept(); kept && (kept->size() != 2 || (*kept)[0] < 0 || (*kept)[1] < std::max<int64_t>((*kept)[0], 1))) return emitOpError("keeps more than there is");
   auto x = tensorOf(getX()), m = tensorOf(getMask()), r = tensorOf(getResult());
   if (!isa<BoolType>(m.getElement())) return emitOpError("mask is ") << m.getElement();
   if (!x.isReal()) return emitOpError("masks ") << x.getElement();

@@ -44,12 +44,13 @@ Dimset rowsOf(Operation *op) {
 /// What stands in memory.
 class Keeper {
 public:
+  explicit Keeper(const Dims &dims) : dims(dims) {}
   void block(Block &block) {
     UnitAttr yes = UnitAttr::get(block.getParentOp()->getContext());
     for (Operation &op : block) {
       if (isa<LayersOp, ReadOp, WriteOp>(op) || op.getNumResults() != 1) continue;
       Value r = op.getResult(0);
-      bool keep = isStage(&op);
+      bool keep = isStage(&op) || masksProduct(&op);
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
       if (isCut(&op)) continue;
@@ -60,13 +61,24 @@ public:
   }
 
 private:
+  const Dims &dims;
   llvm::DenseMap<Value, int> cost;
 
+  /// What a product leaves out is seen where its mask is in its group alone.
+  bool masksProduct(Operation *op) {
+    auto m = dyn_cast<MaskOp>(op);
+    auto c = m ? m.getX().getDefiningOp<ContractOp>() : ContractOp();
+    auto s = c ? skips(c, dims) : std::nullopt;
+    return s && s->masked == 2;
+  }
   /// Through views: a contraction reads an operand many times, so what it reads is in memory; gathers are done while packing.
   bool feedsContraction(OpOperand &use) {
     Operation *user = use.getOwner();
-    if (isa<ContractOp>(user)) return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
-    if (isView(user) || isa<GatherOp, WindowOp>(user)) {
+    if (auto c = dyn_cast<ContractOp>(user)) {
+      if (auto s = skips(c, dims); s && int(use.getOperandNumber()) == s->masked) return false;
+      return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
+    }
+    if (isView(user) || isa<GatherOp, WindowOp, MaskOp>(user)) {
       if (isa<GatherOp>(user) && use.getOperandNumber() != 0) return false;
       for (OpOperand &next : user->getResult(0).getUses())
         if (feedsContraction(next)) return true;
@@ -327,7 +339,7 @@ struct FormGroupsPass : impl::FormGroupsPassBase<FormGroupsPass> {
       SmallVector<Block *> blocks{&f.getBody().front()};
       f.walk([&](LayersOp l) { blocks.push_back(&l.block()); });
       for (Block *b : blocks) {
-        Keeper().block(*b);
+        Keeper(dims).block(*b);
         Former(dims).block(*b);
       }
     }

@@ -12,7 +12,7 @@ namespace {
 
 struct Masked {
   VariableOp base, mask;
-  FloatAttr kept;           ///< of fil.mask; null where the share changes
+  DenseI64ArrayAttr kept;   ///< of fil.mask; null where the number changes
   bool ofSum = false;       ///< the sum of weight and adapter is masked
 };
 
@@ -74,7 +74,7 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
                                    FlatSymbolRefAttr(), topology);
     base.setMaskAttr(FlatSymbolRefAttr::get(site));
     const bool same = topology.getMethod() != TopologyMethod::prune;
-    all.push_back({base, mask, same ? b.getF64FloatAttr(kept / n) : FloatAttr(), ofSum});
+    all.push_back({base, mask, same ? b.getDenseI64ArrayAttr({int64_t(kept), int64_t(n)}) : DenseI64ArrayAttr(), ofSum});
   }
 
   void mask(FuncOp f, Masked &x, const Dims &dims) {

@@ -93,7 +93,7 @@ private:
   }
   void write(VariableOp v, Value to) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), to, v.getSiteAttr(), RoleAttr::get(ctx, Role::update)); }
   Value masked(Value x, Value mask, VariableOp v) {
-    return MaskOp::create(b, v.getLoc(), v.getType(), x, mask, granulesOf(v), FloatAttr(), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
+    return MaskOp::create(b, v.getLoc(), v.getType(), x, mask, granulesOf(v), DenseI64ArrayAttr(), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
   }
   Value whole(Value real) { // rounded down, an int
     return MapOp::create(b, body.loc, ir::TensorType::get(ctx, {}, IntType::get(ctx)), MapFnAttr::get(ctx, MapFn::cast), ValueRange{body.map(MapFn::floor, {real})}, b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));

@@ -50,7 +50,7 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
         value = body.mul(value, body.constant(scale));
         if (init.a() != 0) value = body.add(value, body.constant(init.a()));
       }
-      if (v.getMask()) value = MaskOp::create(b, v.getLoc(), type, value, masks.lookup(*v.getMask()), granulesOf(v), FloatAttr(), v.getSiteAttr(), role);
+      if (v.getMask()) value = MaskOp::create(b, v.getLoc(), type, value, masks.lookup(*v.getMask()), granulesOf(v), DenseI64ArrayAttr(), v.getSiteAttr(), role);
       WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), value, v.getSiteAttr(), role);
     }
     ReturnOp::create(b, f.getLoc(), ValueRange());

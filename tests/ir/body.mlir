@@ -58,10 +58,10 @@ fil.func @choices(%w: !fil.tensor<[D,V], real>, %i: !fil.tensor<[B,T], index<V>>
 
 // CHECK-LABEL: fil.func @masked
 // CHECK: fil.highest %{{.*}} count %{{.*}} over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[B], int>) -> !fil.tensor<[B,D], bool>
-// CHECK: fil.mask %{{.*}} by %{{.*}} granules ["D", "D/2"] kept 5.000000e-01 : (!fil.tensor<[B,D], real>, !fil.tensor<["D/2"], bool>) -> !fil.tensor<[B,D], real>
+// CHECK: fil.mask %{{.*}} by %{{.*}} granules ["D", "D/2"] kept [1, 2] : (!fil.tensor<[B,D], real>, !fil.tensor<["D/2"], bool>) -> !fil.tensor<[B,D], real>
 fil.func @masked(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B], int>, %m: !fil.tensor<["D/2"], bool>) -> (!fil.tensor<[B,D], bool>, !fil.tensor<[B,D], real>) {
   %0 = fil.highest %x count %n over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[B], int>) -> !fil.tensor<[B,D], bool>
-  %1 = fil.mask %x by %m granules ["D", "D/2"] kept 5.000000e-01 : (!fil.tensor<[B,D], real>, !fil.tensor<["D/2"], bool>) -> !fil.tensor<[B,D], real>
+  %1 = fil.mask %x by %m granules ["D", "D/2"] kept [1, 2] : (!fil.tensor<[B,D], real>, !fil.tensor<["D/2"], bool>) -> !fil.tensor<[B,D], real>
   fil.return %0, %1 : !fil.tensor<[B,D], bool>, !fil.tensor<[B,D], real>
 }
 

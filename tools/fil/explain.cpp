@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fil explain`: what the passes recorded about a site: its variable, its sizes, the operations at it with their costs, the kernels.
 #include "codegen/package/places.h"
-#include "ir/ir.h"
+#include "ir/contraction.h"
 #include "lang/sema/plan_sites.h"
 #include "passes/analysis/cost.h"
 #include "passes/schedule/saved_values.h"
@@ -290,8 +290,23 @@ private:
     }
     if (by.empty()) return ", read by the passes that schedule the program"; // remat, formats
     const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
-    if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole));
+    if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
+  }
+  /// Which products of the line's masks leave granules out.
+  std::string productsOf(const sema::PlanFacet &f) {
+    int all = 0, skipping = 0;
+    module.walk([&](ir::ContractOp c) {
+      auto entry = c->getParentOfType<ir::FuncOp>().getEntry();
+      if (entry != (passes::entryPoint(module, "step") ? "step" : "run")) return;
+      SmallVector<Operation *> masks{c.getLhs().getDefiningOp(), c.getRhs().getDefiningOp()};
+      masks.append(c->user_begin(), c->user_end());
+      auto ours = [&](Operation *op) { return isa_and_nonnull<ir::MaskOp>(op) && llvm::is_contained(f.sites, ir::siteOf(op)); };
+      if (!llvm::any_of(masks, ours)) return;
+      ++all;
+      if (auto s = ir::skips(c, dims); s && ours(s->mask)) ++skipping;
+    });
+    return fmt::format("{} of {} products are computed granule by granule (a granule is then of 16 columns, or a multiple, and up to {:.0f}% of them are there), the others with zeros", skipping, all, 100 * ir::skipsUpTo);
   }
   static std::string ruleOf(const std::string &a, const std::string &b) {
     const auto first = std::min(*ir::symbolizeFacetKind(a), *ir::symbolizeFacetKind(b)), second = std::max(*ir::symbolizeFacetKind(a), *ir::symbolizeFacetKind(b));

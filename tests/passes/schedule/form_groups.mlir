@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s --fil-schedule-form-groups | FileCheck %s
 // A row's maps and reductions are one group; a contraction begins one of its own and what follows elementwise is its epilogue.
 
-fil.dims {B, D = "64", F = "48"}
+fil.dims {B, D = "64", F = "48", "D/16" = "4", "F/16" = "3", "F/4" = "12"}
 
 // CHECK-LABEL: fil.func @softmax
 // CHECK-NEXT: fil.group
@@ -57,4 +57,27 @@ fil.func @operand(%x: !fil.tensor<[B,D], f64>, %w: !fil.tensor<[D,F], f64>, %g: 
   %2 = fil.contract %x, %w over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
   %3 = fil.map mul(%2, %0) : (!fil.tensor<[B,F], f64>, !fil.tensor<[B,F], f64>) -> !fil.tensor<[B,F], f64>
   fil.return %1, %3 : !fil.tensor<[B,D], f64>, !fil.tensor<[B,F], f64>
+}
+
+// A mask that products leave granules out by is in their groups: before the product, or behind it. The narrow one makes an operand in memory.
+// CHECK-LABEL: fil.func @granules
+// CHECK: fil.group
+// CHECK: fil.mask
+// CHECK-NEXT: fil.contract {{.*}}fil.tiled
+// CHECK: fil.group
+// CHECK: fil.contract {{.*}}fil.tiled
+// CHECK-NEXT: fil.mask {{.*}}fil.kept
+// CHECK: fil.group
+// CHECK: fil.mask {{.*}}fil.kept
+// CHECK: fil.group
+// CHECK-NOT: fil.mask
+// CHECK: fil.contract {{.*}}fil.tiled
+fil.func @granules(%x: !fil.tensor<[B,D], f64>, %dy: !fil.tensor<[B,F], f64>, %w: !fil.tensor<[D,F], f64>, %m: !fil.tensor<["D/16","F/16"], bool>, %n: !fil.tensor<[D,"F/4"], bool>) -> (!fil.tensor<[B,F], f64>, !fil.tensor<[D,F], f64>, !fil.tensor<[B,F], f64>) {
+  %0 = fil.mask %w by %m granules ["D", "D/16", "F", "F/16"] kept [3, 12] : (!fil.tensor<[D,F], f64>, !fil.tensor<["D/16","F/16"], bool>) -> !fil.tensor<[D,F], f64>
+  %1 = fil.contract %x, %0 over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
+  %2 = fil.contract %x, %dy over ["B"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[B,F], f64>) -> !fil.tensor<[D,F], f64>
+  %3 = fil.mask %2 by %m granules ["D", "D/16", "F", "F/16"] kept [3, 12] : (!fil.tensor<[D,F], f64>, !fil.tensor<["D/16","F/16"], bool>) -> !fil.tensor<[D,F], f64>
+  %4 = fil.mask %w by %n granules ["F", "F/4"] : (!fil.tensor<[D,F], f64>, !fil.tensor<[D,"F/4"], bool>) -> !fil.tensor<[D,F], f64>
+  %5 = fil.contract %x, %4 over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
+  fil.return %1, %3, %5 : !fil.tensor<[B,F], f64>, !fil.tensor<[D,F], f64>, !fil.tensor<[B,F], f64>
 }

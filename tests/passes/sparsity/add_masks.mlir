@@ -21,14 +21,14 @@ fil.variable param map 1 @tuned : !fil.tensor<[D,F], real> init <normal, 0.0, 0.
 // CHECK: %[[W:.*]] = fil.read @l.up
 // CHECK-NEXT: %[[M:.*]] = fil.read @"l[0..4].up.mask"
 // CHECK: fil.layers
-// CHECK: fil.mask %{{.*}} by %{{.*}} granules ["D", "D/16", "F", "F/4"] kept 2.500000e-01
+// CHECK: fil.mask %{{.*}} by %{{.*}} granules ["D", "D/16", "F", "F/4"] kept [8, 32]
 // CHECK-NEXT: fil.contract
 // The whole of a column comes and goes; how much stays changes.
 // CHECK: fil.mask %{{.*}} by %{{.*}} granules [] {site = "e[*].down"} : (!fil.tensor<[D,F,E], real>, !fil.tensor<[D,E], bool>)
 // The mask is on the sum of weight and adapter.
 // CHECK: %[[T:.*]] = fil.read @tuned
 // CHECK: %[[SUM:.*]] = fil.map add(%[[T]],
-// CHECK: %[[MASKED:.*]] = fil.mask %[[SUM]] by %{{.*}} granules [] kept 5.000000e-01
+// CHECK: %[[MASKED:.*]] = fil.mask %[[SUM]] by %{{.*}} granules [] kept [1024, 2048]
 // CHECK: fil.contract %{{.*}}, %[[MASKED]]
 fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>, %ab: !fil.tensor<[D,F], real>) -> (!fil.tensor<[B,D], real>, !fil.tensor<[B,F], real>) {
   %w = fil.read @l.up : <[D,F,"l#0"], real>
