@@ -111,7 +111,7 @@ const std::vector<ClauseRow> &clauseTable() {
 
       {"", "require", "", "", "", "require { loss <= 3 }", A::Nothing, acts, "train"},
       {"require", "loss", "within PERCENT of FORMAT", "", "", "loss within 0.25% of f32", A::Nothing, Msg::E0613, "train"},
-      {"require", "deterministic", "replay", "", "", "deterministic replay", A::Nothing, Msg::E0614, "compile"},
+      {"require", "deterministic", "replay", "", "", "deterministic replay", A::Nothing, acts, "train"},
       {"require", "batch_invariant", "", "", "", "batch_invariant", A::Nothing, Msg::E0614, "compile"},
       {"require", "audit", "NAME+", "", "", "audit inputs_hash plan_hash score", A::Nothing, Msg::E0614, "serve"},
       {"require", "METRIC", "DATABOUND (on VALIDATION)?", "", "", "accuracy >= 0.975 on val", A::Nothing, acts, "train"},

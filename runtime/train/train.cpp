@@ -4,6 +4,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "runtime/train/metrics.h"
+#include "runtime/train/tape.h"
 #include <cmath>
 
 namespace fil {
@@ -95,6 +96,7 @@ private:
     const Entry &now = editIsDue(progress) ? *edit : step; // both have the same outputs
     auto out = program.run(now, feed.inputs(now, batch, {o.info.seed, done, r.lr, progress}));
     r.step = ++done, result.step = done;
+    if (&now == edit && o.tape) o.tape->note(noteOf(program, done, true));
     r.loss = out[lossAt].at(0), r.gradNorm = out[normAt].at(0);
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradNorm))
       throw Error(Exit::Numeric, "E0706", fmt::format("the {} of step {} is {}", std::isfinite(r.loss) ? "gradient" : "loss", done, std::isfinite(r.loss) ? r.gradNorm : r.loss),
@@ -145,6 +147,7 @@ private:
     info.step = done, info.seconds = seconds();
     info.trainSamples = data.trainSamples(), info.heldSamples = data.validationSamples();
     writeCheckpoint(files, o.folder + "/last.safetensors", program, info);
+    if (o.tape) o.tape->note(noteOf(program, done, false));
     if (hasAdapters(program)) writeAdapter(files, o.folder + "/adapter.safetensors", program, info.model);
     logInfo("step {}: checkpoint written", done);
   }

@@ -17,6 +17,8 @@ struct Contract { ///< `accuracy >= 0.975` on the held-out samples; `loss` is th
   bool holds(double measured) const;
 };
 
+class Tape;
+
 /// In each `every`-th step before the share `until` of the run, `edit` runs in place of `step`, if the program has it: the masks of its weights change.
 struct Edits {
   int64_t every;
@@ -36,6 +38,7 @@ struct TrainOptions {
   std::vector<std::string> metrics;       ///< besides the loss
   std::vector<Contract> contracts;
   std::vector<Edits> edits;
+  Tape *tape = nullptr;                   ///< gets a note of each edit, and of each checkpoint
   CheckpointInfo info;                    ///< what each checkpoint says; `step` and `seconds` are where this run begins
   const std::atomic<bool> *interrupted = nullptr; ///< set by a signal: the step is finished, a checkpoint written
 };

@@ -8,7 +8,7 @@ from support import CHAR, CommandTest
 PLANS = """
 plan f64 for Char from p { precision { default f64 } }
 plan tuned for Char from p { lora { l[1].Attention.q: r=2 } }
-plan later for Char from p { sparsity { q: nm(2, 4) }; require { deterministic replay } }
+plan later for Char from p { sparsity { q: nm(2, 4) }; require { batch_invariant } }
 plan never for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=always } }
 """
 

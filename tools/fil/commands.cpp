@@ -10,6 +10,7 @@ struct Commands::Options {
   CommonOptions common;
   CompileArguments compile;
   TrainArguments train;
+  ReplayArguments replay;
   RunArguments run;
   SampleArguments sample;
   bool json = false;
@@ -71,15 +72,15 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compilerLibrary().compile(o.common, o.compile); });
   addCommon(sub, o.common, anyPlan);
   sub->add_option("-o", o.compile.out, "the Executable, or with --emit the stage's text")->type_name("OUT");
-  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize lora autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
+  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize lora sparsity autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
   sub->add_option("--stop-after", o.compile.stopAfter, "ends after a stage")->type_name("STAGE");
   sub->add_option("--dump-dir", o.compile.dumpDir, "a numbered file for each stage")->type_name("DIR");
   addTune(sub, o.common);
   addTiming(sub, o.compile);
 
-  sub = add(app, "train", "trains a model by a plan; checkpoint, metrics.jsonl and log go to --out", [&o] { return train(o.common, o.train); });
+  sub = add(app, "train", "trains a model by a plan; checkpoint, metrics.jsonl, tape and log go to --out", [&o] { return train(o.common, o.train); });
   addCommon(sub, o.common, "the plan to train by", true);
-  sub->add_option("--out", o.train.out, "the folder of last.safetensors, metrics.jsonl and train.log")->type_name("DIR")->required();
+  sub->add_option("--out", o.train.out, "the folder of last.safetensors, metrics.jsonl, tape.jsonl and train.log")->type_name("DIR")->required();
   sub->add_option("--data", o.train.data, "in place of the file of a plan that names just one")->type_name("FILE");
   sub->add_option("--weights", o.train.weights, "begins at step 0 with the params and states of a checkpoint")->type_name("CKPT");
   addAdapters(sub, o.train.adapter);
@@ -89,6 +90,13 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   addTune(sub, o.common);
   addTiming(sub, o.train);
   addProfile(sub, o.train);
+
+  sub = add(app, "replay", "does a run again by its tape, and compares its decisions and checkpoints bit for bit", [&o] { return fil::replay(o.common, o.replay); });
+  sub->add_option("TAPE", o.replay.tape, "tape.jsonl of the folder of a `fil train`; it has the program and the plan")->required();
+  sub->add_option("--until", o.replay.until, "ends after step N; else after the last that the tape notes")->check(CLI::PositiveNumber)->type_name("N");
+  sub->add_option("--out", o.replay.out, "a folder for checkpoint, metrics and log; else nothing is written")->type_name("DIR");
+  sub->add_option("--data-dir", o.common.dataDir, "where the data are now; else where they were")->type_name("DIR");
+  sub->add_option("--threads", o.common.threads, "threads to compute with; the cores unless given")->check(CLI::Range(1, 1024))->type_name("N");
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");

@@ -34,6 +34,10 @@ struct TrainArguments : TimingArguments, ProfileArguments {
   std::optional<uint64_t> seed;
   bool resume = false;
 };
+struct ReplayArguments {
+  std::string tape, out;
+  std::optional<int64_t> until;
+};
 struct RunArguments : ProfileArguments {
   std::string weights, out;
   std::vector<std::string> adapter; ///< `FILE`, `3=FILE`
@@ -83,6 +87,7 @@ std::map<std::string, int64_t> dimOptions(const std::vector<std::string> &, cons
 Exit check(const CommonOptions &, bool json);
 Exit compile(const CommonOptions &, const CompileArguments &);
 Exit train(const CommonOptions &, const TrainArguments &);
+Exit replay(const CommonOptions &, const ReplayArguments &);
 Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
 Exit cache(const std::string &what);

@@ -47,7 +47,7 @@ void loadAdapters(Executable &program, const std::vector<std::string> &given) {
   }
 }
 
-std::optional<Session> Session::open(const CommonOptions &o, const char *command, std::optional<Checkpoint> checkpoint, bool planFromFiles) {
+std::optional<Session> Session::open(const CommonOptions &o, const char *command, std::optional<Checkpoint> checkpoint, bool planFromFiles, Files &sources) {
   if (o.backend != "cpu" && o.backend != "reference") throw Error(Exit::Usage, "E0108", fmt::format("there is no back end `{}`", o.backend), "cpu or reference");
   if (o.threads > 0) setThreads(o.threads);
   Session s;
@@ -60,7 +60,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   }
   auto dims = dimsFor(o, checkpoint);
   s.dimsGiven = dims;
-  s.program = LoadedProgram::load(systemFiles(), o.files, {std::move(dims)}, carried);
+  s.program = LoadedProgram::load(sources, o.files, {std::move(dims)}, carried);
   if (report(*s.program) != Exit::Ok) return {};
   s.plan = s.program->plan(named, o.set, model);
   if (report(*s.program) != Exit::Ok) return {};

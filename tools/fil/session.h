@@ -2,6 +2,7 @@
 // What train, run, sample, compile and explain begin with: the program, the plan (named, carried by a checkpoint, or all defaults) with
 // `--set` over it, and the refusal of clauses that nothing acts on.
 #pragma once
+#include "runtime/base/files.h"
 #include "runtime/exec/compiled_executable.h"
 #include "runtime/train/checkpoint.h"
 #include "tools/driver/options.h"
@@ -18,7 +19,7 @@ struct Session {
 
   /// Null where the program or plan has mistakes, which are then on stderr. A checkpoint's dims hold: another `--dim` is an Error E0513.
   /// Its plan holds unless `planFromFiles`. Clauses that `command` would have to act on and cannot are mistakes.
-  static std::optional<Session> open(const CommonOptions &, const char *command, std::optional<Checkpoint>, bool planFromFiles);
+  static std::optional<Session> open(const CommonOptions &, const char *command, std::optional<Checkpoint>, bool planFromFiles, Files &sources = systemFiles());
 
   CompileOptions compileOptions(const CommonOptions &) const;
 };
