@@ -3,7 +3,7 @@
 """What plans are claimed to do, measured anew: `./dev claims [ROW..]` builds the command and starts this.
 
 Prints a row for each claim and writes claims.json into the build folder: an object a row. Accuracies are of held-out text, three seeds, both sides
-with the same seed, data and order; times are medians of pairs that take turns. `--data FINE` takes another text to tune on.
+with the same seed, data and order; times are medians of pairs that take turns. `--data FINE` takes another text to tune on, `--mnist FOLDER` other digits.
 """
 import argparse
 import datetime
@@ -37,7 +37,7 @@ class Claims:
         self.text = os.path.join(self.out, "fortunes.txt")  # of the demo
         if not os.path.exists(self.text):
             subprocess.run([sys.executable, os.path.join(ROOT, "tools", "demo", "fortunes.py"), self.text], check=True)
-        self.fine = os.path.abspath(options.data)
+        self.fine, self.mnist = os.path.abspath(options.data), os.path.abspath(options.mnist)
         self.rows = []
 
     def path(self, *parts):
@@ -53,6 +53,11 @@ class Claims:
         """The lines of its metrics."""
         self.said = self.run("train", CHARLM, PLANS, "--plan", plan, "--data", data, "--out", folder, *more)
         with open(os.path.join(folder, "metrics.jsonl")) as f:
+            return [json.loads(line) for line in f]
+
+    def metrics(self, *args, folder):
+        self.run("train", *args, "--out", self.path(folder))
+        with open(self.path(folder, "metrics.jsonl")) as f:
             return [json.loads(line) for line in f]
 
     def base(self):
@@ -117,20 +122,54 @@ class Claims:
             self.add_times(row, ratios, 1.3)
 
 
-def write_npy(path, shape, values):
-    header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': ({''.join(f'{d},' for d in shape)}), }}"
+    def topology_mnist(self):
+        """MNIST with 62 and 89 % fewer operations by 16x16 granules (rigl), beside dense training and, at 89 %, a mask that stands still. Points of accuracy."""
+        model, plans = os.path.join(ROOT, "examples", "01_mnist", "mnist.fil"), os.path.join(HERE, "sparse.plan.fil")
+        names, last = ("dense", "less62", "less89", "static89"), []
+        for seed in (1, 2, 3):
+            last.append({n: self.metrics(model, plans, "--plan", n, "--data-dir", self.mnist, "--seed", str(seed), folder="mnist")[-1]["accuracy"] for n in names})
+        points = {n: [round(100 * (one[n] - one["dense"]), 2) for one in last] for n in names[1:]}
+        static = statistics.mean(points["static89"])
+        for name, bound in (("less62", -0.3), ("less89", -0.5)):
+            diff = self.run("plan", model, plans, "--diff", "dense", name)
+            products, step = (re.search(p, diff)[1] for p in (r"\nClassifier\n  operations .*?\(([0-9.]+x)\)", r"\n  operations  .*\(([0-9.]+x)\)"))
+            mean = statistics.mean(points[name])
+            more = {"static": round(static, 2), "static_seeds": points["static89"]} if name == "less89" else {}
+            self.add(f"topology_mnist {name}", mean, f">= {bound}", mean >= bound and (not more or static < mean), seeds=points[name], dense=[one["dense"] for one in last], operations_of_products=products, of_the_step=step, **more)
+
+    def topology_step(self):
+        """A step of a feed-forward network 2048-8192-2048, 512 rows, with 20 % of its 16x16 granules, beside the dense step: the time, and edits beside steps."""
+        for name in ("x", "t"):
+            if not os.path.exists(self.path(name + ".npy")):
+                write_npy(self.path(name + ".npy"), (600, 2048), [random.gauss(0, 1) for _ in range(600 * 2048)], "f")
+        times, edits = {"dense": [], "blocks80": []}, []
+        for _ in range(7):
+            for plan in times:
+                lines = self.metrics(os.path.join(HERE, "ffn.fil"), "--plan", plan, "--data-dir", self.out, folder="step")
+                each = [b["seconds"] - a["seconds"] for a, b in zip(lines, lines[1:])]
+                times[plan].append(statistics.median(each[:4] + each[5:]))
+                if plan == "blocks80":
+                    edits.append(each[4] / times[plan][-1])
+        ratios = [a / b for a, b in zip(times["dense"], times["blocks80"])]
+        median, p10 = statistics.median(ratios), sorted(ratios)[int(0.1 * len(ratios))]
+        self.add("topology_step", median, ">= 2.5", median >= 2.5 and p10 >= 0.95 * 2.5, p10=round(p10, 3), dense_ms=round(1000 * statistics.median(times["dense"])), an_edit_takes_steps=round(statistics.median(edits), 2))
+
+
+def write_npy(path, shape, values, kind="i"):
+    header = f"{{'descr': '<{kind}4', 'fortran_order': False, 'shape': ({''.join(f'{d},' for d in shape)}), }}"
     header += " " * (63 - (10 + len(header)) % 64) + "\n"
     with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + struct.pack(f"<{len(values)}i", *values))
+        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + struct.pack(f"<{len(values)}{kind}", *values))
 
 
 def main():
-    rows = {"lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)
     p.add_argument("--out", required=True)
     p.add_argument("--data", required=True, help="the text to tune on")
+    p.add_argument("--mnist", default=os.path.join(ROOT, "..", "shared", "data", "mnist"), help="the folder of its four files")
     p.add_argument("--target-cpu", default="native")
     options = p.parse_args()
     for name in options.rows:
@@ -140,7 +179,7 @@ def main():
     machine, avx512 = cpu()
     isa = "AVX-512" if avx512 and options.target_cpu != "x86-64-v3" else "AVX2"
     print(f"{datetime.date.today()}, {machine}, {isa}")
-    for name in options.rows or ["lora_step", "lora_adapters"]:
+    for name in options.rows or ["topology_step", "lora_step", "lora_adapters"]:
         rows[name](claims)
     with open(os.path.join(os.path.dirname(options.out), "claims.json"), "w") as f:
         json.dump([{**r, "cpu": machine, "isa": isa, "date": str(datetime.date.today())} for r in claims.rows], f, indent=1)
