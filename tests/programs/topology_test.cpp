@@ -194,6 +194,55 @@ TEST_P(ExamplesWithMasks, AreTheDenseOnesWhereNothingIsLeftOut) {
   EXPECT_EQ(functions(without), functions(dense));
 }
 
+/// With adapters the mask is on the base, and the adapter's product beside it; with merge=masked it is on their sum. The order of the clauses means nothing.
+class ExamplesWithMasksAndAdapters : public testing::TestWithParam<Example> {};
+INSTANTIATE_TEST_SUITE_P(Small, ExamplesWithMasksAndAdapters, testing::ValuesIn(examples), [](auto &i) { return i.param.model; });
+TEST_P(ExamplesWithMasksAndAdapters, AreTheProgramsOfMaskedWeights) {
+  const Example &e = GetParam();
+  const std::string text = textOf(e), sparsity = "sparsity { **: rigl density=0.5 dist=uniform }", head = "\nplan both for " + std::string(e.model) + " { ";
+  CompiledProgram without(text, e.dims, "sgd", e.model);
+  for (const char *merge : {"auto", "never", "masked"}) {
+    const std::string lora = std::string("lora { **: r=2 alpha=4 merge=") + merge + " }";
+    CompiledProgram with(text + head + sparsity + "; " + lora + " }\n", e.dims, "sgd", e.model), turned(text + head + lora + "; " + sparsity + " }\n", e.dims, "sgd", e.model);
+    auto plain = without.executable(without.copy(Stage::train_)), sparse = with.executable(with.copy(Stage::train_)), other = turned.executable(turned.copy(Stage::train_));
+    fill(*plain, *sparse, false);
+    for (size_t i = 0; i < sparse->variables().size(); ++i) other->set(byName(*other).at(sparse->variables()[i].name), sparse->get(i));
+    for (const std::string &w : maskedOf(*sparse)) {
+      const auto a = get(*sparse, w + ".lora_A"), b = get(*sparse, w + ".lora_B"), mask = get(*sparse, w + ".mask");
+      const auto granules = granulesOf(*sparse, w);
+      auto v = get(*sparse, w);
+      const size_t rank = 2, families = [&] { // axes of A before its left side
+        size_t n = 1, at = 0;
+        for (size_t d = 0; (at = w.find("[*]", at)) != std::string::npos; ++d, ++at) n *= size_t(sparse->variables()[byName(*sparse).at(w)].shape[d]);
+        return n;
+      }();
+      const size_t left = a.size() / rank / families, right = b.size() / rank / families;
+      for (size_t f = 0; f < families; ++f)
+        for (size_t l = 0; l < left; ++l)
+          for (size_t r = 0; r < right; ++r) {
+            const size_t at = (f * left + l) * right + r;
+            double product = 0;
+            for (size_t k = 0; k < rank; ++k) product += 2 * a[(f * left + l) * rank + k] * b[(f * rank + k) * right + r];
+            const bool there = mask[granules[at]] != 0;
+            v[at] = merge == std::string("masked") ? (there ? v[at] + product : 0) : (there ? v[at] : 0) + product;
+          }
+      set(*plain, w, v);
+    }
+    const auto frozen = get(*sparse, maskedOf(*sparse)[0]), mask = get(*sparse, maskedOf(*sparse)[0] + ".mask");
+    for (const char *entry : {"run", "eval", "step"}) {
+      const auto in = inputsFor(*plain->find(entry), e.sizes);
+      auto x = plain->run(*plain->find(entry), in), y = sparse->run(*sparse->find(entry), in), z = other->run(*other->find(entry), in);
+      for (size_t i = 0; i < x.size(); ++i) {
+        EXPECT_EQ(numbers(y[i]), numbers(z[i])) << merge << " " << entry;
+        if (plain->find(entry)->outputs[i].name != "grad_norm") EXPECT_LT(distance(numbers(x[i]), numbers(y[i])), 1e-9) << merge << " " << entry;
+      }
+    }
+    EXPECT_EQ(sparse->find("edit"), nullptr); // a frozen map's mask stands still
+    EXPECT_EQ(get(*sparse, maskedOf(*sparse)[0]), frozen);
+    EXPECT_EQ(get(*sparse, maskedOf(*sparse)[0] + ".mask"), mask);
+  }
+}
+
 /// Products by granules: of the reference, of the program of masked weights bit for bit, and of the dense one where nothing is left out.
 class Granules : public testing::TestWithParam<const char *> {};
 INSTANTIATE_TEST_SUITE_P(Shapes, Granules, testing::Values("16x16", "4x16", "16x32", "1x16", "16x1", "channel"), [](auto &i) { return std::string(i.param); });
