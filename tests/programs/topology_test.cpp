@@ -194,6 +194,22 @@ TEST_P(ExamplesWithMasks, AreTheDenseOnesWhereNothingIsLeftOut) {
   EXPECT_EQ(functions(without), functions(dense));
 }
 
+/// A sum that is longer than what caches hold of it.
+TEST(LongSums, OfGranulesAreThoseOfZeros) {
+  const std::string text = "dims B, P = 2688, K = 32\nmodel Net(x: [B,P]) -> [B,K] { param w: P -> K; return x @ w }\nloss mse(y: [B,K], t: [B,K]) = mean((y - t)^2, over B, K)\n";
+  const std::string plan = planFor(text, "rigl density=0.3 granule=16x16");
+  CompiledProgram without(text), with(plan);
+  for (const char *backend : {"cpu", "x86-64-v3"}) {
+    auto plain = without.executable(without.copy(Stage::train_), "f32", backend), sparse = with.executable(with.copy(Stage::train_), "f32", backend);
+    fill(*plain, *sparse, false);
+    for (int64_t rows : {1, 5, 40})
+      for (const char *entry : {"run", "eval"}) {
+        const auto in = inputsFor(*plain->find(entry), {{"B", rows}});
+        EXPECT_EQ(numbers(plain->run(*plain->find(entry), in)[0]), numbers(sparse->run(*sparse->find(entry), in)[0])) << backend << " " << entry << " " << rows;
+      }
+  }
+}
+
 /// With adapters the mask is on the base, and the adapter's product beside it; with merge=masked it is on their sum. The order of the clauses means nothing.
 class ExamplesWithMasksAndAdapters : public testing::TestWithParam<Example> {};
 INSTANTIATE_TEST_SUITE_P(Small, ExamplesWithMasksAndAdapters, testing::ValuesIn(examples), [](auto &i) { return i.param.model; });
