@@ -60,6 +60,16 @@ struct CostContract {
   Span span;
 };
 
+/// `loss within 0.25% of f32`, `accuracy drop <= 0.8pp`: how much worse it may be than the plain plan; checked by `fil validate`.
+struct DriftContract {
+  std::string metric;             ///< a metric of the data
+  std::string comparison;         ///< `<` `<=`
+  double value;                   ///< shares as 0 to 1
+  bool relative;                  ///< of the plain plan's value; else points
+  Span span;
+  std::string text;
+};
+
 /// `partition { remat .. }`: what layers save for their gradient, and what the gradient computes again.
 struct Remat {
   std::string rule = "auto";      ///< auto, none, attn or all
@@ -111,6 +121,7 @@ struct CheckedPlan {
   LoopCuts cuts;                 ///< where facets part the turns of a loop
   std::vector<Contract> contracts;
   std::vector<CostContract> costs;
+  std::vector<DriftContract> drifts;
   std::vector<Refused> refused;
   std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps
   std::shared_ptr<const PlanTree> tree; ///< what `text` prints; owns `train.lossCall`

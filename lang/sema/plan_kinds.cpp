@@ -276,11 +276,10 @@ const std::map<std::string, Check> &checks() {
       {"COSTBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return nameOf(l) ? bound(l, r, costMetrics, false) : no; }); }},
       {"METRICBOUND", [](C, E e) { return condition(e, true, [](E l, E r) { return bound(l, r, metrics, false); }); }},
       {"DROP", [](C, E e) {
-         return condition(e, false, [](E l, E r) {
-           auto *q = std::get_if<Quantity>(&r.is);
-           if (!q) return no;
-           return nameOf(l) && *nameOf(l) == "drop" ? Verdict{q->unit == "pp" || q->unit == "%", true, {}} : no;
-         });
+         auto *b = std::get_if<Binary>(&e.is);
+         if (!b || (b->op != BinaryOp::Le && b->op != BinaryOp::Lt) || !nameOf(*b->left) || *nameOf(*b->left) != "drop") return no;
+         auto *q = std::get_if<Quantity>(&b->right->is);
+         return q ? Verdict{q->unit == "pp" || q->unit == "%", true, {}} : no;
        }},
       {"VALIDATION", [](C, E e) { return oneOf(e, {"val"}); }},
   };

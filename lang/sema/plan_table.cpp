@@ -110,14 +110,15 @@ const std::vector<ClauseRow> &clauseTable() {
       {"fallback", "alarm", "", "", "", "alarm", A::Nothing, Msg::E0612, "serve"},
 
       {"", "require", "", "", "", "require { loss <= 3 }", A::Nothing, acts, "train"},
-      {"require", "loss", "within PERCENT of FORMAT", "", "", "loss within 0.25% of f32", A::Nothing, Msg::E0613, "train"},
+      {"require", "loss", "within PERCENT of f32", "", "", "loss within 0.25% of f32", A::Nothing, acts, "validate"},
+      {"require", "loss", "within PERCENT of FORMAT", "", "", "loss within 0.25% of bf16", A::Nothing, Msg::E0613, "validate"},
       {"require", "deterministic", "replay", "", "", "deterministic replay", A::Nothing, acts, "train"},
       {"require", "batch_invariant", "", "", "", "batch_invariant", A::Nothing, Msg::E0614, "compile"},
       {"require", "audit", "NAME+", "", "", "audit inputs_hash plan_hash score", A::Nothing, Msg::E0614, "serve"},
       {"require", "METRIC", "DATABOUND (on VALIDATION)?", "", "", "accuracy >= 0.975 on val", A::Nothing, acts, "train"},
       {"require", "METRIC", "COSTBOUND dense?", "", "", "flops <= 0.40x dense", A::Nothing, acts, "compile"},
       {"require", "METRIC", "METRICBOUND dense? (on VALIDATION)?", "", "", "latency(B=1) <= 25ms", A::Nothing, Msg::E0613, "train"},
-      {"require", "METRIC", "METRIC DROP (on VALIDATION)?", "", "", "accuracy drop <= 0.8pp on val", A::Nothing, Msg::E0613, "train"},
+      {"require", "METRIC", "DATAMETRIC DROP (on VALIDATION)?", "", "", "accuracy drop <= 0.8pp on val", A::Nothing, acts, "validate"},
   };
   return rows;
 }

@@ -224,11 +224,27 @@ static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPl
   }
   plan.contracts.push_back({textOf(*b.left), texts.at(b.op), numberOf(*b.right), on, at});
 }
+static bool typeDrift(const Setting &s, CheckedPlan &plan) {
+  const auto words = valuesOf(s);
+  if (words.empty()) return false;
+  if (textOf(*words[0]) == "within") {
+    plan.drifts.push_back({"loss", "<=", numberOf(*words[1]), true, s.span, print(s)});
+    return true;
+  }
+  auto *b = std::get_if<Binary>(&words[0]->is);
+  if (!b || textOf(*b->left) != "drop") return false;
+  plan.drifts.push_back({keyOf(s).name, b->op == BinaryOp::Lt ? "<" : "<=", numberOf(*b->right), std::get<Quantity>(b->right->is).unit == "%", s.span, print(s)});
+  return true;
+}
 void typeContracts(PlanContext &c, CheckedPlan &plan) {
   const Setting *clause = findSetting(c.tree.settings, "require");
   if (!clause || !clause->nested) return;
   for (const Setting &s : clause->nested->settings) {
     const bool refused = std::any_of(plan.refused.begin(), plan.refused.end(), [&](const Refused &r) { return r.span == s.span; });
+    if (!refused && typeDrift(s, plan)) {
+      checkMetric(c, plan, plan.drifts.back().metric, s.span);
+      continue;
+    }
     if (refused || s.phrases[0].items[0].kind != Item::Value || !std::holds_alternative<Binary>(s.phrases[0].items[0].value.from->is)) continue;
     const auto words = valuesOf(s);
     const std::string on = words.empty() || textOf(*words.back()) == "dense" ? "" : textOf(*words.back());

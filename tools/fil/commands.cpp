@@ -11,6 +11,7 @@ struct Commands::Options {
   CompileArguments compile;
   TrainArguments train;
   ReplayArguments replay;
+  ValidateArguments validate;
   RunArguments run;
   SampleArguments sample;
   bool json = false;
@@ -97,6 +98,13 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--out", o.replay.out, "a folder for checkpoint, metrics and log; else nothing is written")->type_name("DIR");
   sub->add_option("--data-dir", o.common.dataDir, "where the data are now; else where they were")->type_name("DIR");
   sub->add_option("--threads", o.common.threads, "threads to compute with; the cores unless given")->check(CLI::Range(1, 1024))->type_name("N");
+
+  sub = add(app, "validate", "trains the plan and the plain one alike, and checks how much worse the plan is allowed to be", [&o] { return fil::validate(o.common, o.validate); });
+  addCommon(sub, o.common, "the plan, whose `require` says what must hold", true);
+  sub->add_option("--data", o.validate.data, "in place of the file of a plan that names just one")->type_name("FILE");
+  sub->add_option("--weights", o.validate.weights, "a checkpoint that all begin with; else the base of the plan's `lora`, else first values")->type_name("CKPT");
+  sub->add_option("--steps", o.validate.steps, "ends after step N; the schedule stays the plan's")->check(CLI::PositiveNumber)->type_name("N");
+  sub->add_option("--seed", o.validate.seed, "in place of the plan's seed")->type_name("N");
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");

@@ -38,6 +38,11 @@ struct ReplayArguments {
   std::string tape, out;
   std::optional<int64_t> until;
 };
+struct ValidateArguments {
+  std::string data, weights;
+  std::optional<int64_t> steps;
+  std::optional<uint64_t> seed;
+};
 struct RunArguments : ProfileArguments {
   std::string weights, out;
   std::vector<std::string> adapter; ///< `FILE`, `3=FILE`
@@ -88,6 +93,7 @@ Exit check(const CommonOptions &, bool json);
 Exit compile(const CommonOptions &, const CompileArguments &);
 Exit train(const CommonOptions &, const TrainArguments &);
 Exit replay(const CommonOptions &, const ReplayArguments &);
+Exit validate(const CommonOptions &, const ValidateArguments &);
 Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
 Exit cache(const std::string &what);

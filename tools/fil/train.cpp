@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fil train`: a plan's recipe on its data, to a folder with checkpoint, metrics, tape and log. `fil replay`: the same again, by the tape.
-#include "runtime/train/train.h"
 #include "runtime/train/tape.h"
 #include "runtime/base/memory_files.h"
 #include "runtime/base/philox.h"
 #include "runtime/base/log.h"
 #include "runtime/base/settings.h"
-#include "tools/driver/data.h"
 #include "tools/driver/timeline.h"
 #include "tools/fil/cached_program.h"
+#include "tools/fil/training.h"
 #include <csignal>
 #include <filesystem>
 #include <unistd.h>
@@ -17,15 +16,6 @@ namespace fil {
 namespace {
 
 std::atomic<bool> interrupted;
-
-/// The first signal lets the step finish; the second ends the process as it would have anyway.
-void catchSignals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = true; };
-  action.sa_flags = SA_RESETHAND | SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 std::optional<Checkpoint> startingPoint(const TrainArguments &a) {
   const std::string last = a.out + "/last.safetensors";
@@ -68,14 +58,17 @@ void goOn(TrainOptions &options, const Checkpoint &c, const TrainArguments &a, D
   options.info.step = before.step, options.info.seed = before.seed, options.info.seconds = before.seconds;
 }
 
-/// What is trained, from a session: the program with its first values, and the data.
-struct Training {
-  std::unique_ptr<Executable> program;
-  BoundData data;
-  TrainOptions options;
-};
-/// None where lowering found mistakes, which are then on stderr.
-std::optional<Training> prepare(Session &s, const CommonOptions &o, const TrainArguments &a) {
+} // namespace
+
+void catchSignals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+std::optional<Training> prepareTraining(Session &s, const CommonOptions &o, const TrainArguments &a) {
   sema::TrainSettings &settings = s.plan.train;
   if (s.plan.lora.adapters > 1) throw Error(Exit::Input, "P0440", fmt::format("the plan `{}` has {} adapters at once, and these are run, not trained", s.plan.name, s.plan.lora.adapters), "train each by a plan without `adapters`; `fil run --adapter 0=A 1=B` loads what it wrote");
   if (!s.plan.hasTrain) throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` has no `train`: it does not say how to train", s.plan.name), "write `train { data ..; steps .. }` in it");
@@ -109,6 +102,7 @@ Progress progressTo(int64_t end) {
   });
 }
 
+namespace {
 std::string absolute(const std::string &path) { return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string(); }
 std::string hashOf(const std::string &file) { return fmt::format("{:016x}", fnv1a64(systemFiles().read(file).text())); }
 
@@ -131,7 +125,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   if (!session) return Exit::Input;
   if (a.resume && session->plan.name != o.plan)
     throw Error(Exit::Input, "E0513", fmt::format("the run in `{}` follows the plan `{}`, not `{}`", a.out, session->plan.name, o.plan), "name that plan, or begin anew from it with `--weights`");
-  auto t = prepare(*session, o, a);
+  auto t = prepareTraining(*session, o, a);
   if (!t) return Exit::Input;
   TrainOptions &options = t->options;
   const int64_t end = std::min(options.schedule.steps, options.stopAt.value_or(options.schedule.steps));
@@ -153,6 +147,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   TrainResult result = fil::train(*t->program, *t->data.set, systemFiles(), systemClock(), progress, options);
   if (result.interrupted) progress.note(fmt::format("stopped after step {}; `--resume` goes on", result.step));
   else if (!result.finished && !options.contracts.empty()) progress.note(fmt::format("stopped after step {} of {}: what the plan requires is checked at its end", result.step, options.schedule.steps));
+  if (!session->plan.drifts.empty()) progress.note("what the plan requires beside the plain plan is checked by `fil validate`");
   progress.note(fmt::format("checkpoint: {}/last.safetensors", a.out));
   if (a.profile) printProfile(*t->program, session->plan.precision, a.profileOut);
   return Exit::Ok;
@@ -183,7 +178,7 @@ Exit replay(const CommonOptions &given, const ReplayArguments &a) {
   }
   TrainArguments t;
   t.out = a.out, t.data = head.data, t.adapter = head.adapters, t.seed = head.info.seed, t.steps = until;
-  auto training = prepare(*session, o, t);
+  auto training = prepareTraining(*session, o, t);
   if (!training) return Exit::Input;
   Dataset &data = *training->data.set;
   if (data.trainSamples() != head.info.trainSamples || data.validationSamples() != head.info.heldSamples)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan beside the plain one."""
+import os
+import re
+import unittest
+
+from support import CHAR, CommandTest
+
+PLANS = """
+plan kept for Char from p { sparsity { q: rigl density=0.9 every=4 }; require { loss within 50% of f32; loss <= 6; loss drop <= 100pp } }
+plan lost for Char from p { train { optim adamw(lr=3e-2) }; sparsity { emb: rigl density=0.002 every=4; {q,k}: set density=0.9 every=4 }; require { loss within 0.01% of f32 } }
+plan tuned for Char from p { lora on load("base/last.safetensors") { q: r=2 }; require { loss within 10% of f32 } }
+plan nothing for Char from p { require { flops <= 2x dense } }
+plan later for Char from p { require { loss within 1% of bf16 } }
+"""
+
+
+class Validate(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.write("c.fil", CHAR + PLANS)
+
+    def validate(self, plan, *more, **expected):
+        out, err = self.fil("validate", "c.fil", "--plan", plan, *more, **expected)
+        return out.decode(), err
+
+    def test_a_plan_that_keeps_its_contracts(self):
+        before = sorted(os.listdir(self.path(".")))
+        out, err = self.validate("kept")
+        self.assertRegex(out, r"loss +plain [\d.]+, plan [\d.]+: [\d.]+% \w+; required loss within 50% of f32: met\n")
+        self.assertRegex(out, r"loss +plain [\d.]+, plan [\d.]+: -?[\d.]+ \w+; required loss drop <= 100pp: met\n")
+        self.assertRegex(out, r"loss +[\d.]+; required <= 6: met\n")
+        self.assertEqual(sorted(os.listdir(self.path("."))), before)
+        # Both are what `fil train` makes of them.
+        self.fil("train", "c.fil", "--plan", "p", "--out", "o")
+        plain = re.search(r"plain ([\d.]+)", out)[1]
+        self.assertIn(f"validation loss {plain}", self.fil("train", "c.fil", "--plan", "p", "--out", "o2")[1])
+        self.assertIn("is checked by `fil validate`", self.fil("train", "c.fil", "--plan", "kept", "--out", "o3")[1])
+
+    def test_the_cause_of_a_miss_is_found(self):
+        _, err = self.validate("lost", exit=3, code="E0708")
+        self.assertRegex(err, r"required loss within 0.01% of f32: missed\n")
+        self.assertRegex(err, r"it is missed because of `emb: rigl density=0.002 every=4` at `emb`;")
+
+    def test_both_begin_with_the_base(self):
+        self.fil("train", "c.fil", "--plan", "p", "--out", "base")
+        out, _ = self.validate("tuned", "--steps", "1")
+        values = [float(v) for v in re.findall(r"(?:plain|plan) ([\d.]+)", out)[:2]]
+        self.assertLess(max(values), 5.5)  # first values would be above ln 256
+
+    def test_what_cannot_be_checked_is_refused(self):
+        self.validate("nothing", exit=1, code="E0510")
+        self.validate("later", exit=1, code="E0613")
+        self.write("w.fil", "plan wrong for Char from p { require { accuracy drop >= 1pp } }")
+        self.fil("check", "c.fil", "w.fil", exit=1, code="P0404")
+
+
+if __name__ == "__main__":
+    unittest.main()
