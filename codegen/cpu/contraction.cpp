@@ -59,8 +59,8 @@ public:
     if (skip) {
       if (skip->masked < 2) right = plain(skip->mask.getX(), d.columns);
       int64_t length = skip->length;
-      for (int64_t most = 64; skip->masked < 2 && length > most; --most) // a turn of the list
-        if (skip->length % most == 0) length = most;
+      if (skip->masked < 2) // a turn of the list has up to 64 steps
+        while (length > 64 || skip->length % length) length = std::min<int64_t>(length, 65) - 1;
       skip->length = length;
       shape = chooseGranuleShape(target, descriptor.element, skip->columns, skip->length, skip->masked == 2);
     }

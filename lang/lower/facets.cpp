@@ -39,7 +39,7 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
   if (f.kind == "topology") {
     auto number = [&](const char *name, const char *otherwise) { return numberOf(get(f.settings, name, otherwise)).value_or(0); };
     const auto [left, right] = granuleOf(f);
-    return ir::TopologyAttr::get(ctx, *ir::symbolizeTopologyMethod(get(f.settings, "method", "rigl")), APFloat(number("density", "1")), int64_t(number("every", "100")), APFloat(number("alpha", "0.3")),
+    return ir::TopologyAttr::get(ctx, *ir::symbolizeTopologyMethod(get(f.settings, "method", "rigl")), APFloat(number("density", "1")), int64_t(std::min(number("every", "100"), 2147483647.0)), APFloat(number("alpha", "0.3")),
                                  APFloat(number("until", "75%")), left, right);
   }
   Builder b(ctx);
@@ -140,7 +140,7 @@ static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::s
   const auto [left, right] = granuleOf(f);
   auto size = [&](StringAttr d) { return dims.atMost(dims.value(d.getValue())); };
   for (auto v : module.getOps<ir::VariableOp>()) {
-    if (!llvm::is_contained(f.sites, v.getSite())) continue;
+    if (!llvm::is_contained(f.sharing, v.getSite())) continue;
     const ir::MapSides sides = ir::sidesOf(v);
     double sum = 0, product = 1;
     for (auto *side : {&sides.left, &sides.right})

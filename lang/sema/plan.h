@@ -87,7 +87,6 @@ struct LoraSettings {
 struct TopologyEdits {
   int64_t every;
   double until;
-  std::string line;               ///< as written
 };
 
 /// A line of a plan about how sites are computed; its sites as the program has them, or one that is empty: the whole program.
@@ -97,6 +96,8 @@ struct PlanFacet {
   std::vector<std::string> sites;
   Span span;
   std::string text;                             ///< the line
+  std::optional<TopologyEdits> edits;           ///< of masks
+  std::vector<std::string> sharing;             ///< of masks: the sites that share the line's density
 };
 
 /// A clause that no pass acts on yet.
@@ -117,7 +118,6 @@ struct CheckedPlan {
   Remat remat;
   LoraSettings lora;
   std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says
-  std::vector<TopologyEdits> edits;
   LoopCuts cuts;                 ///< where facets part the turns of a loop
   std::vector<Contract> contracts;
   std::vector<CostContract> costs;

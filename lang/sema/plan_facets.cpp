@@ -103,15 +103,16 @@ public:
 
 private:
   void topology(const Setting &s, const std::string &method) {
-    TopologyEdits edits{100, 0.75, print(s)};
+    TopologyEdits edits{100, 0.75};
     for (const Phrase &p : s.phrases)
       for (const Item &i : p.items) {
         if (i.kind != Item::Keyed || i.key.size() != 1) continue;
         if (i.key[0].name == "every") edits.every = int64_t(numberOf(*i.value.from));
         if (i.key[0].name == "until") edits.until = numberOf(*i.value.from);
       }
-    plan.edits.push_back(edits);
-    onSites(with(facetOf("topology", s), "method", method), s, About::Maps);
+    PlanFacet f = with(facetOf("topology", s), "method", method);
+    f.edits = edits;
+    onSites(std::move(f), s, About::Maps);
   }
 
   PlanContext &c;
@@ -162,6 +163,8 @@ void typeFacets(PlanContext &c, CheckedPlan &plan) {
       for (const Setting &s : clause.nested->settings)
         if (keyOf(s).name == "stage") f.whole(facetOf("order", s));
   }
+  for (PlanFacet &x : plan.facets)
+    if (x.edits) x.sharing = x.sites; // those that no later line has taken
 }
 
 } // namespace fil::sema

@@ -32,6 +32,7 @@ struct VariableInfo {
   std::vector<std::string> dims;     ///< the name of each axis
   double adapter = 0;                ///< not 0: a plan has added it, with this scale of its product; a file of the base weights does not have it
   bool mask = false;                 ///< which granules of a map exist
+  int64_t kept = 0;                  ///< of a mask: so many are there for each family, one `[*]` of the name a leading axis; 0: all at first, then fewer
   bool adapterSlots = false;         ///< the first axis counts the adapters of a program that has several
   int adapterFamilies = 0;           ///< so many axes of families come next
 };

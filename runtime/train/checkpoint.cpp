@@ -26,6 +26,16 @@ Array unpacked(const Array &bits, std::vector<int64_t> shape) {
   return bools;
 }
 
+/// How many granules a family has that has not as many as the plan keeps; 0: all have.
+int64_t keptOtherwise(const VariableInfo &v, const Array &mask) {
+  int64_t families = 1, axis = 0;
+  for (size_t at = 0; (at = v.name.find("[*]", at)) != std::string::npos; ++at) families *= v.shape[size_t(axis++)];
+  const int64_t each = mask.elements() / std::max<int64_t>(families, 1);
+  for (int64_t f = 0; v.kept && f < families; ++f)
+    if (const int64_t n = std::count(mask.data.get() + f * each, mask.data.get() + (f + 1) * each, std::byte(1)); n != v.kept) return n;
+  return 0;
+}
+
 std::string text(const std::map<std::string, int64_t> &sizes) { return nlohmann::json(sizes).dump(); }
 
 /// The metadata of one file, each key of which must be there and be read whole.
@@ -68,12 +78,13 @@ private:
 
 void writeCheckpoint(Files &files, const std::string &path, const Executable &program, const CheckpointInfo &info) {
   SafeTensors file;
-  nlohmann::ordered_json axes = nlohmann::ordered_json::object();
+  nlohmann::ordered_json axes = nlohmann::ordered_json::object(), masks = axes;
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
     const Array value = program.get(i);
     file.tensors.push_back({v.name, v.dtype == DType::Bool ? packed(value) : value});
     axes[v.name] = v.dims;
+    if (v.dtype == DType::Bool) masks[v.name] = v.shape;
   }
   file.metadata = {{"filigree", version},
                    {"step", std::to_string(info.step)},
@@ -85,6 +96,7 @@ void writeCheckpoint(Files &files, const std::string &path, const Executable &pr
                    {"dims", text(info.dims)},
                    {"dims_given", text(info.dimsGiven)},
                    {"axes", axes.dump()},
+                   {"masks", masks.dump()},
                    {"target", info.target},
                    {"train_samples", std::to_string(info.trainSamples)},
                    {"held_samples", std::to_string(info.heldSamples)}};
@@ -110,6 +122,9 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   std::map<std::string, const Array *> tensors;
   for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
   std::set<std::string> known;
+  std::vector<size_t> dense; // masks of which all is there
+  const auto text = c.file.metadata.find("masks");
+  const nlohmann::json masks = text == c.file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(text->second, nullptr, false);
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
     known.insert(v.name);
@@ -117,14 +132,22 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     auto it = tensors.find(v.name);
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end() && v.mask && what == Restore::Weights) {
-      const Array mask = program.get(i);
-      if (std::all_of(mask.data.get(), mask.data.get() + mask.bytes(), [](std::byte x) { return x != std::byte(0); })) continue; // dense weights, to be pruned
+      if (v.kept == 0) { // dense weights, to be pruned
+        dense.push_back(i);
+        continue;
+      }
       throw Error(Exit::Input, "E0513", fmt::format("`{}` has dense weights, and the plan begins with a part of `{}`", c.path, v.name.substr(0, v.name.rfind('.'))),
                   "begin with all of it by `prune`, or train from first values");
     }
     if (it == tensors.end()) throw misfit(fmt::format("it has no `{}`", v.name));
     const Array &a = *it->second;
-    if (v.dtype == DType::Bool && a.dtype == DType::U8 && a.shape == std::vector<int64_t>{(*elementCount(v.shape) + 7) / 8}) continue;
+    if (v.dtype == DType::Bool) {
+      const nlohmann::json shape = masks.is_object() && masks.contains(v.name) ? masks[v.name] : nlohmann::json();
+      if (a.dtype != DType::U8 || shape != nlohmann::json(v.shape) || a.shape != std::vector<int64_t>{(*elementCount(v.shape) + 7) / 8})
+        throw misfit(fmt::format("`{}` is a mask of {} granules, wanted are {}", v.name, shape.dump(), shapeText(v.shape)));
+      if (const int64_t other = keptOtherwise(v, unpacked(a, v.shape))) throw misfit(fmt::format("of the granules of `{}` there are {}, and the plan keeps {}", v.name, other, v.kept));
+      continue;
+    }
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
@@ -136,6 +159,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       throw misfit(fmt::format("its `{}` is no variable of the program", name));
     }
   }
+  for (size_t i : dense) program.set(i, Array::of<uint8_t>(DType::Bool, program.variables()[i].shape, std::vector<uint8_t>(size_t(*elementCount(program.variables()[i].shape)), 1)));
   for (size_t i = 0; i < program.variables().size(); ++i) // nothing is set before all is known to fit
     if (auto it = tensors.find(program.variables()[i].name);
         it != tensors.end() && (what == Restore::All || program.variables()[i].kind != VariableInfo::Optimizer))

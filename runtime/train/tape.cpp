@@ -70,9 +70,11 @@ TapeRecord readTape(Files &files, const std::string &path) {
         if (j.at("tape") != version) throw bad(path, 1, fmt::format("it has version {} of the form, this is version {}", j.at("tape").dump(), version));
         r.head = headOf(j);
       } else if (j.contains("otherwise")) r.otherwise = r.otherwise.value_or(j.at("step").get<int64_t>());
-      else
-        for (const char *what : {"edit", "state"})
-          if (j.contains(what)) r.notes.push_back({j.at("step"), what, j.at(what)});
+      else {
+        const char *what = j.contains("edit") ? "edit" : "state";
+        r.notes.push_back({j.at("step"), what, j.at(what)});
+        if (r.notes.back().hashes.empty()) throw bad(path, number, "it has no hash");
+      }
     } catch (const Json::exception &) {
       throw bad(path, number, j.is_discarded() ? "it is no JSON" : "it lacks what such a line has");
     }
@@ -87,12 +89,26 @@ TapeFile::TapeFile(Files &files, const std::string &path, const TapeHead &head, 
     kept = upTo(files.read(path).text(), fromStep);
     const Json first = Json::parse(kept.substr(0, kept.find('\n')), nullptr, false);
     const CheckpointInfo &i = head.info;
-    if (first.is_object() && (first.value("plan", "") != i.plan || first.value("target", "") != i.target)) kept += Json({{"step", fromStep}, {"otherwise", {{"plan", i.plan}, {"target", i.target}}}}).dump() + "\n";
+    if (!first.is_object() || !first.contains("tape")) return;
+    auto is = [&](const char *key, const std::string &now) { return first.contains(key) && first[key] == now; };
+    if (!is("plan", i.plan) || !is("target", i.target)) kept += Json({{"step", fromStep}, {"otherwise", {{"plan", i.plan}, {"target", i.target}}}}).dump() + "\n";
   }
-  writeFile(files, path, kept.empty() && fromStep == 0 ? text(head) : kept);
+  if (kept.empty() && fromStep > 0) return;
+  writeFile(files, path, kept.empty() ? text(head) : kept);
   out_ = files.append(path);
 }
-void TapeFile::note(const TapeNote &n) { out_->append(text(n)); }
+void TapeFile::note(const TapeNote &n) {
+  if (out_) out_->append(text(n));
+}
+
+bool TapeCheck::wants(int64_t step) const {
+  return std::any_of(record.notes.begin(), record.notes.end(), [&](const TapeNote &n) { return n.step == step && n.what == "state"; });
+}
+void TapeCheck::finish(int64_t until) const {
+  for (const TapeNote &n : record.notes)
+    if (n.step <= until && !seen.contains({n.step, n.what}))
+      throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: behind step {} the tape has {}, and the replay has not", n.step, n.what == "edit" ? "an edit" : "a checkpoint"), "the tape may be damaged, or of another run");
+}
 
 void TapeCheck::note(const TapeNote &n) {
   for (const TapeNote &was : record.notes) {
@@ -101,9 +117,11 @@ void TapeCheck::note(const TapeNote &n) {
       if (auto it = n.hashes.find(name); it == n.hashes.end() || it->second != hash)
         throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: after step {} {} differs", n.step, n.what == "edit" ? fmt::format("the mask `{}`", name) : "a variable"),
                     "the data may have changed, or the run was by another build of Filigree");
-    (n.what == "edit" ? edits : states) += 1;
+    if (seen.insert({n.step, n.what}).second) (n.what == "edit" ? edits : states) += 1;
     return;
   }
+  if (n.what == "edit" && !record.notes.empty() && n.step < record.notes.back().step)
+    throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: after step {} it has an edit, and the tape has none", n.step), "the tape may be damaged, or of another run");
 }
 
 } // namespace fil

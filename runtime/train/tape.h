@@ -3,6 +3,7 @@
 // and holds every note against it.
 #pragma once
 #include "runtime/train/checkpoint.h"
+#include <set>
 
 namespace fil {
 
@@ -35,12 +36,16 @@ class Tape {
 public:
   virtual ~Tape() = default;
   virtual void note(const TapeNote &) = 0;
+  /// Is the state behind this step wanted, though no checkpoint is written?
+  virtual bool wants(int64_t /*step*/) const { return false; }
 };
-/// Written as the run goes. From a step on: notes of later steps are dropped; a run that goes on otherwise than the head says notes that.
+/// Written as the run goes. From a step on: notes of later steps are dropped; a run that goes on otherwise than the head says notes that. A run that goes on without a tape that has a head
+/// writes none.
 class TapeFile : public Tape {
 public:
   TapeFile(Files &, const std::string &path, const TapeHead &, int64_t fromStep);
   void note(const TapeNote &) override;
+  bool goesOn() const { return out_ != nullptr; }
 
 private:
   std::unique_ptr<Appender> out_;
@@ -50,10 +55,14 @@ class TapeCheck : public Tape {
 public:
   explicit TapeCheck(const TapeRecord &record) : record(record) {}
   void note(const TapeNote &) override;
+  bool wants(int64_t step) const override;
+  /// E0707 where the tape has a note up to this step that the replay had no occasion for.
+  void finish(int64_t until) const;
   int64_t edits = 0, states = 0;             ///< that were the same
 
 private:
   const TapeRecord &record;
+  std::set<std::pair<int64_t, std::string>> seen;
 };
 
 } // namespace fil

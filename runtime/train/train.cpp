@@ -57,6 +57,7 @@ public:
       lines.add(r);
       progress.step(r);
       if (r.validLoss) tell(r);
+      if (o.tape && o.tape->wants(done)) o.tape->note(noteOf(program, done, false));
       if (r.validLoss || result.interrupted || done == end || (o.checkpointEvery && done % o.checkpointEvery == 0)) save();
     }
     result.finished = done >= o.schedule.steps;

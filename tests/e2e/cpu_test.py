@@ -56,7 +56,7 @@ class Cpu(CommandTest):
         self.assertRegex(cache, rb"\n  decode: forward cache")
         self.fil("compile", "c.fil", "--plan", "p", CPU, "-o", "program", "--dump-dir", "dump")
         self.assertGreater(len(self.read("program")), 1000)
-        for name in ("09-schedule.mlir", "10-kernels.mlir", "11-llvm.ll", "12-asm.s"):
+        for name in ("10-schedule.mlir", "11-kernels.mlir", "12-llvm.ll", "13-asm.s"):
             self.assertGreater(len(self.read("dump/" + name)), 1000)
         self.fil("compile", "c.fil", "-o", "program", exit=1, code="E0801")  # the reference makes no code
 

@@ -42,6 +42,7 @@ class Replay(CommandTest):
         self.fil("train", "k.fil", "--plan", "edited", "--out", "part", "--steps", "4")
         self.assertIn("1 edits", self.replay("o", "--until", "4", "--out", "again"))
         self.assertEqual(self.weights("part"), self.weights("again"))
+        self.assertIn("nothing on the tape up to there", self.replay("o", "--until", "1"))
         self.replay("o", "--until", "10", exit=2, code="E0108")
 
     def test_what_it_began_with_is_found_again(self):
@@ -68,9 +69,21 @@ class Replay(CommandTest):
         self.replay("o", exit=1, code="E0501")
 
     def test_what_is_no_tape_is_refused(self):
+        self.train("edited", "o")
+        with open(self.path("o/tape.jsonl")) as f:
+            head = f.readline()
+        for line in ("[1,2]", '{"step": 3, "edit": {}}', '{"step": "3", "state": {"all": "0"}}'):
+            self.write("bad.jsonl", head + line + "\n")
+            self.fil("replay", "bad.jsonl", exit=1, code="E0524")
+        self.write("bad.jsonl", head + '{"step": 2, "edit": {"q": "0"}}\n')
+        self.assertIn("behind step 2 the tape has an edit", self.fil("replay", "bad.jsonl", exit=3, code="E0707")[1])
         for text in ("", "{}\n", "[1]\n", "\x00\xff\n", '{"step": 0, "tape": 2}\n'):
             self.write("bad.jsonl", text)
             self.fil("replay", "bad.jsonl", exit=1, code="E0524")
+        for text in ("", '{"step": 0, "plan": 5}\n'):
+            self.train("edited", "o", "--steps", "3")
+            self.write("o/tape.jsonl", text)
+            self.assertIn("the folder has no tape", self.train("edited", "o", "--resume"))
         self.train("edited", "o", "--steps", "3")
         self.train("edited", "o", "--resume", "--set", "train.optim.lr=1e-3")
         self.assertIn("the same to the bit", self.replay("o"))  # as far as it went by the first plan

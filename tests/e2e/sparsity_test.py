@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Topologies of weights: as a user trains, resumes, prunes and tunes them."""
+import json
 import struct
 import unittest
 
@@ -93,15 +94,41 @@ class Sparsity(CommandTest):
         self.write("w.fil", """
 plan cut for Char from p { sparsity { q: rigl density=0.5 granule=3x1 } }
 plan long for Char from p { sparsity { q: rigl density=0.5 every=1000 } }
+plan ages for Char from p { sparsity { q: rigl density=0.5 every=9000000000000000 } }
 plan dense for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=always } }
 plan dora for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=masked variant=dora } }
 """)
-        for plan, code, text in (("cut", "P0442", "granules of 3x1 do not divide"), ("long", "P0443", "never changes its mask"), ("dense", "P0412", "merged density would be 1.00 instead of 0.50"),
+        for plan, code, text in (("cut", "P0442", "granules of 3x1 do not divide"), ("long", "P0443", "never changes its mask"), ("ages", "P0443", "never changes its mask"), ("dense", "P0412", "merged density would be 1.00 instead of 0.50"),
                                  ("dora", "P0430", "norms of the whole sum")):
             err = self.fil("train", "c.fil", "w.fil", "--plan", plan, "--out", "o", exit=1, code=code)[1]
             self.assertIn(text, err)
         self.write("v.fil", "plan vector for Char from p { sparsity { g: prune density=0.5 } }")
         self.fil("check", "c.fil", "v.fil", exit=1, code="P0409")
+
+    def test_a_mask_of_another_form_or_number_is_refused(self):
+        self.write("w.fil", """
+plan square for Char from p { sparsity { q: rigl density=0.25 every=2 granule=2x2 } }
+plan long for Char from p { sparsity { q: rigl density=0.25 every=2 granule=4x1 } }
+plan more for Char from p { sparsity { q: rigl density=0.5 every=2 granule=2x2 } }
+""")
+        self.fil("train", "c.fil", "w.fil", "--plan", "square", "--out", "o")
+        for plan, text in (("long", "is a mask of [4,2,2] granules, wanted are [2, 2, 4]"), ("more", "there are 4, and the plan keeps 8")):
+            err = self.fil("train", "c.fil", "w.fil", "--plan", plan, "--out", "x", "--weights", "o/last.safetensors", exit=1, code="E0513")[1]
+            self.assertIn(text, err)
+
+    def test_dense_weights_are_read_by_a_plan_that_prunes(self):
+        self.train("p", "dense")
+        with_plan, plain = (self.fil("sample", "c.fil", *plan, "--weights", "dense/last.safetensors", "--tokens", "20", "--temperature", "0")[0] for plan in (("--plan", "prune"), ()))
+        self.assertEqual(with_plan, plain)
+
+    def test_the_later_line_holds(self):
+        self.write("w.fil", "plan twice for Char from p { sparsity { q: prune density=0.5 every=2; Attention.q: rigl density=0.25 every=5 granule=2x2 } }")
+        self.fil("train", "c.fil", "w.fil", "--plan", "twice", "--out", "o")
+        with open(self.path("o/tape.jsonl")) as f:
+            edits = [json.loads(line)["step"] for line in f if '"edit"' in line[:25]]
+        self.assertEqual(edits, [6])
+        self.write("w.fil", "plan still for Char from p { train { steps 5 }; sparsity { q: rigl density=0.25 granule=2x2 }; lora { q: r=2 } }")
+        self.fil("train", "c.fil", "w.fil", "--plan", "still", "--out", "s")  # nothing would change the mask, and that is meant
 
     def test_what_is_left_out_is_told(self):
         out = self.fil("explain", "--backend=cpu", "c.fil", "--plan", "rigl", "l[0].Attention.q")[0].decode()

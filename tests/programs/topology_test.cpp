@@ -197,9 +197,9 @@ TEST_P(ExamplesWithMasks, AreTheDenseOnesWhereNothingIsLeftOut) {
 /// A sum that is longer than what caches hold of it.
 TEST(LongSums, OfGranulesAreThoseOfZeros) {
   const std::string text = "dims B, P = 2688, K = 32\nmodel Net(x: [B,P]) -> [B,K] { param w: P -> K; return x @ w }\nloss mse(y: [B,K], t: [B,K]) = mean((y - t)^2, over B, K)\n";
-  const std::string plan = planFor(text, "rigl density=0.3 granule=16x16");
-  CompiledProgram without(text), with(plan);
-  for (const char *backend : {"cpu", "x86-64-v3"}) {
+  CompiledProgram without(text);
+  for (auto [backend, granule] : {std::pair{"cpu", "16x16"}, std::pair{"cpu", "192x32"}, std::pair{"x86-64-v3", "16x16"}, std::pair{"x86-64-v3", "84x16"}}) { // of up to 64 steps, and more
+    CompiledProgram with(planFor(text, std::string("rigl density=0.3 granule=") + granule));
     auto plain = without.executable(without.copy(Stage::train_), "f32", backend), sparse = with.executable(with.copy(Stage::train_), "f32", backend);
     fill(*plain, *sparse, false);
     for (int64_t rows : {1, 5, 40})

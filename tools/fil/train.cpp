@@ -24,7 +24,7 @@ std::optional<Checkpoint> startingPoint(const TrainArguments &a) {
   return {};
 }
 
-TrainOptions optionsOf(const Session &s, const TrainArguments &a, const std::string &target, Dataset &data, Binding sizes) {
+TrainOptions optionsOf(const Session &s, const TrainArguments &a, const Executable &program, Dataset &data, Binding sizes) {
   const sema::TrainSettings &t = s.plan.train;
   TrainOptions r;
   r.folder = a.out;
@@ -36,12 +36,14 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const std::str
   r.checkpointEvery = t.checkpointEvery.value_or(0);
   for (const sema::MetricUse &m : t.metrics) r.metrics.push_back(m.name);
   for (const sema::Contract &c : s.plan.contracts) r.contracts.push_back({c.metric, c.comparison, c.value});
-  for (const sema::TopologyEdits &e : s.plan.edits) {
+  for (const sema::PlanFacet &f : s.plan.facets) {
+    if (!f.edits || !program.find("edit")) continue; // masks of frozen maps stand still
+    const sema::TopologyEdits &e = *f.edits;
     if (double(e.every) >= e.until * double(r.schedule.steps))
-      throw Error(Exit::Input, "P0443", fmt::format("`{}` never changes its mask: the first time would be step {}, and the last is before step {:.0f}", e.line, e.every, e.until * double(r.schedule.steps)), findRow("P0443")->help);
+      throw Error(Exit::Input, "P0443", fmt::format("`{}` never changes its mask: the first time would be step {}, and the last is before step {:.0f}", f.text, e.every, e.until * double(r.schedule.steps)), findRow("P0443")->help);
     r.edits.push_back({e.every, e.until});
   }
-  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, target, 0, 0};
+  r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, program.target(), 0, 0};
   r.interrupted = &interrupted;
   return r;
 }
@@ -89,7 +91,7 @@ std::optional<Training> prepareTraining(Session &s, const CommonOptions &o, cons
   printTimes(a);
   if (!program->find("step")) throw Error(Exit::Input, "P0418", fmt::format("no loss of the program fits `{}`", s.plan.model), "declare one: `loss nll(y: .., t: ..) = ..`, whose first parameter is what the model returns");
   BoundData data = bindData(std::move(files), *program, settings);
-  TrainOptions options = optionsOf(s, a, program->target(), *data.set, std::move(data.sizes));
+  TrainOptions options = optionsOf(s, a, *program, *data.set, std::move(data.sizes));
   initialize(*program, options.info.seed);
   if (s.checkpoint) restore(*program, *s.checkpoint, a.resume ? Restore::All : Restore::Weights);
   loadAdapters(*program, a.adapter);
@@ -111,7 +113,7 @@ TapeHead headOf(const Session &s, const CommonOptions &o, const TrainArguments &
   h.info = info, h.info.trainSamples = data.trainSamples(), h.info.heldSamples = data.validationSamples();
   for (size_t i = 0; i < o.files.size(); ++i) h.sources.push_back({absolute(o.files[i]), std::string(s.program->sources.text(uint32_t(i) + 2))}); // the library is the first
   h.dataDir = absolute(o.dataDir), h.data = absolute(a.data);
-  if (s.checkpoint) h.weights = absolute(s.checkpoint->path), h.weightsHash = hashOf(s.checkpoint->path);
+  if (s.checkpoint && !a.resume) h.weights = absolute(s.checkpoint->path), h.weightsHash = hashOf(s.checkpoint->path);
   for (const std::string &file : a.adapter) h.adapters.push_back(absolute(file));
   return h;
 }
@@ -134,6 +136,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   if (a.resume) goOn(options, *session->checkpoint, a, *t->data.set, progress);
   TapeFile tape(systemFiles(), a.out + "/tape.jsonl", head, options.info.step);
   options.tape = &tape;
+  if (!tape.goesOn()) progress.note("note: the folder has no tape that this run could go on; `fil replay` will not be able to do it again");
   int64_t parameters = 0, adapters = 0;
   for (const VariableInfo &v : t->program->variables())
     if (v.kind == VariableInfo::Param) (v.adapter ? adapters : parameters) += *elementCount(v.shape);
@@ -194,7 +197,8 @@ Exit replay(const CommonOptions &given, const ReplayArguments &a) {
   catchSignals();
   TrainResult result = fil::train(*training->program, data, to, systemClock(), progress, training->options);
   if (result.interrupted) progress.note(fmt::format("stopped after step {}", result.step));
-  progress.note(fmt::format("the same to the bit: {} checkpoints, {} edits", check.states, check.edits));
+  else check.finish(until);
+  progress.note(check.edits + check.states ? fmt::format("the same to the bit: {} checkpoints, {} edits", check.states, check.edits) : "nothing on the tape up to there to compare with");
   if (!a.out.empty()) progress.note(fmt::format("checkpoint: {}/last.safetensors", a.out));
   return Exit::Ok;
 }
