@@ -10,9 +10,7 @@ inline void describe(ir::VariableOp v, VariableInfo &info) {
   info.kind = v.getKind() == ir::VariableKind::param ? VariableInfo::Param : v.getKind() == ir::VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
   if (auto topology = v.getTopology()) {
     const ir::Dims dims(v->getParentOfType<mlir::ModuleOp>());
-    Size n(1);
-    for (mlir::StringAttr d : ir::maskDims(v)) n = n * dims.value(d.getValue());
-    info.mask = true, info.kept = topology->getMethod() == ir::TopologyMethod::prune ? 0 : int64_t(topology->kept(dims.atMost(n)));
+    info.mask = true, info.kept = topology->getMethod() == ir::TopologyMethod::prune ? 0 : int64_t(topology->kept(ir::granulesIn(v, dims)));
   }
   if (!v.getAdapter()) return;
   info.adapter = v.getAdapter()->convertToDouble();

@@ -71,6 +71,11 @@ MapSides sidesOf(VariableOp v) {
 SmallVector<StringAttr> maskDims(VariableOp mask) {
   return llvm::to_vector(llvm::drop_begin(strings(mask.getDeclared()), mask.getSite().count("[*]")));
 }
+double granulesIn(VariableOp mask, const Dims &dims) {
+  double n = 1;
+  for (StringAttr d : maskDims(mask)) n *= dims.atMost(dims.size(d.getValue()));
+  return n;
+}
 ArrayAttr granulesOf(VariableOp v) {
   auto mask = SymbolTable::lookupNearestSymbolFrom<VariableOp>(v, v.getMaskAttr());
   TopologyAttr t = *mask.getTopology();

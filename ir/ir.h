@@ -133,6 +133,8 @@ struct MapSides { llvm::SmallVector<mlir::StringAttr> families, left, right; };
 MapSides sidesOf(VariableOp);
 /// Of the mask of a map: the dims that one turn's and family's mask has.
 llvm::SmallVector<mlir::StringAttr> maskDims(VariableOp mask);
+/// How many granules that is.
+double granulesIn(VariableOp mask, const Dims &);
 /// Of a map that is masked: `granules` of its fil.mask.
 mlir::ArrayAttr granulesOf(VariableOp masked);
 /// Moves a facet of the row to those that a pass has made part of the program.

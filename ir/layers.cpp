@@ -23,6 +23,12 @@ BlockArgument LayersEdit::stacked(Value outside, Type slice) {
   newStacked.push_back(outside);
   return op.block().insertArgument(at, slice, outside.getLoc());
 }
+BlockArgument LayersEdit::stacked(Value tensor) {
+  auto t = cast<TensorType>(tensor.getType());
+  SmallVector<StringAttr> left(t.getDims());
+  llvm::erase(left, op.getDimAttr());
+  return stacked(tensor, TensorType::get(t.getContext(), left, t.getElement()));
+}
 unsigned LayersEdit::yield(Value inside, Type whole) {
   newYields.push_back(inside), newResults.push_back(whole);
   return newYields.size() - 1;

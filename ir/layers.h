@@ -12,6 +12,7 @@ public:
   mlir::BlockArgument shared(mlir::Value outside);
   /// The turn's slice of a stacked value from outside.
   mlir::BlockArgument stacked(mlir::Value outside, mlir::Type slice);
+  mlir::BlockArgument stacked(mlir::Value tensor); ///< the same where it is one: without the loop's dim
   /// Brings a value of the body out, stacked; its number among the added results.
   unsigned yield(mlir::Value inside, mlir::Type whole);
   /// Puts the changed loop into the old one's place, which is erased; the old results are replaced by the new op's first ones.

@@ -188,14 +188,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   /// The loop gets the adapter as it has the weight: stacked, or shared.
   void enter(LayersOp loop, const Weight &w, const Dims &dims) {
     LayersEdit edit(loop);
-    auto slice = [&](Value v) -> Value {
-      if (!v) return {};
-      auto t = cast<ir::TensorType>(v.getType());
-      SmallVector<StringAttr> left;
-      for (StringAttr d : t.getDims())
-        if (d != loop.getDimAttr()) left.push_back(d);
-      return edit.stacked(v, dims.tensor(t.getContext(), left, t.getElement()));
-    };
+    auto slice = [&](Value v) -> Value { return v ? Value(edit.stacked(v)) : Value(); };
     auto share = [&](Value v) -> Value { return v ? Value(edit.shared(v)) : Value(); };
     const bool stacked = llvm::is_contained(loop.getStacked(), w.base), shared = llvm::is_contained(loop.getShared(), w.base);
     Weight turn{w.of, {}, {}, {}, {}, share(w.slot), {}}, whole = turn;

@@ -31,7 +31,7 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
       }
     for (FuncOp f : module.getOps<FuncOp>())
       if (!f.getEntry().empty())
-        for (Masked &x : all) mask(f, x, dims);
+        for (Masked &x : all) mask(f, x);
   }
 
   static bool mergesMasked(SiteOp site) {
@@ -77,7 +77,7 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
     all.push_back({base, mask, same ? b.getDenseI64ArrayAttr({int64_t(kept), int64_t(n)}) : DenseI64ArrayAttr(), ofSum});
   }
 
-  void mask(FuncOp f, Masked &x, const Dims &dims) {
+  void mask(FuncOp f, Masked &x) {
     SmallVector<ReadOp> reads;
     for (auto r : f.getBody().front().getOps<ReadOp>())
       if (r.getVariable() == x.base.getSymName()) reads.push_back(r);
@@ -85,11 +85,11 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
       OpBuilder b(r);
       b.setInsertionPointAfter(r);
       Value m = ReadOp::create(b, x.mask.getLoc(), x.mask.getType(), FlatSymbolRefAttr::get(x.mask.getSymNameAttr()), x.mask.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward));
-      maskUses(r.getResult(), m, x, dims);
+      maskUses(r.getResult(), m, x);
     }
   }
 
-  void maskUses(Value weight, Value mask, Masked &x, const Dims &dims) {
+  void maskUses(Value weight, Value mask, Masked &x) {
     llvm::SetVector<LayersOp> loops;
     SmallPtrSet<Operation *, 8> users;
     for (Operation *user : weight.getUsers()) {
@@ -97,7 +97,7 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
       if (loop && !llvm::is_contained(loop.getCarried(), weight)) loops.insert(loop);
       else if (auto aux = dyn_cast<AuxOp>(user); !aux || aux.getValue() == weight) users.insert(user);
     }
-    for (LayersOp loop : loops) enter(loop, weight, mask, x, dims);
+    for (LayersOp loop : loops) enter(loop, weight, mask, x);
     if (users.empty()) return;
     if (x.ofSum) {
       for (Operation *sum : users) { // all that reads the weight is its sum with the adapter
@@ -118,14 +118,10 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
   }
 
   /// The loop gets the mask as it has the weight: stacked, or shared.
-  void enter(LayersOp loop, Value weight, Value mask, Masked &x, const Dims &dims) {
+  void enter(LayersOp loop, Value weight, Value mask, Masked &x) {
     LayersEdit edit(loop);
-    auto t = cast<ir::TensorType>(mask.getType());
-    SmallVector<StringAttr> left;
-    for (StringAttr d : t.getDims())
-      if (d != loop.getDimAttr()) left.push_back(d);
     Value turn, whole;
-    if (llvm::is_contained(loop.getStacked(), weight)) turn = edit.stacked(mask, dims.tensor(t.getContext(), left, t.getElement()));
+    if (llvm::is_contained(loop.getStacked(), weight)) turn = edit.stacked(mask);
     if (llvm::is_contained(loop.getShared(), weight)) whole = edit.shared(mask);
     LayersOp made = edit.finish();
     SmallVector<std::pair<Value, Value>> inside;
@@ -133,7 +129,7 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
       if (v == weight) inside.push_back({a, turn});
     for (auto [v, a] : llvm::zip(made.getShared(), made.sharedArgs()))
       if (v == weight) inside.push_back({a, whole});
-    for (auto [w, m] : inside) maskUses(w, m, x, dims);
+    for (auto [w, m] : inside) maskUses(w, m, x);
   }
 };
 } // namespace

@@ -130,9 +130,7 @@ private:
     body.loc = var.getLoc(), body.site = var.getSite();
     Value before = read(mask), weight = read(var), least = body.constant(-1);
     const auto over = maskDims(mask);
-    double n = 1;
-    for (StringAttr d : over) n *= dims.atMost(dims.value(d.getValue()));
-    const double kept = t.kept(n), until = t.getUntil().convertToDouble(), density = t.getDensity().convertToDouble();
+    const double n = granulesIn(mask, dims), kept = t.kept(n), until = t.getUntil().convertToDouble(), density = t.getDensity().convertToDouble();
     Value magnitude = body.select(before, scores(weight, var, mask), least), p = body.div(progress, body.constant(until)), after;
     if (t.getMethod() == TopologyMethod::prune) {
       // Of the next time: the last one leaves the density.

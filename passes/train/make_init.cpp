@@ -69,9 +69,7 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
     }
     const auto over = maskDims(mask);
     SmallVector<Attribute> names(over.begin(), over.end());
-    Size n(1);
-    for (StringAttr d : over) n = n * body.dims.value(d.getValue());
-    Value count = ConstantOp::create(b, mask.getLoc(), ir::TensorType::get(ctx, {}, IntType::get(ctx)), b.getF64FloatAttr(topology.kept(body.dims.atMost(n))), site, role);
+    Value count = ConstantOp::create(b, mask.getLoc(), ir::TensorType::get(ctx, {}, IntType::get(ctx)), b.getF64FloatAttr(topology.kept(granulesIn(mask, body.dims))), site, role);
     Value order = randomFor(body, mask, "", type.withElement(RealType::get(ctx)), seed, step, false);
     return HighestOp::create(b, mask.getLoc(), type, order, count, b.getArrayAttr(names), site, role);
   }

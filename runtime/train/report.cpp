@@ -11,7 +11,8 @@ using Json = nlohmann::ordered_json;
 /// JSON has no NaN.
 Json number(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 
-/// The lines of steps up to `last`; what is no such line ends the file.
+} // namespace
+
 std::string linesUpTo(std::string_view text, int64_t last) {
   size_t keep = 0;
   for (size_t at = 0; at < text.size();) {
@@ -23,8 +24,6 @@ std::string linesUpTo(std::string_view text, int64_t last) {
   }
   return std::string(text.substr(0, keep));
 }
-
-} // namespace
 
 std::string jsonLine(const StepReport &r) {
   Json j = {{"step", r.step}, {"loss", number(r.loss)}, {"grad_norm", number(r.gradNorm)}, {"lr", r.lr}, {"seconds", std::round(r.seconds * 1e6) / 1e6}};

@@ -21,6 +21,8 @@ struct StepReport {
 };
 
 std::string jsonLine(const StepReport &);
+/// Of a file with a `step` in each line, the lines of steps up to `last`; what is no such line ends the file.
+std::string linesUpTo(std::string_view text, int64_t last);
 
 /// The file, from a step on: lines of later steps (of a run that went on after the checkpoint) are dropped.
 class MetricsFile {

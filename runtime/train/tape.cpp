@@ -2,6 +2,7 @@
 #include "runtime/train/tape.h"
 #include "runtime/base/philox.h"
 #include "runtime/base/status.h"
+#include "runtime/train/report.h"
 #include <nlohmann/json.hpp>
 
 namespace fil {
@@ -28,15 +29,6 @@ TapeHead headOf(const Json &j) {
   h.dataDir = j.at("data_dir"), h.data = j.at("data"), h.weights = j.at("weights"), h.weightsHash = j.at("weights_hash"), h.adapters = j.at("adapters");
   for (const Json &s : j.at("sources")) h.sources.push_back({s.at(0), s.at(1)});
   return h;
-}
-/// Lines up to a step, whole ones.
-std::string upTo(std::string_view all, int64_t step) {
-  size_t keep = 0;
-  for (size_t at = 0, end; at < all.size() && (end = all.find('\n', at)) != all.npos; at = keep = end + 1) {
-    const Json line = Json::parse(all.substr(at, end - at), nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer() || line["step"].get<int64_t>() > step) break;
-  }
-  return std::string(all.substr(0, keep));
 }
 } // namespace
 
@@ -86,7 +78,7 @@ TapeRecord readTape(Files &files, const std::string &path) {
 TapeFile::TapeFile(Files &files, const std::string &path, const TapeHead &head, int64_t fromStep) {
   std::string kept;
   if (fromStep > 0 && files.exists(path)) {
-    kept = upTo(files.read(path).text(), fromStep);
+    kept = linesUpTo(files.read(path).text(), fromStep);
     const Json first = Json::parse(kept.substr(0, kept.find('\n')), nullptr, false);
     const CheckpointInfo &i = head.info;
     if (!first.is_object() || !first.contains("tape")) return;
