@@ -6,6 +6,12 @@
 
 namespace fil {
 
+inline DType dtypeOf(ir::TensorType t) {
+  if (auto f = t.format()) return dtypeOf(*f);
+  if (t.isReal()) return t.getElement().isF64() ? DType::F64 : DType::F32;
+  return llvm::isa<ir::BoolType>(t.getElement()) ? DType::Bool : DType::I32;
+}
+
 inline void describe(ir::VariableOp v, VariableInfo &info) {
   info.kind = v.getKind() == ir::VariableKind::param ? VariableInfo::Param : v.getKind() == ir::VariableKind::state ? VariableInfo::State : VariableInfo::Optimizer;
   if (auto topology = v.getTopology()) {

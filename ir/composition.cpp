@@ -8,11 +8,6 @@ namespace fil::ir {
 namespace {
 constexpr int kinds = getMaxEnumValForFacetKind() + 1;
 
-std::string word(Facet f, StringRef name) {
-  auto all = f.written();
-  auto a = all ? all.getAs<StringAttr>(name) : StringAttr();
-  return a ? a.str() : "";
-}
 double number(Facet f, StringRef name, double otherwise) {
   auto all = f.written();
   auto a = all ? all.getAs<FloatAttr>(name) : FloatAttr();
@@ -49,13 +44,12 @@ const Refusal mergeWouldDensify{"with merge=always, or with merge=masked and dor
 }};
 const Refusal mergeWouldRequantise{"with merge=always on a base of whole numbers or fp8", [](Facet a, Facet b, Verdict &v) {
   Facet lora = a.kind() == FacetKind::lora ? a : b, base = a.kind() == FacetKind::lora ? b : a;
-  const std::string format = word(base, "format");
-  const bool narrow = base.kind() == FacetKind::qat || StringRef(format).starts_with("int") || StringRef(format).starts_with("fp8");
+  auto format = dyn_cast<FormatAttr>(base);
+  const bool narrow = !format || format.coarse();
   return narrow && cast<LoraAttr>(lora).getMerge() == Merge::always && refused(v, "P0429", "the sum would be rounded to the base's format again, with an error that nothing bounds", "`merge=never` (two further products)");
 }};
 const Refusal twoFormats{"where the format is one of whole numbers or fp8", [](Facet, Facet format, Verdict &v) {
-  const std::string f = word(format, "format");
-  return (StringRef(f).starts_with("int") || StringRef(f).starts_with("fp8")) && refused(v, "P0434", "qat trains for whole numbers, and the line rounds to " + f, "leave one of them out");
+  return cast<FormatAttr>(format).coarse() && refused(v, "P0434", "qat trains for whole numbers, and the line rounds to fp8", "leave one of them out");
 }};
 
 struct Row { FacetKind first, second; Outcome outcome; const char *rule; const Refusal *refusal; };

@@ -100,11 +100,16 @@ bool packsOnce(StringRef entry) { return entry != "grad"; }
 /// What it is a view of, through renames and into loops, if that is a variable.
 static ReadOp variableOf(Value v) {
   while (auto *op = v.getDefiningOp()) {
-    if (!isa<RenameOp, StopGradOp, MaskOp>(op)) return dyn_cast<ReadOp>(op);
+    if (!isa<RenameOp, StopGradOp, MaskOp, QuantizeOp, DequantizeOp>(op)) return dyn_cast<ReadOp>(op);
     v = op->getOperand(0);
   }
   Value outside = outsideOf(v);
   return outside ? variableOf(outside) : ReadOp();
+}
+VariableOp mapOf(Value v) {
+  ReadOp r = variableOf(v);
+  auto variable = r ? r->getParentOfType<ModuleOp>().lookupSymbol<VariableOp>(r.getVariable()) : VariableOp();
+  return variable && variable.getKind() == VariableKind::param && variable.getMap() ? variable : VariableOp();
 }
 bool worthPacking(ContractOp c, const Dims &dims) {
   const ContractionDims d = classify(c);

@@ -70,7 +70,27 @@ static ParseResult parseDims(AsmParser &p, SmallVectorImpl<StringAttr> &dims) {
 bool TensorType::has(StringRef dim) const {
   return llvm::any_of(getDims(), [&](StringAttr d) { return d.getValue() == dim; });
 }
-bool TensorType::isReal() const { return isa<RealType, FloatType>(getElement()); }
+bool TensorType::isReal() const { return isa<RealType, Float32Type, Float64Type>(getElement()); }
+std::optional<Format> TensorType::format() const {
+  if (getElement().isBF16()) return Format::Bf16;
+  if (getElement().isF16()) return Format::F16;
+  if (isa<Float8E4M3FNType>(getElement())) return Format::E4M3;
+  return isa<Float8E5M2Type>(getElement()) ? std::optional(Format::E5M2) : std::nullopt;
+}
+int64_t bytesOf(Type value, int64_t realBytes) {
+  auto t = dyn_cast<TensorType>(value);
+  if (!t) return 4;
+  if (auto f = t.format()) return bytesOf(*f);
+  return t.isReal() ? realBytes : isa<BoolType>(t.getElement()) ? 1 : 4;
+}
+Type elementOf(MLIRContext *ctx, Format f) {
+  switch (f) {
+  case Format::Bf16: return BFloat16Type::get(ctx);
+  case Format::F16: return Float16Type::get(ctx);
+  case Format::E4M3: return Float8E4M3FNType::get(ctx);
+  default: return Float8E5M2Type::get(ctx);
+  }
+}
 
 void TensorType::print(AsmPrinter &p) const {
   p << '<';

@@ -46,6 +46,11 @@ FacetCost LoraAttr::cost(Operation *op, const Dims &dims) const {
   return {Size(2) * times * each, elements, elements, {}};
 }
 
+SiteFormat FormatAttr::of(Role role) const { return role == Role::dgrad ? getDgrad() : role == Role::wgrad ? getWgrad() : role == Role::update ? SiteFormat::f32 : getForward(); }
+bool FormatAttr::coarse() const {
+  return llvm::any_of(ArrayRef{getForward(), getDgrad(), getWgrad()}, [](SiteFormat f) { return f >= SiteFormat::e4m3; });
+}
+
 double TopologyAttr::kept(double granules) const { return std::max(1.0, std::round(getDensity().convertToDouble() * granules)); }
 FacetCost TopologyAttr::cost(Operation *op, const Dims &dims) const {
   auto v = cast<VariableOp>(op);

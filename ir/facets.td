@@ -46,7 +46,6 @@ def Fil_GroupedAttr : Fil_WrittenFacet<"Grouped", "grouped">;
 def Fil_GateAttr : Fil_WrittenFacet<"Gate", "gate">;
 def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
 def Fil_QatAttr : Fil_WrittenFacet<"Qat", "qat">;
-def Fil_FormatAttr : Fil_WrittenFacet<"Format", "format">;
 def Fil_AdaptAttr : Fil_WrittenFacet<"Adapt", "adapt">;
 def Fil_RematAttr : Fil_WrittenFacet<"Remat", "remat">;
 def Fil_ReplicaAttr : Fil_WrittenFacet<"Replica", "replica">;   // settings: dim, axis
@@ -101,6 +100,28 @@ def Fil_LoraAttr : Fil_FacetAttr<"Lora", "lora", "double scale(int64_t rank) con
   let parameters = (ins "int64_t":$rank, APFloatParameter<"">:$alpha, EnumParameter<Fil_LoraInit>:$init,
                         EnumParameter<Fil_LoraVariant>:$variant, EnumParameter<Fil_Merge>:$merge);
   let assemblyFormat = "`<` `rank` $rank `alpha` $alpha `init` $init `variant` $variant `merge` $merge `>`";
+}
+
+// The formats of a site's products. Each role's operands are rounded to the role's format before they are multiplied; products are exact and summed in f32.
+def Fil_SiteFormat : I32EnumAttr<"SiteFormat", "a number format of a plan", [
+  I32EnumAttrCase<"f32", 0>, I32EnumAttrCase<"bf16", 1>, I32EnumAttrCase<"f16", 2>, I32EnumAttrCase<"e4m3", 3>, I32EnumAttrCase<"e5m2", 4>,
+  I32EnumAttrCase<"int8", 5>, I32EnumAttrCase<"int4", 6>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+def Fil_FormatAttr : Fil_FacetAttr<"Format", "format", [{
+    ::fil::ir::SiteFormat of(::fil::ir::Role role) const;
+    /// Does it round to 8 bits or fewer?
+    bool coarse() const;
+  }]> {
+  let summary = "operands of products are rounded to a format for each role, what maps give to `out`";
+  let description = [{
+    Scales are taken over tiles of `activations` and `weights`, which are pairs: neighbours along the last dim that the product does not sum, and along the last
+    one that it sums; 0 stands for all of the operand's dims of that sort.
+  }];
+  let parameters = (ins EnumParameter<Fil_SiteFormat>:$forward, EnumParameter<Fil_SiteFormat>:$dgrad, EnumParameter<Fil_SiteFormat>:$wgrad,
+                        EnumParameter<Fil_SiteFormat>:$out, ArrayRefParameter<"int64_t">:$activations, ArrayRefParameter<"int64_t">:$weights);
+  let assemblyFormat = "`<` $forward `dgrad` $dgrad `wgrad` $wgrad `out` $out `activations` `[` $activations `]` `weights` `[` $weights `]` `>`";
 }
 
 def Fil_ConsumedAttr : Fil_Attr<"Consumed", "consumed"> {

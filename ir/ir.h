@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fil dialect in C++: types, attributes, ops, the dim table, costs, and the builder that gradients are written with.
 #pragma once
+#include "runtime/base/formats.h"
 #include "runtime/base/size.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -111,6 +112,10 @@ public:
 #include "ir/ops.h.inc"
 
 namespace fil::ir {
+mlir::Type elementOf(mlir::MLIRContext *, Format);
+/// Bytes of a tensor's element, or of a subset's indices, where reals have `realBytes`.
+int64_t bytesOf(mlir::Type value, int64_t realBytes);
+
 inline llvm::SmallVector<mlir::StringAttr> strings(mlir::ArrayAttr a) {
   return llvm::to_vector(a.getAsRange<mlir::StringAttr>());
 }
@@ -139,6 +144,11 @@ double granulesIn(VariableOp mask, const Dims &);
 mlir::ArrayAttr granulesOf(VariableOp masked);
 /// Moves a facet of the row to those that a pass has made part of the program.
 void consume(SiteOp, mlir::Attribute facet, llvm::StringRef pass);
+
+/// Is the op elementwise in this operand?
+inline bool pointwise(mlir::Operation *op, unsigned operand) {
+  return mlir::isa<MapOp, BroadcastOp, StopGradOp>(op) || (mlir::isa<MaskOp, QuantizeOp, DequantizeOp>(op) && operand == 0);
+}
 
 /// `map mul`, `reduce sum`, `contract`
 inline std::string titleOf(mlir::Operation *op) {

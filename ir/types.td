@@ -26,8 +26,10 @@ def Fil_TensorType : Fil_Type<"Tensor", "tensor"> {
   let extraClassDeclaration = [{
     bool has(::mlir::StringAttr dim) const { return ::llvm::is_contained(getDims(), dim); }
     bool has(::llvm::StringRef dim) const;
-    /// Real before, a float type after the precision pass.
+    /// Real before the precision pass, f32 or f64 after it.
     bool isReal() const;
+    /// Of narrower numbers, which only fil.quantize makes and only fil.dequantize reads.
+    std::optional<::fil::Format> format() const;
     TensorType withElement(::mlir::Type element) const { return get(getContext(), getDims(), element); }
   }];
 }

@@ -128,7 +128,7 @@ private:
   /// Of an operand that is an input, under the names that the contraction sees; through renames.
   const Layout *layoutOf(mlir::Value v) {
     while (auto *op = v.getDefiningOp()) {
-      if (!isa<RenameOp, StopGradOp>(op) && !(isa<CacheOp>(op) && !cast<CacheOp>(op).getPast())) return nullptr;
+      if (!isa<RenameOp, StopGradOp, DequantizeOp>(op) && !(isa<CacheOp>(op) && !cast<CacheOp>(op).getPast())) return nullptr;
       v = op->getOperand(0);
     }
     return &at.inputs[cast<mlir::BlockArgument>(v).getArgNumber()].layout;
@@ -149,7 +149,7 @@ private:
       if (!ragged && cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) return std::nullopt;
     auto layout = [&](mlir::Value x) {
       auto a = dyn_cast<mlir::BlockArgument>(x);
-      return a ? &at.inputs[a.getArgNumber()].layout : nullptr;
+      return a && !cast<TensorType>(a.getType()).format() ? &at.inputs[a.getArgNumber()].layout : nullptr;
     };
     return plainOf(dims, v, layout, outer, d.summed, d.batch);
   }

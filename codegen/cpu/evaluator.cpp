@@ -13,7 +13,7 @@ Memory memoryOf(KernelBuilder &k, mlir::Type type, const Layout &layout, const L
   m.pointer = k.buffer(number++);
   m.layout = layout, m.constant = constant;
   if (isa<SubsetType>(type)) m.element = k.i32, m.counts = k.buffer(number++), m.countLayout = countLayout;
-  else m.element = k.stored(cast<TensorType>(type).getElement());
+  else m.element = k.stored(cast<TensorType>(type).getElement()), m.format = cast<TensorType>(type).format();
   return m;
 }
 
@@ -139,25 +139,28 @@ LV Evaluator::windowed(UnwindowOp u, const Point &p) {
 
 LV Evaluator::inMask(MaskOp m, const Point &p) {
   auto pairs = strings(m.getGranules());
+  llvm::SmallVector<int64_t> lengths;
+  for (size_t i = 0; i < pairs.size(); i += 2) lengths.push_back(MaskOp::length(k.dims, pairs[i], pairs[i + 1]));
+  return ofTile(m.getMask(), pairs, lengths, p);
+}
+LV Evaluator::ofTile(mlir::Value v, llvm::ArrayRef<StringAttr> pairs, llvm::ArrayRef<int64_t> lengths, const Point &p) {
   Point q = p;
-  StringAttr across; // the only dim along which lanes lie, two granules at most
+  StringAttr across, tile; // the only dim along which lanes lie, two tiles at most
   int64_t length = 0;
-  for (size_t i = 0; i < pairs.size(); i += 2) {
-    Index at = p(pairs[i]);
-    const int64_t n = MaskOp::length(k.dims, pairs[i], pairs[i + 1]);
+  for (auto [i, n] : llvm::enumerate(lengths)) {
+    Index at = p(pairs[2 * i]);
     auto divided = [&](LV x) { return k.b.CreateUDiv(x, llvm::ConstantInt::get(x->getType(), uint64_t(n))); };
-    if (at.uniform() || n == 1) q.set(pairs[i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
-    else if (at.step == 1 && !at.lanes && n >= k.lanes && !across) across = pairs[i], length = n, q.set(pairs[i + 1], {divided(at.base), 0, nullptr});
-    else q.set(pairs[i + 1], {nullptr, 0, divided(k.positions(at))});
+    if (at.uniform() || n == 1) q.set(pairs[2 * i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
+    else if (at.step == 1 && !at.lanes && n >= k.lanes && !across) across = pairs[2 * i], tile = pairs[2 * i + 1], length = n, q.set(tile, {divided(at.base), 0, nullptr});
+    else q.set(pairs[2 * i + 1], {nullptr, 0, divided(k.positions(at))});
   }
-  LV first = value(m.getMask(), q);
+  LV first = value(v, q);
   if (!across) return first;
-  StringAttr granule = pairs[size_t(llvm::find(pairs, across) - pairs.begin()) + 1];
-  LV base = p(across).base, place = q(granule).base;
-  LV next = k.b.CreateAdd(place, k.number(1)), end = k.extent(granule);
-  q.set(granule, {k.b.CreateSelect(k.b.CreateICmpULT(next, end), next, place), 0, nullptr});
-  LV second = value(m.getMask(), q);
-  LV left = k.b.CreateSub(k.b.CreateMul(next, k.number(length)), base); // lanes of the first granule
+  LV base = p(across).base, place = q(tile).base;
+  LV next = k.b.CreateAdd(place, k.number(1)), end = k.extent(tile);
+  q.set(tile, {k.b.CreateSelect(k.b.CreateICmpULT(next, end), next, place), 0, nullptr});
+  LV second = value(v, q);
+  LV left = k.b.CreateSub(k.b.CreateMul(next, k.number(length)), base); // lanes of the first tile
   return k.b.CreateSelect(k.b.CreateICmpULT(k.laneNumbers(k.i64), k.splat(left)), k.splat(first), k.splat(second));
 }
 
@@ -273,6 +276,23 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         LV keep = inMask(m, p), x = value(m.getX(), p);
         k.match(x, keep);
         return k.b.CreateSelect(keep, x, zero(x));
+      })
+      .Case([&](QuantizeOp q) {
+        LV x = value(q.getX(), p);
+        if (q.getScale()) {
+          LV s = ofTile(q.getScale(), strings(q.getTiles()), q.getLengths(), p);
+          LV inverse = k.b.CreateFDiv(llvm::ConstantFP::get(s->getType(), 1), s); // exact: scales are powers of two
+          k.match(x, inverse);
+          x = k.b.CreateFMul(x, inverse);
+        }
+        return k.rounded(*resultType.format(), x);
+      })
+      .Case([&](DequantizeOp q) {
+        LV x = value(q.getX(), p);
+        if (!q.getScale()) return x;
+        LV s = ofTile(q.getScale(), strings(q.getTiles()), q.getLengths(), p);
+        k.match(x, s);
+        return k.b.CreateFMul(x, s);
       })
       .Case([&](PresentOp s) { return position(s.getSubset(), p).second; })
       .Case([&](MemberOp m) {

@@ -46,6 +46,8 @@ public:
 
   /// Is the point's granule there?
   llvm::Value *inMask(ir::MaskOp, const Point &);
+  /// A value that has one element for each tile, at the point's own: pairs of a dim and the one that counts its tiles, and how long these are.
+  llvm::Value *ofTile(mlir::Value, llvm::ArrayRef<mlir::StringAttr> pairs, llvm::ArrayRef<int64_t> lengths, const Point &);
 
   /// A kept op's result from now on: in memory, or in a register for the row at hand.
   void reside(mlir::Value, const Memory &);

@@ -70,7 +70,10 @@ Value *KernelBuilder::local(Type *t) {
 }
 
 Type *KernelBuilder::scalar(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i1 : mlir::isa<ir::IntType, ir::IndexType>(e) ? i32 : real; }
-Type *KernelBuilder::stored(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i8 : scalar(e); }
+Type *KernelBuilder::stored(mlir::Type e) {
+  if (auto f = mlir::dyn_cast<mlir::FloatType>(e); f && f.getWidth() < 32) return b.getIntNTy(f.getWidth());
+  return mlir::isa<ir::BoolType>(e) ? i8 : scalar(e);
+}
 Value *KernelBuilder::laneNumbers(Type *t) {
   SmallVector<Constant *> all;
   for (int i = 0; i < lanes; ++i) all.push_back(ConstantInt::get(t, uint64_t(i)));
@@ -146,6 +149,7 @@ Value *KernelBuilder::loadAt(Value *pointer, Type *element, const Address &a, Va
 }
 Value *KernelBuilder::load(const Memory &m, Indices at, Value *mask) {
   Value *v = loadAt(m.pointer, m.element, address(m.layout, at), mask, m.constant);
+  if (m.format) return decoded(*m.format, v);
   return m.element == i8 ? b.CreateICmpNE(v, Constant::getNullValue(v->getType())) : v;
 }
 Value *KernelBuilder::loadCount(const Memory &m, Indices at, Value *mask) { return loadAt(m.counts, i32, address(m.countLayout, at), mask, m.constant); }
@@ -167,7 +171,8 @@ void KernelBuilder::storeAt(Value *pointer, Type *element, const Address &a, Val
   b.CreateMaskedScatter(v, b.CreateInBoundsGEP(element, p, a.offsets), align, mask ? splat(mask) : Constant::getAllOnesValue(vector(i1)));
 }
 void KernelBuilder::store(const Memory &m, Indices at, Value *v, Value *mask) {
-  if (m.element == i8) v = b.CreateZExt(v, isVector(v) ? vector(i8) : i8);
+  if (m.format) v = encoded(*m.format, v);
+  else if (m.element == i8) v = b.CreateZExt(v, isVector(v) ? vector(i8) : i8);
   storeAt(m.pointer, m.element, address(m.layout, at), v, mask);
 }
 void KernelBuilder::prefetch(const Memory &m, Indices at, bool toWrite) {

@@ -28,6 +28,7 @@ struct Layout {
 struct Memory {
   llvm::Value *pointer = nullptr, *counts = nullptr;
   llvm::Type *element = nullptr; ///< as stored: bool is i8
+  std::optional<Format> format;  ///< of narrow numbers; in registers they are reals
   Layout layout, countLayout;
   bool constant = false;         ///< nobody writes it while the kernel runs
 };
@@ -59,6 +60,8 @@ public:
 
   llvm::Type *scalar(mlir::Type element);    ///< in registers
   llvm::Type *stored(mlir::Type element);    ///< in memory
+  /// In scratch: narrow numbers as the reals that they are.
+  llvm::Type *scratch(mlir::Type element) { return llvm::isa<mlir::FloatType>(element) ? real : stored(element); }
   llvm::Type *vector(llvm::Type *t) { return llvm::FixedVectorType::get(t, unsigned(lanes)); }
   static bool isVector(llvm::Value *v) { return v->getType()->isVectorTy(); }
   llvm::Value *splat(llvm::Value *v) { return isVector(v) ? v : b.CreateVectorSplat(unsigned(lanes), v); }
@@ -81,6 +84,9 @@ public:
 
   /// An elementwise function; operands may be scalars beside vectors. Accuracies: docs/performance.md.
   llvm::Value *map(ir::MapFn, llvm::ArrayRef<llvm::Value *> args, mlir::Type argElement, mlir::Type resultElement);
+  llvm::Value *rounded(Format, llvm::Value *real);  ///< fil::rounded
+  llvm::Value *encoded(Format, llvm::Value *real);  ///< of numbers of the format, as they stand in memory
+  llvm::Value *decoded(Format, llvm::Value *stored);
   /// Philox of (key, step, element), all i64: see runtime/base/philox.h.
   llvm::Value *random(llvm::Value *key, llvm::Value *step, llvm::Value *element, bool normal);
   /// fil_launch::stream_key. The stream's name is data behind the sizes, found by one of them: a kernel holds no names.
@@ -100,6 +106,7 @@ private:
   void storeAt(llvm::Value *pointer, llvm::Type *element, const Address &, llvm::Value *v, llvm::Value *mask);
   llvm::Value *service(int field, llvm::FunctionType *, llvm::ArrayRef<llvm::Value *> args);
 
+  llvm::Value *decodedF32(Format, llvm::Value *stored);
   llvm::Value *intrinsic(llvm::Intrinsic::ID, llvm::ArrayRef<llvm::Value *>);
   llvm::Value *eachLane(int field, llvm::ArrayRef<llvm::Value *> args); ///< libm in float64, lane by lane
   llvm::Value *function1(ir::MapFn, llvm::Value *);

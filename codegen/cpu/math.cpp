@@ -192,6 +192,13 @@ Value *KernelBuilder::map(MapFn fn, ArrayRef<Value *> given, mlir::Type from, ml
       Value *wrong = b.CreateAnd(b.CreateICmpNE(r, zero), b.CreateICmpSLT(b.CreateXor(r, y), zero));
       return b.CreateSelect(wrong, b.CreateAdd(r, y), r);
     }
+  case MapFn::pow2ceil: {
+    x = b.CreateSelect(b.CreateFCmpOGT(x, like(x, 0x1p-126)), x, like(x, 0x1p-126)), x = b.CreateSelect(b.CreateFCmpOLT(x, like(x, 0x1p126)), x, like(x, 0x1p126));
+    Type *whole = f64 ? isVector(x) ? vector(i64) : i64 : integers(x);
+    const uint64_t fraction = (uint64_t(1) << (f64 ? 52 : 23)) - 1;
+    Value *up = b.CreateAdd(b.CreateBitCast(x, whole), ConstantInt::get(whole, fraction));
+    return b.CreateBitCast(b.CreateAnd(up, ConstantInt::get(whole, ~fraction)), x->getType());
+  }
   case MapFn::min: return b.CreateSelect(isReal ? b.CreateFCmpOLT(y, x) : b.CreateICmpSLT(y, x), y, x);
   case MapFn::max: return b.CreateSelect(isReal ? b.CreateFCmpOGT(y, x) : b.CreateICmpSGT(y, x), y, x);
   case MapFn::neg: return isReal ? b.CreateFNeg(x) : b.CreateNeg(x);

@@ -81,13 +81,11 @@ bool Stages::follows(Operation *op, const Stage &s) {
     if (!def) return true;
     if (llvm::is_contained(s.ops, def)) return same && !isSum(def);
     if (GroupOp::kept(def)) return true;
-    const bool plain = isa<MapOp, BroadcastOp, StopGradOp>(def);
-    if (same && plain && !seen.insert(def).second) return true;
-    return llvm::all_of(def->getOperands(), [&](mlir::Value o) { return fine(o, same && plain); });
+    if (same && isa<MapOp, BroadcastOp, StopGradOp>(def) && !seen.insert(def).second) return true;
+    return llvm::all_of(def->getOpOperands(), [&](mlir::OpOperand &o) { return fine(o.get(), same && pointwise(def, o.getOperandNumber())); });
   };
   if (auto f = foldOf(op)) return fine(f->x, true);
-  const bool plain = isa<MapOp, BroadcastOp, StopGradOp, ReduceOp>(op);
-  return llvm::all_of(op->getOperands(), [&](mlir::Value o) { return fine(o, plain); });
+  return llvm::all_of(op->getOpOperands(), [&](mlir::OpOperand &o) { return fine(o.get(), isa<ReduceOp>(op) || pointwise(op, o.getOperandNumber())); });
 }
 void Stages::form(llvm::ArrayRef<Operation *> kept) {
   for (Operation *op : kept) {
@@ -146,7 +144,7 @@ void Stages::makeRoom(Operation *op, const Stage &s) {
   Dimlist inner = innerOf(op);
   if (inner.empty() || results.count(v) || !readLater(op, s)) return;
   Memory m;
-  m.element = k.stored(cast<TensorType>(v.getType()).getElement());
+  m.element = k.scratch(cast<TensorType>(v.getType()).getElement());
   StringAttr last = laneRow ? laneRow : favourite(inner);
   if (last) llvm::erase(inner, last), inner.push_back(last);
   Size n(1);

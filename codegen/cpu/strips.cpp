@@ -70,7 +70,7 @@ private:
     if (!op) return std::nullopt;
     if (op == compare) return 0;
     if (auto c = dyn_cast<ConstantOp>(op)) return c.getValue().convertToDouble();
-    if (isa<BroadcastOp, StopGradOp>(op)) return outside(op->getOperand(0), compare);
+    if (isa<BroadcastOp, StopGradOp, QuantizeOp, DequantizeOp>(op)) return outside(op->getOperand(0), compare); // 0 and infinity are numbers of each format, or become what is multiplied by nothing
     auto m = dyn_cast<MapOp>(op);
     if (!m) return std::nullopt;
     llvm::SmallVector<std::optional<double>> a;
@@ -101,7 +101,7 @@ private:
         continue;
       }
       const bool touches = with(op.getResult(0)) || llvm::any_of(op.getOperands(), with);
-      if (!touches || isa<MapOp, BroadcastOp, StopGradOp, IotaOp>(op)) continue;
+      if (!touches || isa<MapOp, BroadcastOp, StopGradOp, IotaOp, QuantizeOp, DequantizeOp>(op)) continue;
       if (auto r = dyn_cast<ReduceOp>(op)) {
         if (!llvm::is_contained(strings(r.getOver()), c.dim)) continue;
         auto x = outside(r.getX(), c.compare);
@@ -266,7 +266,7 @@ private:
     if (auto steps = known(k.dims.value(strip.getValue()))) stripRows = std::min(stripRows, (*steps + tileRows - 1) / tileRows * tileRows);
     for (mlir::Value v : inScratch) {
       Memory m;
-      m.element = k.stored(cast<TensorType>(v.getType()).getElement());
+      m.element = k.scratch(cast<TensorType>(v.getType()).getElement());
       m.layout = layoutIn(v);
       m.pointer = k.allocateScratch(Size(stripRows) * rowLength(v) * Size(int64_t(k.made.module->getDataLayout().getTypeAllocSize(m.element))));
       strips[v] = m, layouts[v] = m.layout;
@@ -352,7 +352,7 @@ private:
   }
   std::optional<Plain> plain(mlir::Value v, llvm::ArrayRef<StringAttr> outer, llvm::ArrayRef<StringAttr> summed) {
     auto layout = [&](mlir::Value x) -> const Layout * {
-      if (auto a = dyn_cast<mlir::BlockArgument>(x)) return &at.inputs[a.getArgNumber()].layout;
+      if (auto a = dyn_cast<mlir::BlockArgument>(x)) return cast<TensorType>(a.getType()).format() ? nullptr : &at.inputs[a.getArgNumber()].layout;
       auto it = layouts.find(x);
       return it == layouts.end() ? nullptr : &it->second;
     };

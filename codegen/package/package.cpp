@@ -20,11 +20,6 @@ using mlir::Operation, mlir::StringAttr;
 
 namespace {
 
-DType dtypeOf(mlir::Type element) {
-  if (isa<BoolType>(element)) return DType::Bool;
-  if (isa<IntType, ir::IndexType>(element)) return DType::I32;
-  return element.isF64() ? DType::F64 : DType::F32;
-}
 double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Kernels by what they compute.
@@ -121,7 +116,7 @@ private:
     if (cache) module.walk([&](CacheOp c) { running.insert(c.getTo().str()); });
     auto type = cast<TensorType>(v.getType());
     Storage s;
-    s.symbol = v.getSymName().str(), s.dtype = dtypeOf(type.getElement()), s.kind = cache ? Storage::Cache : Storage::Variable;
+    s.symbol = v.getSymName().str(), s.dtype = dtypeOf(type), s.kind = cache ? Storage::Cache : Storage::Variable;
     auto order = layouts.ofVariable(v);
     for (StringAttr d : order) s.dims.push_back(d.str()), s.extents.push_back(slotOf(d, cache));
     const int number = int(out.storages.size());
@@ -167,7 +162,7 @@ private:
   Port port(mlir::Type type, llvm::StringRef name, llvm::ArrayRef<StringAttr> axes) {
     auto t = cast<TensorType>(type);
     Port p;
-    p.name = name.str(), p.dtype = dtypeOf(t.getElement());
+    p.name = name.str(), p.dtype = dtypeOf(t);
     for (StringAttr d : axes) p.dims.push_back(d.str()), p.sizes.push_back(sizeOf(d));
     if (auto x = dyn_cast<ir::IndexType>(t.getElement())) p.indexBound = sizeOf(x.getDim());
     return p;
@@ -430,7 +425,8 @@ private:
   /// Does it follow from variables alone, and does nobody want its one result in a place of its own? Then it is computed when they have changed.
   bool followsFromVariables(GroupOp g, llvm::ArrayRef<Place> inputs, const LoopContext *loop) {
     if (loop || inputs.empty() || g.getNumResults() != 1 || !isa<TensorType>(g.getResult(0).getType()) || !llvm::all_of(inputs, [&](const Place &p) { return isVariable(p); })) return false;
-    if (!cast<TensorType>(g.getResult(0).getType()).isReal() || !dims.elements(g.getResult(0).getType()).isConstant()) return false;
+    const auto type = cast<TensorType>(g.getResult(0).getType());
+    if ((!type.isReal() && !type.format()) || !dims.elements(g.getResult(0).getType()).isConstant()) return false;
     return llvm::all_of(g.getResult(0).getUses(), [](mlir::OpOperand &use) {
       auto l = dyn_cast<LayersOp>(use.getOwner());
       return isa<GroupOp>(use.getOwner()) || (l && use.getOperandNumber() >= l.getCarried().size());
@@ -442,7 +438,7 @@ private:
     Place p;
     p.layout = layoutOf(layouts.natural(g, 0, inputs), size);
     Storage s;
-    s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "made";
+    s.kind = Storage::Derived, s.dtype = dtypeOf(cast<TensorType>(g.getResult(0).getType())), s.symbol = "made";
     std::string key;
     llvm::raw_string_ostream text(key);
     g->print(text, mlir::OpPrintingFlags().useLocalScope()); // names within are its own, those of inputs are not told

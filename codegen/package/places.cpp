@@ -21,9 +21,7 @@ Size elementsOf(const Layout &l, Slots size) {
   return n;
 }
 int64_t elementBytes(mlir::Type type, bool f64) {
-  auto t = dyn_cast<TensorType>(type);
-  if (!t || isa<IntType, ir::IndexType>(t.getElement())) return 4;
-  return isa<BoolType>(t.getElement()) ? 1 : f64 ? 8 : 4;
+  return bytesOf(type, f64 ? 8 : 4);
 }
 
 int Buffers::add(Buffer::Kind kind, int index, Size bytes, std::string what) {
@@ -131,10 +129,11 @@ bool readsOwnPoint(GroupOp g, unsigned input, unsigned result) {
   // Kept ops that are reached from the argument by ways that keep the point.
   llvm::SmallPtrSet<Operation *, 16> seen;
   std::function<bool(mlir::Value)> fine = [&](mlir::Value v) {
-    for (Operation *u : v.getUsers()) {
-      if (isa<YieldOp>(u) || !seen.insert(u).second) continue;
-      auto mask = dyn_cast<MaskOp>(u);
-      const bool plain = isa<MapOp, BroadcastOp, StopGradOp>(u) || (mask && mask.getMask() != v);
+    for (mlir::OpOperand &use : v.getUses()) {
+      Operation *u = use.getOwner();
+      if (isa<YieldOp>(u)) continue;
+      const bool plain = pointwise(u, use.getOperandNumber());
+      if (plain && !seen.insert(u).second) continue;
       if (!plain && !isa<ReduceOp>(u)) return false;
       if (u == writer && !plain) return false;
       if (GroupOp::kept(u)) {

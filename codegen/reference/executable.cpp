@@ -10,11 +10,6 @@ using namespace fil::ir;
 namespace fil {
 namespace {
 
-DType dtypeOf(Type element) {
-  if (isa<BoolType>(element)) return DType::Bool;
-  if (isa<IntType, ir::IndexType>(element)) return DType::I32;
-  return element.isF64() ? DType::F64 : DType::F32;
-}
 /// Elements reordered from axes `from` to axes `to` (the same names).
 std::vector<double> reorder(const std::vector<double> &x, ArrayRef<StringAttr> from, const std::vector<int64_t> &sizes, ArrayRef<StringAttr> to) {
   if (from == to) return x;
@@ -42,6 +37,10 @@ Array toArray(const std::vector<double> &x, DType dtype, std::vector<int64_t> sh
   for (size_t i = 0; i < x.size(); ++i) switch (dtype) {
     case DType::F64: reinterpret_cast<double *>(fill)[i] = x[i]; break;
     case DType::F32: reinterpret_cast<float *>(fill)[i] = float(x[i]); break;
+    case DType::BF16:
+    case DType::F16: reinterpret_cast<uint16_t *>(fill)[i] = encoded(*formatOf(dtype), x[i]); break;
+    case DType::E4M3:
+    case DType::E5M2: reinterpret_cast<uint8_t *>(fill)[i] = uint8_t(encoded(*formatOf(dtype), x[i])); break;
     case DType::I32: reinterpret_cast<int32_t *>(fill)[i] = int32_t(x[i]); break;
     default: reinterpret_cast<uint8_t *>(fill)[i] = x[i] != 0; break;
     }
@@ -152,7 +151,7 @@ private:
   Port port(Type type, StringRef name, ArrayRef<StringAttr> order) {
     auto t = cast<ir::TensorType>(type);
     Port p;
-    p.name = name.str(), p.dtype = dtypeOf(t.getElement());
+    p.name = name.str(), p.dtype = dtypeOf(t);
     for (StringAttr d : order) p.dims.push_back(d.str()), p.sizes.push_back(dims.value(d.getValue()));
     if (auto x = dyn_cast<ir::IndexType>(t.getElement())) p.indexBound = dims.value(x.getDim().getValue());
     return p;
@@ -188,7 +187,7 @@ private:
       VariableInfo info;
       info.name = name + rest.str();
       describe(v, info);
-      info.dtype = dtypeOf(type.getElement());
+      info.dtype = dtypeOf(type);
       info.shape = sizesOf(r.declared);
       for (StringAttr d : r.declared) info.dims.push_back(d.str());
       variables_.push_back(info), rows.push_back(r);

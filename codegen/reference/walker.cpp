@@ -140,6 +140,17 @@ Cell Walker::op(Operation *o, Values &values) {
       .Case([&](TopKOp t) { return topk(t, values); })
       .Case([&](HighestOp h) { return highest(h, values); })
       .Case([&](MaskOp m) { return mask(m, values); })
+      .Case([&](QuantizeOp q) {
+        const Format format = *cast<ir::TensorType>(q.getType()).format();
+        Cell x = in(q.getX()), scale = scales(q, values), r = makeCell(x.sizes);
+        for (size_t i = 0; i < r.data->size(); ++i) r[i] = rounded(format, x[i] / scale[i]);
+        return r;
+      })
+      .Case([&](DequantizeOp q) {
+        Cell x = in(q.getX()), scale = scales(q, values), r = makeCell(x.sizes);
+        for (size_t i = 0; i < r.data->size(); ++i) r[i] = x[i] * scale[i];
+        return r;
+      })
       .Case([&](WindowOp w) { return window(w, values); })
       .Case([&](UnwindowOp w) { return unwindow(w, values); })
       .Case([&](ConcatOp c) { return concat(c, values); })
@@ -338,6 +349,32 @@ Cell Walker::mask(MaskOp m, Values &values) {
     lengths[at] = size(pairs[i].getValue()) / size(pairs[i + 1].getValue()), along[at] = stride(mask, pairs[i + 1]);
   }
   ref::mask(r.sizes, {x.data->data(), strides(space, dimsOf(m.getX().getType()))}, {y.data->data(), along}, lengths, r.data->data());
+  return r;
+}
+
+template <class Op> Cell Walker::scales(Op q, Values &values) {
+  auto space = dimsOf(q.getX().getType());
+  Cell r = makeCell(sizes(space));
+  if (!q.getScale()) {
+    std::fill(r.data->begin(), r.data->end(), 1.0);
+    return r;
+  }
+  auto scale = dimsOf(q.getScale().getType()), pairs = strings(q.getTiles());
+  Cell s = values.lookup(q.getScale());
+  std::vector<int64_t> lengths(space.size(), 1), along = strides(space, scale), at(space.size(), 0);
+  for (auto [i, length] : llvm::enumerate(q.getLengths())) {
+    const size_t d = size_t(place(space, pairs[2 * i]));
+    lengths[d] = length, along[d] = stride(scale, pairs[2 * i + 1]);
+  }
+  for (double &to : *r.data) {
+    int64_t from = 0;
+    for (size_t d = 0; d < at.size(); ++d) from += at[d] / lengths[d] * along[d];
+    to = s[size_t(from)];
+    for (size_t d = at.size(); d-- > 0;) {
+      if (++at[d] < r.sizes[d]) break;
+      at[d] = 0;
+    }
+  }
   return r;
 }
 

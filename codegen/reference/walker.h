@@ -44,6 +44,8 @@ private:
   Cell topk(ir::TopKOp, Values &);
   Cell highest(ir::HighestOp, Values &);
   Cell mask(ir::MaskOp, Values &);
+  /// At each point of x the scale of its tile; 1 where there is none.
+  template <class Op> Cell scales(Op, Values &);
   Cell window(ir::WindowOp, Values &);
   Cell unwindow(ir::UnwindowOp, Values &);
   Cell concat(ir::ConcatOp, Values &);

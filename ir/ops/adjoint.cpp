@@ -22,6 +22,8 @@ LogicalResult HighestOp::adjoint(GradBuilder &, ValueRange) { return success(); 
 LogicalResult PresentOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult MemberOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult RosterOp::adjoint(GradBuilder &, ValueRange) { return success(); }
+LogicalResult QuantizeOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
+LogicalResult DequantizeOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
 LogicalResult StopGradOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 
 /// Of functions of one operand: the factor on the seed.

@@ -127,6 +127,23 @@ def Fil_MaskOp : Fil_BodyOp<"mask"> {
     ::fil::Size share() { return getKept() ? ::fil::Size(::fil::Rational((*getKept())[0], (*getKept())[1])) : ::fil::Size(1); }
   }];
 }
+// Both have a scale for each tile: `tiles` are pairs of a dim of x and the dim of the scale that counts its tiles, `lengths` their lengths; element a of
+// the dim belongs to tile a / length, the last one may be shorter. All other dims of the scale are dims of x.
+def Fil_QuantizeOp : Fil_BodyOp<"quantize"> {
+  let summary = "x, over its tile's scale, as the nearest number of a narrower format; of two the even one";
+  let description = [{
+    bf16 and f16: what is too large becomes infinity; f8E4M3FN and f8E5M2: the largest number (Micikevicius et al. 2022). NaN stays NaN.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Optional<Fil_Tensor>:$scale, DefaultValuedAttr<StrArrayAttr, "{}">:$tiles, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lengths)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x (`scale` $scale^ `tiles` $tiles $lengths)? attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_DequantizeOp : Fil_BodyOp<"dequantize"> {
+  let summary = "the numbers of a narrower format as reals, times their tile's scale";
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Optional<Fil_Tensor>:$scale, DefaultValuedAttr<StrArrayAttr, "{}">:$tiles, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lengths)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x (`scale` $scale^ `tiles` $tiles $lengths)? attr-dict `:` functional-type(operands, $result)";
+}
 def Fil_PresentOp : Fil_BodyOp<"present"> {
   let summary = "bool [per.., members]: which members of a subset exist";
   let arguments = FilArgs<(ins Fil_Subset:$subset)>.all;

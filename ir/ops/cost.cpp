@@ -11,7 +11,7 @@ Cost of(Type type, const Dims &dims) {
   const Size n = dims.elements(type);
   auto t = dyn_cast<TensorType>(type);
   if (t && t.isReal()) return {{}, n, {}};
-  return {{}, {}, t && isa<BoolType>(t.getElement()) ? n : Size(4) * n};
+  return {{}, {}, Size(bytesOf(type, 0)) * n};
 }
 Cost results(Operation *op, const Dims &dims) {
   Cost c;
@@ -55,6 +55,8 @@ Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements
 Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost HighestOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost MaskOp::cost(const Dims &) { return {}; }
+Cost QuantizeOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
+Cost DequantizeOp::cost(const Dims &) { return {}; }
 Cost PresentOp::cost(const Dims &) { return {}; }
 Cost MemberOp::cost(const Dims &) { return {}; }
 Cost RosterOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }

@@ -111,7 +111,7 @@ LogicalResult MapOp::verify() {
     return hasElement(*this, result, element(0));
   }
   if (fn >= MapFn::eq && fn <= MapFn::ge) return hasElement(*this, result, BoolType::get(getContext()));
-  const bool realOnly = fn == MapFn::pow || (fn >= MapFn::exp && fn <= MapFn::ceil);
+  const bool realOnly = fn == MapFn::pow || fn == MapFn::pow2ceil || (fn >= MapFn::exp && fn <= MapFn::ceil);
   if (isBool(element(0)) || isa<IndexType>(element(0)) || (realOnly && isa<IntType>(element(0)))) return emitOpError() << stringifyMapFn(fn) << " does not take " << element(0);
   return hasElement(*this, result, element(0));
 }
@@ -235,6 +235,35 @@ LogicalResult MaskOp::verify() {
   for (StringAttr d : m.getDims())
     if (!cut.contains(d) && !x.has(d)) return emitOpError("mask has dim `") << d.getValue() << "`, the operand has not";
   return failure(failed(hasElement(*this, r, x.getElement())) || r.getDims() != x.getDims());
+}
+static LogicalResult scaled(Operation *op, TensorType x, Value scale, ArrayAttr tiles, ArrayRef<int64_t> lengths, TensorType result) {
+  auto pairs = strings(tiles);
+  if (result.getDims() != x.getDims()) return op->emitOpError("has dims ") << text(result.getDims()) << ", its operand " << text(x.getDims());
+  if (pairs.size() != 2 * lengths.size() || (!scale && !pairs.empty())) return op->emitOpError("tiles are pairs of dims, each with a length");
+  if (!scale) return success();
+  auto s = tensorOf(scale);
+  if (!s.isReal()) return op->emitOpError("scale is ") << s.getElement();
+  Dims dims(op);
+  Dimset cut;
+  for (auto [i, length] : llvm::enumerate(lengths)) {
+    StringAttr d = pairs[2 * i], t = pairs[2 * i + 1];
+    if (!x.has(d) || !s.has(t)) return op->emitOpError("operand has no dim `") << (x.has(d) ? t : d).getValue() << "`";
+    if (length < 1 || !(dims.value(t.getValue()) == Size::ceil(dims.value(d.getValue()) / Size(length)))) return op->emitOpError("`") << t.getValue() << "` does not count tiles of " << length << " of `" << d.getValue() << "`";
+    cut.insert(t);
+  }
+  for (StringAttr d : s.getDims())
+    if (!cut.contains(d) && !x.has(d)) return op->emitOpError("scale has dim `") << d.getValue() << "`, the operand has not";
+  return success();
+}
+LogicalResult QuantizeOp::verify() {
+  auto x = tensorOf(getX()), r = tensorOf(getResult());
+  if (!x.isReal() || !r.format()) return emitOpError("makes ") << r.getElement() << " of " << x.getElement();
+  return scaled(*this, x, getScale(), getTiles(), getLengths(), r);
+}
+LogicalResult DequantizeOp::verify() {
+  auto x = tensorOf(getX()), r = tensorOf(getResult());
+  if (!x.format() || !r.isReal()) return emitOpError("makes ") << r.getElement() << " of " << x.getElement();
+  return scaled(*this, x, getScale(), getTiles(), getLengths(), r);
 }
 static LogicalResult ofSubset(Operation *op, Value subset, TensorType r, Type element) {
   Dimset want;

@@ -86,6 +86,12 @@ void map(Fn fn, const Sizes &space, const std::vector<In> &x, double *out) {
   case Fn::Or: return two([](double a, double b) { return double(a != 0 || b != 0); });
   case Fn::Not: return one([](double a) { return double(a == 0); });
   case Fn::Cast: return one([](double a) { return a; });
+  case Fn::Pow2Ceil:
+    return one([](double a) {
+      int exponent = 0;
+      const double fraction = std::frexp(std::clamp(a, 0x1p-126, 0x1p126), &exponent);
+      return std::ldexp(1, fraction == 0.5 ? exponent - 1 : exponent);
+    });
   case Fn::Select: {
     if (empty(space)) return;
     Walk<3> w(space, {&x[0].strides, &x[1].strides, &x[2].strides});

@@ -42,6 +42,16 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
     return ir::TopologyAttr::get(ctx, *ir::symbolizeTopologyMethod(get(f.settings, "method", "rigl")), APFloat(number("density", "1")), int64_t(std::min(number("every", "100"), 2147483647.0)), APFloat(number("alpha", "0.3")),
                                  APFloat(number("until", "75%")), left, right);
   }
+  if (f.kind == "format") {
+    auto format = [&](const char *name) { return *ir::symbolizeSiteFormat(f.settings.at(name)); };
+    auto tile = [&](const char *name) -> std::array<int64_t, 2> {
+      const std::string text = f.settings.at(name);
+      if (text == "tensor") return {0, 0};
+      if (text == "row") return {1, 0};
+      return {std::stoll(text), std::stoll(text.substr(text.find('x') + 1))};
+    };
+    return ir::FormatAttr::get(ctx, format("format"), format("dgrad"), format("wgrad"), format("out"), tile("activations"), tile("weights"));
+  }
   Builder b(ctx);
   SmallVector<NamedAttribute> all;
   for (auto &[name, text] : f.settings) {

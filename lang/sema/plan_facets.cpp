@@ -60,8 +60,8 @@ public:
   void precision(const Settings &all) {
     for (const Setting &s : all.settings) {
       const std::string key = keyOf(s).name;
-      if (s.path) onSites(with(facetOf("format", s), "format", formatAt(s, 0)), s, About::Any);
-      else if (key == "default" && formatAt(s, 1) != "f32") whole(with(facetOf("format", s), "format", formatAt(s, 1)));
+      if (s.path) onSites(format(s, 0, all), s, About::Any);
+      else if (key == "default" && wordAt(s, 1) != "f32" && wordAt(s, 1) != "f64") whole(format(s, 1, all));
       else if (key == "adapt" || key == "qat" || key == "wire") whole(facetOf(key, s));
     }
   }
@@ -122,9 +122,24 @@ private:
     f.settings[name] = std::move(value);
     return f;
   }
-  static std::string formatAt(const Setting &s, size_t n) {
-    const std::string f = wordAt(s, n);
-    return f == "fp8" && wordAt(s, n + 1).starts_with("e") ? f + " " + wordAt(s, n + 1) : f;
+  /// Its format for each role, and what shares a scale.
+  PlanFacet format(const Setting &s, size_t n, const Settings &all) {
+    PlanFacet f = facetOf("format", s);
+    std::string own = wordAt(s, n++);
+    const Setting *whole = findSetting(all, "default");
+    const std::string common = whole ? wordAt(*whole, 1) : "f32";
+    if (common == "f64" && own != "f64") c.diags.report(Msg::P0444, s.span, own);
+    const bool eight = own == "fp8";
+    if (eight) own = wordAt(s, n) == "e5m2" ? "e5m2" : "e4m3";
+    f.settings["format"] = own;
+    f.settings.emplace("dgrad", own), f.settings.emplace("wgrad", own);
+    f.settings.emplace("out", !eight ? own : common == "bf16" || common == "f16" ? common : "f32");
+    f.settings["activations"] = f.settings["weights"] = "tensor";
+    for (const Phrase &p : s.phrases)
+      for (const Item &i : p.items)
+        if (auto *tile = i.kind == Item::Value ? std::get_if<Call>(&i.value.from->is) : nullptr; tile && tile->args.size() == 2)
+          f.settings["activations"] = printValue(*std::get<ExprPtr>(tile->args[0].is)), f.settings["weights"] = printValue(*std::get<ExprPtr>(tile->args[1].is));
+    return f;
   }
   static PlanFacet blocks(const Setting &s, const std::string &word) {
     PlanFacet f = facetOf("blocks", s);

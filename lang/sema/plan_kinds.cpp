@@ -212,6 +212,7 @@ const std::map<std::string, Check> &checks() {
       {"SIZE", [](C, E e) { return quantity(e, sizes); }},
       {"TIME", [](C, E e) { return quantity(e, times); }},
       {"GRANULE", [](C, E e) { return granule(e); }},
+      {"TILE", [](C, E e) { return oneOf(e, {"tensor", "row"}).ok ? Verdict{true} : when(std::holds_alternative<Shape>(e.is)); }},
       {"SHAPE", [](C, E e) { return when(std::holds_alternative<Shape>(e.is)); }},
       {"STRING", [](C, E e) { return when(std::holds_alternative<String>(e.is) && !std::get<String>(e.is).value.empty()); }},
       {"NAME", [](C, E e) { return when(nameOf(e)); }},

@@ -21,4 +21,12 @@ def HoistInvariantsPass : Pass<"fil-normalize-hoist-invariants", "::mlir::Module
     they cost less than the memory.
   }];
 }
+
+def NameProductsPass : Pass<"fil-normalize-name-products", "::mlir::ModuleOp"> {
+  let summary = "the product of a map gets the map's site";
+  let description = [{
+    What: a contraction one of whose operands is a map, as it is or through views, is of the site of this param and no longer of the block that says it.
+    Why here: its gradients take the site over, so that formats, costs and explanations of a param find all its products, whatever becomes of the param.
+  }];
+}
 #endif

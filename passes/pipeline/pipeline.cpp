@@ -21,6 +21,7 @@ void normalize(mlir::OpPassManager &pm) {
   clean(pm);
   pm.addPass(createHoistInvariantsPass()); // before autodiff, so that tables are not saved for each turn
   clean(pm);
+  pm.addPass(createNameProductsPass());
 }
 void lora(mlir::OpPassManager &pm) {
   pm.addPass(createAddAdaptersPass()); // on the program that the model says; behind it, a weight's use is three products
@@ -39,7 +40,11 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createMakeInitPass());   // last: now all variables exist
   clean(pm);
 }
-void precision(mlir::OpPassManager &pm, const PipelineOptions &o) { pm.addPass(createChooseFormatsPass({o.format})); }
+void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
+  pm.addPass(createRoundOperandsPass());
+  clean(pm);
+  pm.addPass(createChooseFormatsPass({o.format}));
+}
 void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createRecomputeSavedPass({o.remat, {o.rematSites.begin(), o.rematSites.end()}})); // on whole expressions, before they are cut into groups
   clean(pm);
@@ -54,11 +59,11 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 }
 
 void registerAllPasses() {
-  registerSimplifyPass(), registerHoistInvariantsPass();
+  registerSimplifyPass(), registerHoistInvariantsPass(), registerNameProductsPass();
   registerAddAdaptersPass(), registerAddMasksPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
-  registerChooseFormatsPass();
+  registerRoundOperandsPass(), registerChooseFormatsPass();
   registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 

@@ -3,6 +3,17 @@
 #define FIL_PRECISION_TD
 include "mlir/Pass/PassBase.td"
 
+def RoundOperandsPass : Pass<"fil-precision-round-operands", "::mlir::ModuleOp"> {
+  let summary = "operands of products, and what maps give, are rounded to the formats of their sites";
+  let description = [{
+    What: each operand of a contraction becomes `dequantize(quantize(x))` in the format of the contraction's site and role, with scales where the format has
+    8 bits; what a map gives becomes it for all its readers. Params are rounded before their loop, once for all its turns; what a loop saves is
+    saved in the narrow format. A contraction so has one meaning: products of rounded numbers, which are exact in f32, summed in f32.
+    Why here: roles exist; and before saved values are computed again, which then have the same bits.
+    Consumes `format` facets.
+  }];
+}
+
 def ChooseFormatsPass : Pass<"fil-precision-choose-formats", "::mlir::ModuleOp"> {
   let summary = "`real` becomes a number format";
   let description = [{

@@ -18,7 +18,7 @@ Dimset dimsOf(Value v) {
   if (auto t = dyn_cast<ir::TensorType>(v.getType())) return Dimset(t.getDims());
   return Dimset(cast<SubsetType>(v.getType()).getPer());
 }
-bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGradOp>(op) || (isa<CacheOp>(op) && !cast<CacheOp>(op).getPast()); }
+bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGradOp, DequantizeOp>(op) || (isa<CacheOp>(op) && !cast<CacheOp>(op).getPast()); }
 /// Computed once for each element, never again where it is used.
 bool isStage(Operation *op) {
   return isa<ReduceOp, ContractOp, TopKOp, HighestOp, RosterOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
@@ -50,7 +50,7 @@ public:
     for (Operation &op : block) {
       if (isa<LayersOp, ReadOp, WriteOp>(op) || op.getNumResults() != 1) continue;
       Value r = op.getResult(0);
-      bool keep = isStage(&op) || masksProduct(&op);
+      bool keep = isStage(&op) || isa<QuantizeOp>(op) || masksProduct(&op);
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
       if (isCut(&op)) continue;
@@ -79,7 +79,7 @@ private:
       return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
     }
     if (isView(user) || isa<GatherOp, WindowOp, MaskOp>(user)) {
-      if (isa<GatherOp>(user) && use.getOperandNumber() != 0) return false;
+      if (isa<GatherOp, DequantizeOp>(user) && use.getOperandNumber() != 0) return isa<DequantizeOp>(user);
       for (OpOperand &next : user->getResult(0).getUses())
         if (feedsContraction(next)) return true;
     }
@@ -179,6 +179,12 @@ private:
     };
     if (auto w = dyn_cast<WindowOp>(op); w && !isCut(op)) windows(w.getWindows());
     if (auto w = dyn_cast<UnwindowOp>(op)) windows(w.getWindows());
+    auto scales = [&](ArrayAttr tiles) {
+      for (auto [i, d] : llvm::enumerate(strings(tiles)))
+        if (i % 2 == 0) llvm::erase(own, d);
+    };
+    if (auto q = dyn_cast<QuantizeOp>(op)) scales(q.getTiles());
+    if (auto q = dyn_cast<DequantizeOp>(op)) scales(q.getTiles());
     if (auto m = dyn_cast<MaskOp>(op)) // the mask along other dims
       for (auto [i, d] : llvm::enumerate(strings(m.getGranules())))
         if (i % 2 == 0) llvm::erase(own, d);

@@ -81,6 +81,7 @@ private:
   struct Decision { bool again; std::string why; };
   Decision decide(Value v) {
     Operation *op = v.getDefiningOp();
+    if (auto q = dyn_cast_or_null<QuantizeOp>(op)) op = q.getX().getDefiningOp(); // it is saved where what it rounds would be
     if (!op) return {false, "the turn begins with it"};
     if (isChoice(op)) return {false, "what was chosen stays chosen"};
     if (rule.name == "none") return {false, "the plan has nothing computed again"};
@@ -100,6 +101,7 @@ private:
   /// Results that are not computed twice unless the plan says so.
   bool isDear(Operation *op) {
     if (isa<ContractOp>(op)) return !isWide(op, dims);
+    if (auto q = dyn_cast<QuantizeOp>(op)) return q.getX().getDefiningOp() && isDear(q.getX().getDefiningOp());
     return isSum(op) || isChoice(op) || isa<ReduceOp, HighestOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
   }
   /// The sum of dear contractions stands for them: one value to keep in place of several.

@@ -18,16 +18,33 @@ size_t byteSize(DType t) {
   case DType::F32:
   case DType::I32: return 4;
   case DType::BF16:
+  case DType::F16:
   case DType::I16: return 2;
   case DType::I8:
   case DType::U8:
+  case DType::E4M3:
+  case DType::E5M2:
   case DType::Bool: return 1;
   }
   return 0;
 }
 
+std::optional<Format> formatOf(DType t) {
+  for (Format f : {Format::Bf16, Format::F16, Format::E4M3, Format::E5M2})
+    if (dtypeOf(f) == t) return f;
+  return std::nullopt;
+}
+DType dtypeOf(Format f) {
+  switch (f) {
+  case Format::Bf16: return DType::BF16;
+  case Format::F16: return DType::F16;
+  case Format::E4M3: return DType::E4M3;
+  default: return DType::E5M2;
+  }
+}
+
 const char *name(DType t) {
-  static const char *const names[] = {"f64", "f32", "bf16", "i64", "i32", "i16", "i8", "u8", "bool"};
+  static const char *const names[] = {"f64", "f32", "bf16", "i64", "i32", "i16", "i8", "u8", "bool", "f16", "e4m3", "e5m2"};
   return names[int(t)];
 }
 
@@ -73,7 +90,9 @@ double Array::at(int64_t i) const {
   case DType::F64: return reinterpret_cast<const double *>(p)[i];
   case DType::F32: return reinterpret_cast<const float *>(p)[i];
   case DType::BF16:
-    return std::bit_cast<float>(uint32_t(reinterpret_cast<const uint16_t *>(p)[i]) << 16);
+  case DType::F16: return decoded(*formatOf(dtype), reinterpret_cast<const uint16_t *>(p)[i]);
+  case DType::E4M3:
+  case DType::E5M2: return decoded(*formatOf(dtype), reinterpret_cast<const uint8_t *>(p)[i]);
   case DType::I64: return double(reinterpret_cast<const int64_t *>(p)[i]);
   case DType::I32: return reinterpret_cast<const int32_t *>(p)[i];
   case DType::I16: return reinterpret_cast<const int16_t *>(p)[i];

@@ -3,6 +3,7 @@
 // be a part of a mapped file.
 #pragma once
 #include "runtime/base/files.h"
+#include "runtime/base/formats.h"
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -12,8 +13,10 @@
 
 namespace fil {
 
-enum class DType : uint8_t { F64, F32, BF16, I64, I32, I16, I8, U8, Bool };
+enum class DType : uint8_t { F64, F32, BF16, I64, I32, I16, I8, U8, Bool, F16, E4M3, E5M2 };
 size_t byteSize(DType);
+std::optional<Format> formatOf(DType); ///< of numbers narrower than f32
+DType dtypeOf(Format);
 const char *name(DType); ///< `f32`
 
 /// Number of elements; none if a size is negative or the product, times `unit`, does not fit 63 bits.

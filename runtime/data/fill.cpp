@@ -2,16 +2,15 @@
 // Conversion of elements, one loop for each pair of types.
 #include "runtime/data/fill.h"
 #include "runtime/base/status.h"
-#include <bit>
 #include <cmath>
 #include <cstring>
 
 namespace fil {
 namespace {
 
-struct Bf16 {
-  uint16_t bits;
-  operator double() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
+template <Format f> struct Narrow {
+  std::conditional_t<bytesOf(f) == 2, uint16_t, uint8_t> bits;
+  operator double() const { return decoded(f, bits); }
 };
 struct Truth {
   uint8_t bits;
@@ -54,7 +53,10 @@ void convertTo(const InputSpec &spec, const NamedArray &from, int64_t begin, int
   switch (from.array.dtype) {
   case DType::F64: return convert<double>(spec, from, begin, count, to);
   case DType::F32: return convert<float>(spec, from, begin, count, to);
-  case DType::BF16: return convert<Bf16>(spec, from, begin, count, to);
+  case DType::BF16: return convert<Narrow<Format::Bf16>>(spec, from, begin, count, to);
+  case DType::F16: return convert<Narrow<Format::F16>>(spec, from, begin, count, to);
+  case DType::E4M3: return convert<Narrow<Format::E4M3>>(spec, from, begin, count, to);
+  case DType::E5M2: return convert<Narrow<Format::E5M2>>(spec, from, begin, count, to);
   case DType::I64: return convert<int64_t>(spec, from, begin, count, to);
   case DType::I32: return convert<int32_t>(spec, from, begin, count, to);
   case DType::I16: return convert<int16_t>(spec, from, begin, count, to);

@@ -178,7 +178,7 @@ Array readNpy(Files &files, const std::string &path) {
 
 void writeNpy(Files &files, const std::string &path, const Array &array) {
   Array a = array;
-  if (a.dtype == DType::BF16) {
+  if (formatOf(a.dtype)) {
     std::byte *p;
     a = Array::make(DType::F32, array.shape, p);
     for (int64_t i = 0; i < a.elements(); ++i) reinterpret_cast<float *>(p)[i] = float(array.at(i));

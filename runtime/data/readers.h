@@ -14,7 +14,7 @@ Array readIdx(Files &, const std::string &path);
 
 /// Versions 1 to 3; little-endian f4 f8 i1 u1 i2 i4 i8 b1; Fortran order is brought to C order.
 Array readNpy(Files &, const std::string &path);
-/// Version 1, C order, durable. BF16 has no numpy type and is written as f4.
+/// Version 1, C order, durable. Numbers narrower than f32 are written as f4.
 void writeNpy(Files &, const std::string &path, const Array &);
 
 } // namespace fil

@@ -22,7 +22,8 @@ struct TypeName {
   DType dtype;
 };
 constexpr TypeName typeNames[] = {{"F64", DType::F64}, {"F32", DType::F32}, {"BF16", DType::BF16}, {"I64", DType::I64}, {"I32", DType::I32},
-                                  {"I16", DType::I16}, {"I8", DType::I8},   {"U8", DType::U8},     {"BOOL", DType::Bool}};
+                                  {"I16", DType::I16}, {"I8", DType::I8},   {"U8", DType::U8},     {"BOOL", DType::Bool},
+                                  {"F16", DType::F16}, {"F8_E4M3", DType::E4M3}, {"F8_E5M2", DType::E5M2}};
 
 /// Each name once, no deep nesting.
 Json parseHeader(std::string_view text) {

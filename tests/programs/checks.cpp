@@ -378,7 +378,9 @@ BackendReport checkBackend(const std::string &text, const Binding &sizes, const 
       }
       return false;
     };
-    for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", 1e-4}}) {
+    // Where a plan rounds to narrow formats, the last bit of an f32 may decide to which of two neighbours.
+    const bool narrow = std::any_of(c.plan.facets.begin(), c.plan.facets.end(), [](const sema::PlanFacet &f) { return f.kind == "format"; });
+    for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", narrow ? 0.1 : 1e-4}}) {
       auto x = c.executable(c.copy(Stage::train_), format, backend);
       for (const char *entry : {"eval", "run", "step"}) {
         const Entry &e = *reference->find(entry);
@@ -391,7 +393,7 @@ BackendReport checkBackend(const std::string &text, const Binding &sizes, const 
       }
       for (size_t i = 0; i < reference->variables().size(); ++i)
         if (double d = distance(numbers(reference->get(i)), numbers(x->get(i))); !(d <= 10 * allowed)) return {Failure{backend, fmt::format("`{}` in {} are {:.3g} apart after a step", reference->variables()[i].name, format, d)}};
-      if (auto failure = checkKept(p, *reference, *x, values, format == std::string("f64") ? 1e-6 : 1e-2)) return {Failure{backend, *failure + fmt::format(" in {}", format)}};
+      if (auto failure = checkKept(p, *reference, *x, values, format == std::string("f64") ? 1e-6 : narrow ? 0.3 : 1e-2)) return {Failure{backend, *failure + fmt::format(" in {}", format)}};
     }
   } catch (const std::exception &e) {
     return {Failure{backend, e.what()}};

@@ -105,6 +105,7 @@ TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
   target cpu
   precision {
     default f32
+    accum f32
   }
   partition {
     remat auto

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Narrow numbers in vectors of f32: fil::rounded, encoded and decoded (runtime/base/formats.h), bit for bit on every machine. So no conversion of
+// the machine is used that treats subnormal numbers in its own way, as vcvtneps2bf16 does; vcvtps2ph and vcvtph2ps (f16) are as IEEE 754 has them.
+#include "codegen/cpu/kernel_builder.h"
+
+namespace fil {
+using namespace llvm;
+
+static Value *constant(Value *like, uint64_t v) { return ConstantInt::get(like->getType(), v); }
+static Type *with(Value *like, Type *t) {
+  auto *v = dyn_cast<FixedVectorType>(like->getType());
+  return v ? FixedVectorType::get(t, v->getNumElements()) : t;
+}
+
+Value *KernelBuilder::rounded(Format f, Value *x) {
+  const FormatTraits t = traits(f);
+  if (f == Format::F16 && !f64) return b.CreateFPExt(b.CreateFPTrunc(x, with(x, b.getHalfTy())), x->getType());
+  const int fraction = f64 ? 52 : 23, drop = fraction - t.fractionBits;
+  Type *whole = with(x, f64 ? i64 : i32);
+  auto asWhole = [&](Value *v) { return b.CreateBitCast(v, whole); };
+  Value *raw = asWhole(x), *magnitude = b.CreateAnd(raw, constant(raw, ~uint64_t(0) >> (f64 ? 1 : 33))), *sign = b.CreateXor(raw, magnitude);
+  Value *odd = b.CreateAnd(b.CreateLShr(magnitude, constant(raw, uint64_t(drop))), constant(raw, 1));
+  Value *up = b.CreateAdd(magnitude, b.CreateAdd(odd, constant(raw, (uint64_t(1) << (drop - 1)) - 1)));
+  Value *r = b.CreateAnd(up, constant(raw, ~((uint64_t(1) << drop) - 1)));
+  if (f != Format::Bf16 || f64) { // bf16 has the exponents of f32
+    Value *a = b.CreateBitCast(magnitude, x->getType()), *sum = like(x, std::ldexp(1.0, fraction + 1 - t.bias - t.fractionBits)); // its neighbours are as far apart as subnormal numbers
+    Value *subnormal = b.CreateFSub(b.CreateFAdd(a, sum), sum);
+    r = b.CreateSelect(b.CreateFCmpOLT(a, like(x, std::ldexp(1.0, 1 - t.bias))), asWhole(subnormal), r);
+    Value *most = asWhole(like(x, t.largest));
+    r = b.CreateSelect(b.CreateICmpUGT(r, most), t.saturates ? most : asWhole(ConstantFP::getInfinity(x->getType())), r);
+  }
+  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, b.CreateBitCast(b.CreateOr(r, sign), x->getType()));
+}
+
+Value *KernelBuilder::encoded(Format f, Value *x) {
+  const FormatTraits t = traits(f);
+  if (f64) x = b.CreateFPTrunc(x, with(x, b.getFloatTy())); // exact: it is a number of the format
+  Value *raw = bits(x);
+  Type *narrow = with(x, b.getIntNTy(unsigned(t.bits())));
+  // NaN is chosen behind the truncation: LLVM 22 joins a truncation with the masked store behind it, and writes 32 bits where that has a constant mask of one lane.
+  auto orNan = [&](Value *wide, uint64_t nan) { return b.CreateSelect(b.CreateFCmpUNO(x, x), ConstantInt::get(narrow, nan), b.CreateTrunc(wide, narrow)); };
+  if (f == Format::F16) {
+    Value *bits = b.CreateBitCast(b.CreateFPTrunc(x, with(x, b.getHalfTy())), narrow);
+    return b.CreateSelect(b.CreateFCmpUNO(x, x), ConstantInt::get(narrow, 0x7fff), bits);
+  }
+  if (f == Format::Bf16) return orNan(b.CreateLShr(raw, constant(raw, 16)), 0x7fff);
+  const int drop = 23 - t.fractionBits;
+  Value *magnitude = b.CreateAnd(raw, constant(raw, 0x7fffffff)), *a = asFloat(magnitude);
+  Value *normal = b.CreateSub(b.CreateLShr(magnitude, constant(raw, uint64_t(drop))), constant(raw, uint64_t(127 - t.bias) << t.fractionBits));
+  Value *small = b.CreateFPToSI(b.CreateFMul(a, like(x, std::ldexp(1.0, t.bias - 1 + t.fractionBits))), raw->getType());
+  Value *isSmall = b.CreateFCmpOLT(a, like(x, std::ldexp(1.0, 1 - t.bias)));
+  Value *r = b.CreateSelect(isSmall, b.CreateSelect(isSmall, small, constant(raw, 0)), normal);
+  return orNan(b.CreateOr(r, b.CreateAnd(b.CreateLShr(raw, constant(raw, 24)), constant(raw, 0x80))), 0x7f);
+}
+
+Value *KernelBuilder::decoded(Format f, Value *stored) {
+  Value *x = decodedF32(f, stored);
+  return f64 ? b.CreateFPExt(x, with(x, real)) : x;
+}
+Value *KernelBuilder::decodedF32(Format f, Value *stored) {
+  const FormatTraits t = traits(f);
+  Type *to = with(stored, b.getFloatTy());
+  if (f == Format::F16) return b.CreateFPExt(b.CreateBitCast(stored, with(stored, b.getHalfTy())), to);
+  Value *raw = b.CreateZExt(stored, with(stored, i32));
+  if (f == Format::Bf16) return b.CreateBitCast(b.CreateShl(raw, constant(raw, 16)), to);
+  const int drop = 23 - t.fractionBits;
+  Value *magnitude = b.CreateAnd(raw, constant(raw, 0x7f)), *sign = b.CreateShl(b.CreateAnd(raw, constant(raw, 0x80)), constant(raw, 24));
+  Value *normal = b.CreateAdd(b.CreateShl(magnitude, constant(raw, uint64_t(drop))), constant(raw, uint64_t(127 - t.bias) << 23));
+  Value *small = b.CreateFMul(b.CreateSIToFP(magnitude, to), ConstantFP::get(to, std::ldexp(1.0, 1 - t.bias - t.fractionBits)));
+  Value *r = b.CreateSelect(b.CreateICmpULT(magnitude, constant(raw, 1u << t.fractionBits)), b.CreateBitCast(small, normal->getType()), normal);
+  const uint64_t special = ((1u << t.exponentBits) - 1) << t.fractionBits; // e5m2: infinity and, above, NaN; e4m3: all bits are NaN
+  if (f == Format::E5M2) r = b.CreateSelect(b.CreateICmpUGE(magnitude, constant(raw, special)), b.CreateOr(constant(raw, 0x7f800000), b.CreateShl(b.CreateAnd(magnitude, constant(raw, 3)), constant(raw, 21))), r);
+  else r = b.CreateSelect(b.CreateICmpEQ(magnitude, constant(raw, 0x7f)), constant(raw, 0x7fc00000), r);
+  return b.CreateBitCast(b.CreateOr(r, sign), to);
+}
+
+} // namespace fil

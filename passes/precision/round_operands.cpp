@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/contraction.h"
+#include "ir/layers.h"
+#include "passes/precision/passes.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace fil::ir;
+namespace fil::passes {
+#define GEN_PASS_DEF_ROUNDOPERANDSPASS
+#include "passes/precision/passes.h.inc"
+namespace {
+
+ArrayRef<StringAttr> dimsOf(Value v) { return cast<ir::TensorType>(v.getType()).getDims(); }
+std::optional<Format> formatOf(SiteFormat f) { return formatNamed(stringifySiteFormat(f)); }
+
+/// How a value is rounded: without scales, or with one for each tile.
+struct Rounding {
+  Format format;
+  SmallVector<StringAttr> reduced;                       ///< dims along which all elements share a scale
+  SmallVector<std::pair<StringAttr, int64_t>> tiles;     ///< dims that are cut into tiles of so many
+  bool scaled() const { return bytesOf(format) == 1; }
+  std::string key(Value v) const {
+    std::string s = std::to_string(uintptr_t(v.getAsOpaquePointer())) + " " + traits(format).name;
+    for (StringAttr d : reduced) s += " " + d.str();
+    for (auto &[d, n] : tiles) s += " " + d.str() + "/" + std::to_string(n);
+    return s;
+  }
+};
+
+/// The facets of formats, by site.
+class Formats {
+public:
+  Formats(ModuleOp m, StringRef pass) {
+    for (auto site : m.getOps<SiteOp>())
+      for (Attribute a : site.getFacets())
+        if (auto f = dyn_cast<FormatAttr>(a)) all.push_back({site.getPath().str(), f}), consume(site, f, pass);
+  }
+  bool empty() const { return all.empty(); }
+  /// Of the innermost site that the place lies within.
+  FormatAttr at(StringRef place) const {
+    FormatAttr found;
+    size_t longest = 0;
+    for (auto &[site, f] : all)
+      if ((site.empty() || within(place, site)) && (!found || site.size() >= longest)) found = f, longest = site.size();
+    return found;
+  }
+
+private:
+  std::vector<std::pair<std::string, FormatAttr>> all;
+};
+
+class Rounder {
+public:
+  Rounder(ModuleOp module, const Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), b(module.getContext()) {
+    for (auto v : module.getOps<VariableOp>())
+      if (v.getMap() && v.getKind() == VariableKind::param) maps.insert(v.getSite());
+  }
+
+  void function(FuncOp f) {
+    known.clear();
+    SmallVector<ContractOp> all;
+    f.walk([&](ContractOp c) {
+      if (!c.getOver().empty()) all.push_back(c);
+    });
+    for (ContractOp c : all) {
+      FormatAttr format = formats.at(c.getSite());
+      auto out = format && maps.contains(c.getSite()) && c.getRole() != Role::wgrad && c.getRole() != Role::update ? formatOf(format.getOut()) : std::nullopt;
+      if (!out) continue;
+      b.setInsertionPointAfter(c);
+      Value kept = converted(c.getResult(), {*out, {}, {}}, c);
+      c.getResult().replaceAllUsesExcept(kept, kept.getDefiningOp()->getOperand(0).getDefiningOp());
+    }
+    for (ContractOp c : all) {
+      FormatAttr format = formats.at(c.getSite());
+      if (!format || c.getRole() == Role::update) continue;
+      auto narrow = formatOf(format.of(c.getRole()));
+      if (narrow && bytesOf(*narrow) == 1 && !maps.contains(c.getSite())) narrow = formatOf(format.getOut());
+      if (narrow)
+        for (unsigned i : {0u, 1u}) c->setOperand(i, rounded(c->getOperand(i), rounding(c, i, *narrow, format)));
+    }
+    SmallVector<LayersOp> loops;
+    f.walk<WalkOrder::PreOrder>([&](LayersOp l) {
+      if (!l.getReverse()) loops.push_back(l);
+    });
+    for (LayersOp l : loops) saveNarrow(l);
+  }
+
+private:
+  ModuleOp module;
+  const Formats &formats;
+  Dims &dims;
+  OpBuilder b;
+  llvm::StringSet<> maps;             ///< their sites
+  std::map<std::string, Value> known; ///< what is rounded already
+  llvm::DenseMap<std::pair<StringAttr, int64_t>, std::pair<StringAttr, StringAttr>> tiles;
+
+  Rounding rounding(ContractOp c, unsigned operand, Format format, FormatAttr facet) {
+    Rounding r{format, {}, {}};
+    if (!r.scaled()) return r;
+    Value v = c->getOperand(operand);
+    ArrayRef<int64_t> tile = mapOf(v) ? facet.getWeights() : facet.getActivations();
+    SmallVector<StringAttr> own, summed;
+    for (StringAttr d : dimsOf(v)) (llvm::is_contained(strings(c.getOver()), d) || selects(c, d) ? summed : own).push_back(d);
+    auto cut = [&](ArrayRef<StringAttr> list, int64_t length) {
+      if (length == 0) r.reduced.append(list.begin(), list.end());
+      if (length <= 1 || list.empty()) return;
+      auto n = dims.value(list.back().getValue()).constant();
+      if (n && n->num <= length) r.reduced.push_back(list.back());
+      else r.tiles.push_back({list.back(), length});
+    };
+    cut(own, tile[0]), cut(summed, tile[1]);
+    return r;
+  }
+  /// Is it read at the members of a subset that is summed?
+  static bool selects(ContractOp c, StringAttr d) {
+    return llvm::any_of(c.getSubsets(), [&](Value s) {
+      auto t = cast<SubsetType>(s.getType());
+      return t.getOf() == d && llvm::is_contained(strings(c.getOver()), t.getMembers());
+    });
+  }
+
+  /// The value as a product reads it.
+  Value rounded(Value v, const Rounding &r) {
+    Value &made = known[r.key(v)];
+    if (made) return made;
+    Operation *op = v.getDefiningOp();
+    if (auto q = dyn_cast_or_null<DequantizeOp>(op); q && !q.getScale() && cast<ir::TensorType>(q.getX().getType()).format() == r.format && !r.scaled()) return made = v;
+    // Rounding element by element goes through views; masks and gathers then read what is rounded.
+    const bool view = isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, MaskOp, GatherOp, WindowOp>(op);
+    if (auto cache = dyn_cast_or_null<CacheOp>(op); cache && !r.scaled()) { // it keeps what is rounded: decoding reads it later
+      Value x = rounded(cache.getX(), r);
+      cache->setOperand(0, x);
+      if (Operation *from = x.getDefiningOp(); from && from->getBlock() == cache->getBlock() && cache->isBeforeInBlock(from)) cache->moveAfter(from);
+      return known[r.key(v)] = v;
+    }
+    auto choice = dyn_cast_or_null<MapOp>(op); // of a window's padding: what is absent is 0, before and after
+    if (choice && choice.getFn() == MapFn::select && !r.scaled() && isZero(choice.getArgs()[2])) {
+      Value x = rounded(choice.getArgs()[1], r);
+      b.setInsertionPointAfter(op);
+      auto copy = cast<MapOp>(b.clone(*op));
+      copy->setOperand(1, x);
+      return known[r.key(v)] = copy.getResult();
+    }
+    if (view && !r.scaled()) {
+      Value x = rounded(op->getOperand(0), r);
+      b.setInsertionPointAfter(op);
+      Operation *copy = b.clone(*op);
+      copy->setOperand(0, x);
+      return known[r.key(v)] = copy->getResult(0);
+    }
+    if (Value outside = mapOf(v) ? outsideOf(v) : Value()) return known[r.key(v)] = enter(cast<BlockArgument>(v), outside, r);
+    if (op) b.setInsertionPointAfter(op);
+    else b.setInsertionPointToStart(cast<BlockArgument>(v).getOwner());
+    Value x = converted(v, r, op);
+    if (auto m = dyn_cast_or_null<MaskOp>(op)) { // what is 0 stays 0, and is seen to be
+      Operation *again = b.clone(*m);
+      again->setOperand(0, x);
+      x = again->getResult(0);
+    }
+    return known[r.key(v)] = x;
+  }
+  static bool isZero(Value v) {
+    auto c = v.getDefiningOp<ConstantOp>();
+    return c && c.getValue().isZero();
+  }
+  /// A param of a loop is rounded before it, for all turns.
+  Value enter(BlockArgument a, Value outside, const Rounding &r) {
+    auto loop = cast<LayersOp>(a.getOwner()->getParentOp());
+    const bool stacked = a.getArgNumber() < 1 + loop.getCarried().size() + loop.getStacked().size();
+    Value before = rounded(outside, r);
+    auto from = before.getDefiningOp<DequantizeOp>(); // null where a view of the param is brought in
+    LayersEdit edit(loop);
+    auto bring = [&](Value v) -> Value { return stacked && cast<ir::TensorType>(v.getType()).has(loop.getDimAttr()) ? edit.stacked(v) : edit.shared(v); };
+    Value x = bring(from ? from.getX() : before), scale = from && from.getScale() ? bring(from.getScale()) : Value();
+    edit.finish();
+    known.clear(); // its results have other names now
+    if (!from) return x;
+    b.setInsertionPointToStart(a.getOwner());
+    return DequantizeOp::create(b, a.getLoc(), a.getType(), x, scale, from.getTilesAttr(), from.getLengthsAttr(), from.getSiteAttr(), from.getRoleAttr());
+  }
+  /// quantize and dequantize, at the builder's place.
+  Value converted(Value v, const Rounding &r, Operation *like) {
+    auto type = cast<ir::TensorType>(v.getType());
+    BodyBuilder body(b, dims, v.getLoc());
+    if (like && roleOf(like)) body.site = siteOf(like), body.role = *roleOf(like);
+    else if (auto loop = dyn_cast<LayersOp>(b.getInsertionBlock()->getParentOp())) body.site = siteOf(loop), body.role = loop.getRole();
+    auto site = b.getStringAttr(body.site);
+    auto role = RoleAttr::get(b.getContext(), body.role);
+    Value scale;
+    SmallVector<Attribute> pairs;
+    SmallVector<int64_t> lengths;
+    if (r.scaled()) {
+      SmallVector<Attribute> windows;
+      SmallVector<StringAttr> over(r.reduced), cut(type.getDims());
+      for (auto &[d, n] : r.tiles) {
+        auto [inTile, tiles] = tileDims(d, n);
+        windows.push_back(WindowDimAttr::get(b.getContext(), d, inTile, tiles, n, 0));
+        over.push_back(inTile), pairs.push_back(d), pairs.push_back(tiles), lengths.push_back(n);
+        llvm::erase(cut, d), cut.push_back(tiles), cut.push_back(inTile);
+      }
+      Value x = body.map(MapFn::abs, {v});
+      if (!windows.empty()) x = WindowOp::create(b, v.getLoc(), dims.tensor(b.getContext(), cut, type.getElement()), x, b.getArrayAttr(windows), site, role);
+      Value most = body.reduce(ReduceFn::max, x, over);
+      scale = body.map(MapFn::pow2ceil, {body.mul(most, body.constant(1 / traits(r.format).largest))});
+    }
+    Value q = QuantizeOp::create(b, v.getLoc(), type.withElement(elementOf(b.getContext(), r.format)), v, scale, b.getArrayAttr(pairs), b.getDenseI64ArrayAttr(lengths), site, role);
+    return DequantizeOp::create(b, v.getLoc(), type, q, scale, b.getArrayAttr(pairs), b.getDenseI64ArrayAttr(lengths), site, role);
+  }
+
+  /// The place within a tile, and the tile.
+  std::pair<StringAttr, StringAttr> tileDims(StringAttr d, int64_t n) {
+    auto &made = tiles[{d, n}];
+    if (!made.first)
+      made = {b.getStringAttr(dims.add(module, (d.getValue() + "%" + Twine(n)).str(), std::to_string(n))),
+              b.getStringAttr(dims.add(module, (d.getValue() + "/" + Twine(n)).str(), Size::ceil(dims.value(d.getValue()) / Size(n)).str()))};
+    return made;
+  }
+
+  // ---- what turns save ----
+
+  /// A stacked result that is a narrow value made wide, or that its readers round at once, is saved as the narrow value.
+  void saveNarrow(LayersOp loop) {
+    struct Saved { OpResult result; Value narrow; };
+    SmallVector<Saved> all;
+    for (OpResult r : loop.stackedResults()) {
+      Value v = loop.yielded()[r.getResultNumber()];
+      if (Value narrow = narrowOf(v, r)) all.push_back({r, narrow});
+    }
+    if (all.empty()) return;
+    const unsigned before = loop.getNumResults();
+    SmallVector<unsigned> numbers, places;
+    LayersEdit edit(loop);
+    for (Saved &s : all) places.push_back(s.result.getResultNumber()), numbers.push_back(edit.yield(s.narrow, stackedType(dims, s.narrow.getType(), loop.getDimAttr())));
+    loop = edit.finish();
+    for (auto [place, number] : llvm::zip(places, numbers)) {
+      Value narrow = loop.getResult(before + number), wide = loop.getResult(place);
+      for (OpOperand &use : llvm::make_early_inc_range(wide.getUses())) {
+        auto reader = dyn_cast<LayersOp>(use.getOwner());
+        if (!reader || !llvm::is_contained(reader.getStacked(), wide)) continue;
+        for (unsigned i = 0; i < reader.getStacked().size(); ++i)
+          if (reader.getStacked()[i] == wide) read(reader.stackedArgs()[i], cast<ir::TensorType>(narrow.getType()), i, reader, narrow);
+      }
+    }
+  }
+  /// What may be saved in place of the value.
+  Value narrowOf(Value v, OpResult stacked) {
+    if (!llvm::all_of(stacked.getUses(), [&](OpOperand &u) { return isa<LayersOp>(u.getOwner()) && outsideUse(u); })) return {};
+    if (auto q = v.getDefiningOp<DequantizeOp>(); q && !q.getScale()) return q.getX();
+    std::optional<Format> format;
+    for (OpOperand &u : stacked.getUses())
+      for (Operation *user : cast<LayersOp>(u.getOwner()).block().getArgument(1 + u.getOperandNumber()).getUsers()) {
+        auto q = dyn_cast<QuantizeOp>(user);
+        auto own = q && !q.getScale() ? cast<ir::TensorType>(q.getType()).format() : std::nullopt;
+        if (!own || (format && format != own)) return {};
+        format = own;
+      }
+    if (!format) return {};
+    for (Operation *user : v.getUsers())
+      if (auto q = dyn_cast<QuantizeOp>(user); q && !q.getScale() && cast<ir::TensorType>(q.getType()).format() == format) return q.getResult();
+    return {};
+  }
+  static bool outsideUse(OpOperand &u) {
+    auto l = cast<LayersOp>(u.getOwner());
+    return u.getOperandNumber() >= l.getCarried().size() && u.getOperandNumber() < l.getCarried().size() + l.getStacked().size();
+  }
+  /// The reader's argument becomes a narrow one.
+  void read(BlockArgument a, ir::TensorType narrow, unsigned number, LayersOp reader, Value whole) {
+    reader.getStackedMutable()[number].set(whole);
+    auto wide = cast<ir::TensorType>(a.getType());
+    const ir::TensorType type = wide.withElement(narrow.getElement());
+    a.setType(type);
+    b.setInsertionPointToStart(a.getOwner());
+    auto site = StringAttr::get(b.getContext(), siteOf(reader));
+    auto back = DequantizeOp::create(b, a.getLoc(), wide, a, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), site, reader.getRoleAttr());
+    for (OpOperand &use : llvm::make_early_inc_range(a.getUses())) {
+      if (use.getOwner() == back) continue;
+      auto q = dyn_cast<QuantizeOp>(use.getOwner());
+      if (q && q.getType() == type && !q.getScale()) q.getResult().replaceAllUsesWith(a), q.erase();
+      else use.set(back);
+    }
+    if (back.use_empty()) back.erase();
+  }
+};
+
+struct RoundOperandsPass : impl::RoundOperandsPassBase<RoundOperandsPass> {
+  void runOnOperation() override {
+    const Formats formats(getOperation(), getArgument());
+    if (formats.empty()) return;
+    Dims dims(getOperation());
+    Rounder rounder(getOperation(), formats, dims);
+    for (FuncOp f : getOperation().getOps<FuncOp>())
+      if (!f.getEntry().empty()) rounder.function(f);
+  }
+};
+} // namespace
+} // namespace fil::passes

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Number formats that are narrower than f32: what a number becomes in them, and its bits. Generated code does the same with vectors
+// (codegen/cpu/formats.cpp), and a test compares the two.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace fil {
+
+enum class Format : uint8_t { Bf16, F16, E4M3, E5M2 };
+
+/// One sign bit, then the exponent, then the fraction, whose leading 1 is not written; exponent 0: subnormal numbers, as in IEEE 754.
+struct FormatTraits {
+  const char *name;
+  int exponentBits, fractionBits, bias;
+  double largest;
+  bool saturates;           ///< what is larger becomes the largest number, else infinity. e4m3 has no infinity (Micikevicius et al. 2022)
+  constexpr int bits() const { return 1 + exponentBits + fractionBits; }
+};
+constexpr FormatTraits traits(Format f) {
+  switch (f) {
+  case Format::Bf16: return {"bf16", 8, 7, 127, 0x1.fep127, false};
+  case Format::F16: return {"f16", 5, 10, 15, 65504, false};
+  case Format::E4M3: return {"e4m3", 4, 3, 7, 448, true};
+  default: return {"e5m2", 5, 2, 15, 57344, true};
+  }
+}
+constexpr int bytesOf(Format f) { return traits(f).bits() / 8; }
+std::optional<Format> formatNamed(std::string_view name);
+
+/// The nearest number of the format, of two the even one. NaN stays NaN.
+double rounded(Format, double);
+/// Of a number of the format. NaN has one form: all bits but the sign, which is the only one that e4m3 has.
+uint16_t encoded(Format, double);
+double decoded(Format, uint16_t bits);
+
+} // namespace fil

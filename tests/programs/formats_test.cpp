@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Formats of products: generated code against the reference in float64, where both round alike, and the reference against what the language page says,
+// written out. Random programs, the ten, and the examples.
+#include "ir/ir.h"
+#include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/pipeline.h"
+#include "tests/programs/checks.h"
+#include "tests/programs/compiled.h"
+#include "tests/programs/examples.h"
+#include "tests/programs/generator.h"
+#include "tests/programs/ten.h"
+#include "tests/support/program.h"
+#include <cmath>
+#include <gtest/gtest.h>
+
+using namespace fil;
+using namespace fil::programs;
+
+namespace {
+struct Way { const char *name, *lines; };
+void PrintTo(const Way &w, std::ostream *out) { *out << w.name; }
+const Way ways[] = {{"bf16", "default bf16"},
+                    {"f16", "default f16 dgrad=bf16 out=f32"},
+                    {"tiles", "default bf16; **: fp8 e4m3 tile(1x4, 4x4) dgrad=e5m2"},
+                    {"rows", "**: fp8 e5m2 tile(row, row) wgrad=f32"},
+                    {"tensors", "default f16; **: fp8 tile(tensor, tensor)"},
+                    {"wide", "**: fp8 tile(1x128, 128x128) out=bf16"}};
+std::string planFor(const std::string &text, const std::string &lines, const std::string &model = {}) {
+  const size_t at = text.find("\nmodel ") + 7;
+  return text + "\nplan narrow for " + (model.empty() ? text.substr(at, text.find('(', at) - at) : model) + " { precision { " + lines + " } }\n";
+}
+std::string said(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, const std::string &backend = "cpu") {
+  const auto r = checkBackend(text, sizes, dims, backend);
+  return r.failure ? r.failure->detail : "";
+}
+} // namespace
+
+class Formats : public testing::TestWithParam<Way> {};
+INSTANTIATE_TEST_SUITE_P(Ways, Formats, testing::ValuesIn(ways), [](auto &i) { return i.param.name; });
+
+TEST_P(Formats, OfTheTenAgree) {
+  for (const Ten &t : ten) EXPECT_EQ(said(planFor(textOf(t), GetParam().lines), t.sizes, t.dims), "") << t.name;
+}
+TEST_P(Formats, OfTheTenAgreeWithAvx2) {
+  for (size_t i = size_t(&GetParam() - ways) % 3; i < std::size(ten); i += 3) EXPECT_EQ(said(planFor(textOf(ten[i]), GetParam().lines), ten[i].sizes, ten[i].dims, "x86-64-v3"), "") << ten[i].name;
+}
+TEST_P(Formats, OfRandomProgramsAgree) {
+  const uint64_t first = uint64_t(&GetParam() - ways) % 6 * 10;
+  for (uint64_t s = first; s < first + 10; ++s) {
+    const Generated g = generate(s);
+    EXPECT_EQ(said(planFor(g.text, GetParam().lines), g.sizes, {}), "") << "seed " << s << "\n" << g.text;
+  }
+}
+/// Whatever the gradient computes again.
+TEST_P(Formats, DoNotDependOnRecomputation) {
+  for (const Example &e : {examples[0], examples[1], examples[4]}) { // of the others the sums of f32 have another order without formats too
+    CompiledProgram c(planFor(textOf(e), GetParam().lines, e.model), e.dims, "adamw", e.model);
+    std::vector<std::vector<double>> first;
+    for (const char *backend : {"cpu", "cpu remat none", "cpu remat all"}) {
+      auto x = c.executable(c.copy(Stage::train_), "f32", backend);
+      TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+      x->run(*x->find("init"), maker.inputs(*x->find("init"), e.sizes));
+      std::vector<std::vector<double>> all;
+      for (const Array &a : x->run(*x->find("step"), maker.inputs(*x->find("step"), e.sizes))) all.push_back(numbers(a));
+      for (size_t i = 0; i < x->variables().size(); ++i) all.push_back(numbers(x->get(i)));
+      if (first.empty()) first = all;
+      for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(distance(first[i], all[i]), 0) << e.file << " " << backend << " " << i;
+    }
+  }
+}
+
+TEST(F32, IsNoFormat) { // the same program, to the last op
+  for (const Example &e : examples)
+    for (const char *lines : {"default f32", "**: f32", "accum f32"}) {
+      auto text = [&](const std::string &program) {
+        CompiledProgram c(program, e.dims, "adamw", e.model);
+        auto m = c.copy(Stage::train_);
+        mlir::PassManager pm(m->getContext());
+        passes::precision(pm, {});
+        EXPECT_TRUE(mlir::succeeded(passes::run(pm, *m)));
+        for (auto s : llvm::make_early_inc_range(m->getOps<ir::SiteOp>())) s.erase();
+        std::string all;
+        llvm::raw_string_ostream(all) << *m;
+        return all;
+      };
+      EXPECT_EQ(text(textOf(e)), text(planFor(textOf(e), lines, e.model))) << lines;
+    }
+}
+
+// A map of 2 x 6 by 6 x 5 and its gradients, the tiles written out by hand.
+TEST(Product, IsOfRoundedOperandsInTiles) {
+  const std::string text = "dims B\ndims D = 6, F = 5\nmodel M(x: [B,D], y: [B,F]) -> [B,F] { param s: [D] = 1; param w: D -> F; return ((x * s) @ w) * y }\nloss l(z: [B,F], t: [B,F]) = sum(z * t, over B, F)\n";
+  const int64_t B = 2, D = 6, F = 5;
+  auto tiled = [](Format f, std::vector<double> v, int64_t rows, int64_t columns, int64_t r, int64_t c) { // rows x columns in tiles of r x c
+    for (int64_t i = 0; i < rows; i += r)
+      for (int64_t j = 0; j < columns; j += c) {
+        double most = 0;
+        auto each = [&](auto g) {
+          for (int64_t a = i; a < std::min(rows, i + r); ++a)
+            for (int64_t b = j; b < std::min(columns, j + c); ++b) g(v[size_t(a * columns + b)]);
+        };
+        each([&](double x) { most = std::max(most, std::fabs(x)); });
+        double scale = 0x1p-126;
+        while (scale * traits(f).largest < most) scale *= 2;
+        each([&](double &x) { x = rounded(f, x / scale) * scale; });
+      }
+    return v;
+  };
+  CompiledProgram c(planFor(text, "**: fp8 e4m3 tile(1x4, 2x4) dgrad=e5m2 wgrad=e4m3 out=bf16"));
+  for (const char *backend : {"reference", "cpu"}) {
+    auto x = c.executable(c.copy(Stage::train_), "f64", backend);
+    std::mt19937_64 random(3);
+    std::normal_distribution<double> normal;
+    auto draw = [&](int64_t n) {
+      std::vector<double> v;
+      for (int64_t i = 0; i < n; ++i) v.push_back(std::exp(3 * normal(random)) * normal(random));
+      return v;
+    };
+    const auto w = draw(D * F), input = draw(B * D), y = draw(B * F), t = draw(B * F);
+    for (size_t i = 0; i < x->variables().size(); ++i)
+      if (x->variables()[i].name == "w") x->set(i, array(x->get(i), w));
+      else if (x->variables()[i].name == "s") x->set(i, array(x->get(i), std::vector<double>(size_t(D), 1)));
+    // Products sum d: the activation's tiles are 1 x 4 along it, the weight's 4 along d and 2 along f.
+    const auto a = tiled(Format::E4M3, input, B, D, 1, 4), b = tiled(Format::E4M3, w, D, F, 4, 2);
+    std::vector<double> want, dy;
+    for (int64_t i = 0; i < B; ++i)
+      for (int64_t f = 0; f < F; ++f) {
+        double sum = 0;
+        for (int64_t d = 0; d < D; ++d) sum += a[size_t(i * D + d)] * b[size_t(d * F + f)];
+        want.push_back(rounded(Format::Bf16, sum) * y[size_t(i * F + f)]);
+        dy.push_back(t[size_t(i * F + f)] * y[size_t(i * F + f)]);
+      }
+    // The data gradient sums f: 1 x 4 along it, the weight 4 along f and 2 along d, both in e5m2.
+    const auto p = tiled(Format::E5M2, dy, B, F, 1, 4), q = tiled(Format::E5M2, w, D, F, 2, 4);
+    std::vector<double> ds(size_t(D), 0), dw(size_t(D * F), 0);
+    for (int64_t i = 0; i < B; ++i)
+      for (int64_t d = 0; d < D; ++d) {
+        double sum = 0;
+        for (int64_t f = 0; f < F; ++f) sum += p[size_t(i * F + f)] * q[size_t(d * F + f)];
+        ds[size_t(d)] += rounded(Format::Bf16, sum) * input[size_t(i * D + d)];
+      }
+    // The weight's gradient sums the rows.
+    const auto u = tiled(Format::E4M3, input, B, D, 4, 1), v = tiled(Format::E4M3, dy, B, F, 4, 1);
+    for (int64_t d = 0; d < D; ++d)
+      for (int64_t f = 0; f < F; ++f)
+        for (int64_t i = 0; i < B; ++i) dw[size_t(d * F + f)] += u[size_t(i * D + d)] * v[size_t(i * F + f)];
+    auto inputs = [&](const Entry &e) {
+      std::vector<Array> in;
+      for (const Port &port : e.inputs) {
+        const bool wide = port.name == "x" || port.name == "y" || port.name == "t";
+        Array like;
+        std::byte *fill;
+        like = Array::make(port.dtype, wide ? std::vector<int64_t>{B, port.name == "x" ? D : F} : std::vector<int64_t>{}, fill);
+        in.push_back(array(like, port.name == "x" ? input : port.name == "y" ? y : port.name == "t" ? t : std::vector<double>{1}));
+      }
+      return in;
+    };
+    EXPECT_LT(distance(numbers(x->run(*x->find("run"), inputs(*x->find("run")))[0]), want), 1e-12) << backend;
+    x->run(*x->find("step"), inputs(*x->find("step"))); // plain descent with lr 1
+    for (size_t i = 0; i < x->variables().size(); ++i) {
+      if (x->variables()[i].kind != VariableInfo::Param) continue;
+      const auto now = numbers(x->get(i));
+      const bool weight = x->variables()[i].name == "w";
+      std::vector<double> gone;
+      for (size_t k = 0; k < now.size(); ++k) gone.push_back((weight ? w[k] : 1) - now[k]);
+      EXPECT_LT(distance(gone, weight ? dw : ds), 1e-9) << x->variables()[i].name << " " << backend;
+    }
+  }
+}
