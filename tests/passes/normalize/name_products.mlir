@@ -1,4 +1,4 @@
-// RUN: fil-opt %s --fil-normalize-name-products | FileCheck %s
+// RUN: %fil-opt %s --fil-normalize-name-products | FileCheck %s
 // The product of a map is of the param's site, also through a rename; that of two activations stays of the block.
 // CHECK-LABEL: fil.func entry "run"
 // CHECK: fil.contract {{.*}}site = "Block.w"

@@ -1,4 +1,4 @@
-// RUN: fil-opt %s --fil-precision-round-operands --cse | FileCheck %s
+// RUN: %fil-opt %s --fil-precision-round-operands --cse | FileCheck %s
 // Products of the map `l[0..2].w` are in tiles of e4m3, the gradient of data in bf16, what it gives is bf16; all others are of the program's bf16.
 // CHECK: fil.site "" [] consumed [#fil.consumed<#fil.format<bf16
 // CHECK: fil.site "l[0..2].w" [] consumed
