@@ -8,6 +8,7 @@ namespace fil {
 
 inline DType dtypeOf(ir::TensorType t) {
   if (auto f = t.format()) return dtypeOf(*f);
+  if (t.getElement().isInteger(16)) return DType::I16;
   if (t.isReal()) return t.getElement().isF64() ? DType::F64 : DType::F32;
   return llvm::isa<ir::BoolType>(t.getElement()) ? DType::Bool : DType::I32;
 }

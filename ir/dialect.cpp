@@ -81,7 +81,7 @@ int64_t bytesOf(Type value, int64_t realBytes) {
   auto t = dyn_cast<TensorType>(value);
   if (!t) return 4;
   if (auto f = t.format()) return bytesOf(*f);
-  return t.isReal() ? realBytes : isa<BoolType>(t.getElement()) ? 1 : 4;
+  return t.isReal() ? realBytes : t.getElement().isInteger(16) ? 2 : isa<BoolType>(t.getElement()) ? 1 : 4;
 }
 Type elementOf(MLIRContext *ctx, Format f) {
   switch (f) {

@@ -147,7 +147,8 @@ void consume(SiteOp, mlir::Attribute facet, llvm::StringRef pass);
 
 /// Is the op elementwise in this operand?
 inline bool pointwise(mlir::Operation *op, unsigned operand) {
-  return mlir::isa<MapOp, BroadcastOp, StopGradOp>(op) || (mlir::isa<MaskOp, QuantizeOp, DequantizeOp>(op) && operand == 0);
+  if (auto q = mlir::dyn_cast<QuantizeOp>(op)) return operand == 0 || op->getOperand(operand) == q.getRandom();
+  return mlir::isa<MapOp, BroadcastOp, StopGradOp, PartOp, JoinOp>(op) || (mlir::isa<MaskOp, DequantizeOp>(op) && operand == 0);
 }
 
 /// `map mul`, `reduce sum`, `contract`

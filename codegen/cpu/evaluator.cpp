@@ -285,8 +285,10 @@ LV Evaluator::compute(Operation *op, const Point &p) {
           k.match(x, inverse);
           x = k.b.CreateFMul(x, inverse);
         }
-        return k.rounded(*resultType.format(), x);
+        return k.rounded(*resultType.format(), x, q.getRandom() ? value(q.getRandom(), p) : nullptr);
       })
+      .Case([&](PartOp h) { return k.part(value(h.getX(), p), h.getLow()); })
+      .Case([&](JoinOp j) { return k.joined(value(j.getHigh(), p), value(j.getLow(), p)); })
       .Case([&](DequantizeOp q) {
         LV x = value(q.getX(), p);
         if (!q.getScale()) return x;

@@ -12,19 +12,32 @@ static Type *with(Value *like, Type *t) {
   return v ? FixedVectorType::get(t, v->getNumElements()) : t;
 }
 
-Value *KernelBuilder::rounded(Format f, Value *x) {
+Value *KernelBuilder::rounded(Format f, Value *x, Value *random) {
   const FormatTraits t = traits(f);
-  if (f == Format::F16 && !f64) return b.CreateFPExt(b.CreateFPTrunc(x, with(x, b.getHalfTy())), x->getType());
+  if (f == Format::F16 && !f64 && !random) return b.CreateFPExt(b.CreateFPTrunc(x, with(x, b.getHalfTy())), x->getType());
   const int fraction = f64 ? 52 : 23, drop = fraction - t.fractionBits;
   Type *whole = with(x, f64 ? i64 : i32);
   auto asWhole = [&](Value *v) { return b.CreateBitCast(v, whole); };
   Value *raw = asWhole(x), *magnitude = b.CreateAnd(raw, constant(raw, ~uint64_t(0) >> (f64 ? 1 : 33))), *sign = b.CreateXor(raw, magnitude);
-  Value *odd = b.CreateAnd(b.CreateLShr(magnitude, constant(raw, uint64_t(drop))), constant(raw, 1));
-  Value *up = b.CreateAdd(magnitude, b.CreateAdd(odd, constant(raw, (uint64_t(1) << (drop - 1)) - 1)));
-  Value *r = b.CreateAnd(up, constant(raw, ~((uint64_t(1) << drop) - 1)));
+  const uint64_t dropped = (uint64_t(1) << drop) - 1;
+  Value *a = b.CreateBitCast(magnitude, x->getType()), *up;
+  if (random) { // the distance from the lower neighbour, in steps
+    match(x, random);
+    Value *distance = b.CreateFMul(b.CreateUIToFP(b.CreateAnd(magnitude, constant(raw, dropped)), x->getType()), like(x, std::ldexp(1.0, -drop)));
+    up = b.CreateAdd(magnitude, b.CreateSelect(b.CreateFCmpOLT(random, distance), constant(raw, dropped + 1), constant(raw, 0)));
+  } else {
+    Value *odd = b.CreateAnd(b.CreateLShr(magnitude, constant(raw, uint64_t(drop))), constant(raw, 1));
+    up = b.CreateAdd(magnitude, b.CreateAdd(odd, constant(raw, dropped >> 1)));
+  }
+  Value *r = b.CreateAnd(up, constant(raw, ~dropped));
   if (f != Format::Bf16 || f64) { // bf16 has the exponents of f32
-    Value *a = b.CreateBitCast(magnitude, x->getType()), *sum = like(x, std::ldexp(1.0, fraction + 1 - t.bias - t.fractionBits)); // its neighbours are as far apart as subnormal numbers
+    Value *sum = like(x, std::ldexp(1.0, fraction + 1 - t.bias - t.fractionBits)); // its neighbours are as far apart as subnormal numbers
     Value *subnormal = b.CreateFSub(b.CreateFAdd(a, sum), sum);
+    if (random) {
+      Value *steps = b.CreateFMul(a, like(x, std::ldexp(1.0, t.bias - 1 + t.fractionBits))), *lower = intrinsic(Intrinsic::floor, {steps});
+      subnormal = b.CreateFAdd(lower, b.CreateSelect(b.CreateFCmpOLT(random, b.CreateFSub(steps, lower)), like(x, 1), like(x, 0)));
+      subnormal = b.CreateFMul(subnormal, like(x, std::ldexp(1.0, 1 - t.bias - t.fractionBits)));
+    }
     r = b.CreateSelect(b.CreateFCmpOLT(a, like(x, std::ldexp(1.0, 1 - t.bias))), asWhole(subnormal), r);
     Value *most = asWhole(like(x, t.largest));
     r = b.CreateSelect(b.CreateICmpUGT(r, most), t.saturates ? most : asWhole(ConstantFP::getInfinity(x->getType())), r);
@@ -72,6 +85,21 @@ Value *KernelBuilder::decodedF32(Format f, Value *stored) {
   if (f == Format::E5M2) r = b.CreateSelect(b.CreateICmpUGE(magnitude, constant(raw, special)), b.CreateOr(constant(raw, 0x7f800000), b.CreateShl(b.CreateAnd(magnitude, constant(raw, 3)), constant(raw, 21))), r);
   else r = b.CreateSelect(b.CreateICmpEQ(magnitude, constant(raw, 0x7f)), constant(raw, 0x7fc00000), r);
   return b.CreateBitCast(b.CreateOr(r, sign), to);
+}
+
+Value *KernelBuilder::part(Value *x, bool low) {
+  Value *single = f64 ? b.CreateFPTrunc(x, with(x, b.getFloatTy())) : x, *raw = bits(single);
+  if (low) return b.CreateAShr(b.CreateShl(raw, constant(raw, 16)), constant(raw, 16));
+  Value *high = b.CreateAnd(b.CreateAdd(raw, constant(raw, 0x8000)), constant(raw, 0xffff0000));
+  high = b.CreateSelect(b.CreateFCmpUNO(single, single), constant(raw, 0x7fff0000), high);
+  Value *r = b.CreateBitCast(high, single->getType());
+  return f64 ? b.CreateFPExt(r, x->getType()) : r;
+}
+Value *KernelBuilder::joined(Value *high, Value *low) {
+  match(high, low);
+  Value *single = f64 ? b.CreateFPTrunc(high, with(high, b.getFloatTy())) : high;
+  Value *r = b.CreateBitCast(b.CreateAdd(bits(single), low), single->getType());
+  return f64 ? b.CreateFPExt(r, high->getType()) : r;
 }
 
 } // namespace fil

@@ -69,10 +69,10 @@ Value *KernelBuilder::local(Type *t) {
   return e.CreateAlloca(t);
 }
 
-Type *KernelBuilder::scalar(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i1 : mlir::isa<ir::IntType, ir::IndexType>(e) ? i32 : real; }
+Type *KernelBuilder::scalar(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i1 : mlir::isa<ir::IntType, ir::IndexType, mlir::IntegerType>(e) ? i32 : real; }
 Type *KernelBuilder::stored(mlir::Type e) {
   if (auto f = mlir::dyn_cast<mlir::FloatType>(e); f && f.getWidth() < 32) return b.getIntNTy(f.getWidth());
-  return mlir::isa<ir::BoolType>(e) ? i8 : scalar(e);
+  return e.isInteger(16) ? b.getInt16Ty() : mlir::isa<ir::BoolType>(e) ? i8 : scalar(e);
 }
 Value *KernelBuilder::laneNumbers(Type *t) {
   SmallVector<Constant *> all;
@@ -150,6 +150,7 @@ Value *KernelBuilder::loadAt(Value *pointer, Type *element, const Address &a, Va
 Value *KernelBuilder::load(const Memory &m, Indices at, Value *mask) {
   Value *v = loadAt(m.pointer, m.element, address(m.layout, at), mask, m.constant);
   if (m.format) return decoded(*m.format, v);
+  if (m.element->isIntegerTy(16)) return b.CreateSExt(v, isVector(v) ? vector(i32) : i32);
   return m.element == i8 ? b.CreateICmpNE(v, Constant::getNullValue(v->getType())) : v;
 }
 Value *KernelBuilder::loadCount(const Memory &m, Indices at, Value *mask) { return loadAt(m.counts, i32, address(m.countLayout, at), mask, m.constant); }
@@ -172,6 +173,10 @@ void KernelBuilder::storeAt(Value *pointer, Type *element, const Address &a, Val
 }
 void KernelBuilder::store(const Memory &m, Indices at, Value *v, Value *mask) {
   if (m.format) v = encoded(*m.format, v);
+  else if (m.element->isIntegerTy(16)) { // no truncation in front of the store: see encoded
+    auto *narrow = isVector(v) ? vector(m.element) : m.element;
+    v = b.CreateSelect(b.CreateICmpEQ(v, Constant::getNullValue(v->getType())), Constant::getNullValue(narrow), b.CreateTrunc(v, narrow));
+  }
   else if (m.element == i8) v = b.CreateZExt(v, isVector(v) ? vector(i8) : i8);
   storeAt(m.pointer, m.element, address(m.layout, at), v, mask);
 }

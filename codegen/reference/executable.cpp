@@ -41,6 +41,7 @@ Array toArray(const std::vector<double> &x, DType dtype, std::vector<int64_t> sh
     case DType::F16: reinterpret_cast<uint16_t *>(fill)[i] = encoded(*formatOf(dtype), x[i]); break;
     case DType::E4M3:
     case DType::E5M2: reinterpret_cast<uint8_t *>(fill)[i] = uint8_t(encoded(*formatOf(dtype), x[i])); break;
+    case DType::I16: reinterpret_cast<int16_t *>(fill)[i] = int16_t(x[i]); break;
     case DType::I32: reinterpret_cast<int32_t *>(fill)[i] = int32_t(x[i]); break;
     default: reinterpret_cast<uint8_t *>(fill)[i] = x[i] != 0; break;
     }

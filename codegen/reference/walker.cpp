@@ -144,6 +144,20 @@ Cell Walker::op(Operation *o, Values &values) {
         const Format format = *cast<ir::TensorType>(q.getType()).format();
         Cell x = in(q.getX()), scale = scales(q, values), r = makeCell(x.sizes);
         for (size_t i = 0; i < r.data->size(); ++i) r[i] = rounded(format, x[i] / scale[i]);
+        if (q.getRandom()) {
+          Cell random = in(q.getRandom());
+          for (size_t i = 0; i < r.data->size(); ++i) r[i] = roundedAtRandom(format, x[i] / scale[i], random[i]);
+        }
+        return r;
+      })
+      .Case([&](PartOp p) {
+        Cell x = in(p.getX()), r = makeCell(x.sizes);
+        for (size_t i = 0; i < r.data->size(); ++i) r[i] = p.getLow() ? double(lowPart(float(x[i]))) : decoded(Format::Bf16, highPart(float(x[i])));
+        return r;
+      })
+      .Case([&](JoinOp j) {
+        Cell high = in(j.getHigh()), low = in(j.getLow()), r = makeCell(high.sizes);
+        for (size_t i = 0; i < r.data->size(); ++i) r[i] = double(joined(encoded(Format::Bf16, high[i]), int16_t(low[i])));
         return r;
       })
       .Case([&](DequantizeOp q) {

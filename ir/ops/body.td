@@ -129,20 +129,36 @@ def Fil_MaskOp : Fil_BodyOp<"mask"> {
 }
 // Both have a scale for each tile: `tiles` are pairs of a dim of x and the dim of the scale that counts its tiles, `lengths` their lengths; element a of
 // the dim belongs to tile a / length, the last one may be shorter. All other dims of the scale are dims of x.
-def Fil_QuantizeOp : Fil_BodyOp<"quantize"> {
+def Fil_QuantizeOp : Fil_BodyOp<"quantize", [AttrSizedOperandSegments]> {
   let summary = "x, over its tile's scale, as the nearest number of a narrower format; of two the even one";
   let description = [{
-    bf16 and f16: what is too large becomes infinity; f8E4M3FN and f8E5M2: the largest number (Micikevicius et al. 2022). NaN stays NaN.
+    bf16 and f16: what is too large becomes infinity; f8E4M3FN and f8E5M2: the largest number (Micikevicius et al. 2022). NaN stays NaN. With `random`, uniform
+    in (0, 1), the magnitude is rounded up where that is below its distance from the next lower number, in steps of the format, else down: right in the mean.
   }];
-  let arguments = FilArgs<(ins Fil_Tensor:$x, Optional<Fil_Tensor>:$scale, DefaultValuedAttr<StrArrayAttr, "{}">:$tiles, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lengths)>.all;
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Optional<Fil_Tensor>:$scale, Optional<Fil_Tensor>:$random, DefaultValuedAttr<StrArrayAttr, "{}">:$tiles, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lengths)>.all;
   let results = (outs Fil_Tensor:$result);
-  let assemblyFormat = "$x (`scale` $scale^ `tiles` $tiles $lengths)? attr-dict `:` functional-type(operands, $result)";
+  let assemblyFormat = "$x (`scale` $scale^ `tiles` $tiles $lengths)? (`random` $random^)? attr-dict `:` functional-type(operands, $result)";
 }
 def Fil_DequantizeOp : Fil_BodyOp<"dequantize"> {
   let summary = "the numbers of a narrower format as reals, times their tile's scale";
   let arguments = FilArgs<(ins Fil_Tensor:$x, Optional<Fil_Tensor>:$scale, DefaultValuedAttr<StrArrayAttr, "{}">:$tiles, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$lengths)>.all;
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = "$x (`scale` $scale^ `tiles` $tiles $lengths)? attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_PartOp : Fil_BodyOp<"part"> {
+  let summary = "of x in f32 the nearest bf16, or the 16 bits that are lost by it";
+  let description = [{
+    The bits of f32 are `high` times 2^16 plus `low`, an i16 from -2^15 to 2^15 - 1: of two nearest, `high` is the one away from 0. NaN has one `high`.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$x, UnitAttr:$low)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "(`low` $low^)? $x attr-dict `:` functional-type($x, $result)";
+}
+def Fil_JoinOp : Fil_BodyOp<"join"> {
+  let summary = "the f32 of its two parts";
+  let arguments = FilArgs<(ins Fil_Tensor:$high, Fil_Tensor:$low)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$high `,` $low attr-dict `:` functional-type(operands, $result)";
 }
 def Fil_PresentOp : Fil_BodyOp<"present"> {
   let summary = "bool [per.., members]: which members of a subset exist";

@@ -56,6 +56,8 @@ Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(ge
 Cost HighestOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost MaskOp::cost(const Dims &) { return {}; }
 Cost QuantizeOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
+Cost PartOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
+Cost JoinOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost DequantizeOp::cost(const Dims &) { return {}; }
 Cost PresentOp::cost(const Dims &) { return {}; }
 Cost MemberOp::cost(const Dims &) { return {}; }

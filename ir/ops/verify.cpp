@@ -258,7 +258,18 @@ static LogicalResult scaled(Operation *op, TensorType x, Value scale, ArrayAttr 
 LogicalResult QuantizeOp::verify() {
   auto x = tensorOf(getX()), r = tensorOf(getResult());
   if (!x.isReal() || !r.format()) return emitOpError("makes ") << r.getElement() << " of " << x.getElement();
+  if (getRandom() && getRandom().getType() != getX().getType()) return emitOpError("is random by ") << getRandom().getType();
   return scaled(*this, x, getScale(), getTiles(), getLengths(), r);
+}
+LogicalResult PartOp::verify() {
+  auto x = tensorOf(getX()), r = tensorOf(getResult());
+  if (!x.isReal() || r.getDims() != x.getDims()) return emitOpError("makes ") << r << " of " << x;
+  return hasElement(*this, r, getLow() ? Type(IntegerType::get(getContext(), 16)) : elementOf(getContext(), Format::Bf16));
+}
+LogicalResult JoinOp::verify() {
+  auto h = tensorOf(getHigh()), l = tensorOf(getLow()), r = tensorOf(getResult());
+  if (h.format() != Format::Bf16 || !l.getElement().isInteger(16) || !r.isReal() || h.getDims() != l.getDims() || h.getDims() != r.getDims()) return emitOpError("makes ") << r << " of " << h << " and " << l;
+  return success();
 }
 LogicalResult DequantizeOp::verify() {
   auto x = tensorOf(getX()), r = tensorOf(getResult());

@@ -89,6 +89,13 @@ struct TopologyEdits {
   double until;
 };
 
+/// `precision { master split; moments bf16 m=e4m3 rounding=nearest }`
+struct StateFormats {
+  std::string master = "f32";        ///< of trained params: f32 or split
+  std::vector<std::string> moments;  ///< formats of what the optimizer keeps: of all, or of the state of a name, `m=e4m3`; none: f32
+  bool nearest = false;              ///< rounded to the nearest; else at random
+};
+
 /// A line of a plan about how sites are computed; its sites as the program has them, or one that is empty: the whole program.
 struct PlanFacet {
   std::string kind;                             ///< as facets are called in ir/facets.td
@@ -115,6 +122,7 @@ struct CheckedPlan {
   TrainSettings train;
   bool hasTrain = false;
   std::string precision = "f32"; ///< f32 or f64
+  StateFormats state;
   Remat remat;
   LoraSettings lora;
   std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says

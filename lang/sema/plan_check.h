@@ -38,6 +38,7 @@ CheckedPlan checkTree(ProgramImpl &, std::shared_ptr<const PlanTree>, Diagnostic
 /// Clauses that act, typed. They have passed the table.
 void typeTrain(PlanContext &, CheckedPlan &);
 void typePrecision(PlanContext &, CheckedPlan &);
+void typeState(PlanContext &, CheckedPlan &);
 void typeRemat(PlanContext &, CheckedPlan &);
 void typeContracts(PlanContext &, CheckedPlan &);
 void typeFacets(PlanContext &, CheckedPlan &);

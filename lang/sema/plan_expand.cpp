@@ -3,6 +3,7 @@
 #include "lang/parse/parse.h"
 #include "lang/sema/plan_check.h"
 #include <algorithm>
+#include <cstring>
 
 namespace fil::sema {
 
@@ -17,12 +18,16 @@ struct Expansion {
 std::string clauseWithin(const std::string &clause, const Setting &s) { return clause.empty() ? keyOf(s).name : clause + "." + keyOf(s).name; }
 std::vector<const ClauseRow *> actingRows(const std::string &clause, const Setting &s) {
   auto rows = rowsOf(clause, s.path ? "SITES" : keyOf(s).name);
-  std::string word; // of a line of sites: the facet's name
-  if (s.path && !s.phrases.empty() && !s.phrases[0].items.empty() && s.phrases[0].items[0].kind == Item::Value) word = printValue(*s.phrases[0].items[0].value.from);
-  std::erase_if(rows, [&](const ClauseRow *r) {
-    const std::string shape = r->shape;
-    return !r->acts() || (s.path && shape.substr(0, shape.find(' ')) != word);
-  });
+  std::string word; // of a line of sites the facet's name, else what follows the key
+  if (const size_t at = s.path ? 0 : 1; !s.phrases.empty() && s.phrases[0].items.size() > at && s.phrases[0].items[at].kind == Item::Value) word = printValue(*s.phrases[0].items[at].value.from);
+  auto begins = [&](const ClauseRow *r) { // is the word one of those that the row may begin with?
+    std::string first(r->shape, std::strcspn(r->shape, " "));
+    std::erase_if(first, [](char c) { return c == '(' || c == ')' || c == '?'; });
+    return ("|" + first + "|").find("|" + word + "|") != std::string::npos;
+  };
+  const bool options = std::any_of(s.phrases.begin(), s.phrases.end(), [](const Phrase &p) { return std::any_of(p.items.begin(), p.items.end(), [](const Item &i) { return i.kind == Item::Keyed; }); });
+  std::erase_if(rows, [&](const ClauseRow *r) { return !r->acts() || (options && !*r->options); });
+  if (s.path || std::any_of(rows.begin(), rows.end(), begins)) std::erase_if(rows, [&](const ClauseRow *r) { return !begins(r); });
   return rows;
 }
 
@@ -115,8 +120,8 @@ std::string expanded(const CheckedPlan &plan, const SourceManager &sources) {
       text = file == "--set" ? file : fmt::format("{}:{}", file, sources.place(own->span.file, own->span.begin).line);
     }
     if (auto it = e.filled.find(&s); it != e.filled.end() && !it->second.empty()) text += fmt::format(" ({} by default)", fmt::join(it->second, ", "));
-    const char *approximates = "";
-    for (const ClauseRow *r : actingRows(clause, s)) approximates = r->approximates;
+    const auto rows = actingRows(clause, s);
+    const char *approximates = rows.empty() ? "" : rows.front()->approximates;
     return text + ", " + (refused ? "checked only" : *approximates ? fmt::format("approximate ({})", approximates) : "exact");
   });
 }

@@ -185,6 +185,20 @@ void typePrecision(PlanContext &c, CheckedPlan &plan) {
   const std::string format = textOf(*valuesOf(*s)[0]);
   if (format == "f32" || format == "f64") plan.precision = format;
 }
+void typeState(PlanContext &c, CheckedPlan &plan) {
+  const Setting *clause = findSetting(c.tree.settings, "precision");
+  if (!clause || !clause->nested) return;
+  if (auto *s = findSetting(*clause->nested, "master")) plan.state.master = textOf(*valuesOf(*s)[0]);
+  if (auto *s = findSetting(*clause->nested, "moments"))
+    for (const Phrase &p : s->phrases)
+      for (const Item &i : p.items) {
+        const std::string text = &i == &s->phrases[0].items[0] ? "" : printItem(i);
+        if (text == "rounding=nearest") plan.state.nearest = true;
+        else if (!text.empty() && !text.starts_with("rounding=") && text != "f32") plan.state.moments.push_back(text);
+      }
+  for (const char *key : {"master", "moments"})
+    if (auto *s = findSetting(*clause->nested, key); s && plan.precision == "f64" && (key[1] == 'a' ? plan.state.master != "f32" : !plan.state.moments.empty())) c.diags.report(Msg::P0444, s->span, print(*s));
+}
 
 void typeRemat(PlanContext &c, CheckedPlan &plan) {
   const Setting *clause = findSetting(c.tree.settings, "partition");

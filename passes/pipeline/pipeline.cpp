@@ -41,6 +41,7 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   clean(pm);
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
+  if (o.master != "f32" || !o.moments.empty()) pm.addPass(createNarrowStatePass({o.master, {o.moments.begin(), o.moments.end()}, o.nearest}));
   pm.addPass(createRoundOperandsPass());
   clean(pm);
   pm.addPass(createChooseFormatsPass({o.format}));
@@ -63,7 +64,7 @@ void registerAllPasses() {
   registerAddAdaptersPass(), registerAddMasksPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
-  registerRoundOperandsPass(), registerChooseFormatsPass();
+  registerNarrowStatePass(), registerRoundOperandsPass(), registerChooseFormatsPass();
   registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 

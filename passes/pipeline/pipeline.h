@@ -9,6 +9,9 @@ namespace fil::passes {
 struct PipelineOptions {
   double clip = 0;               ///< bound of the gradient norm; 0: none
   std::string format = "f32";    ///< of `real`
+  std::string master = "f32";    ///< how trained params are kept: f32 or split
+  std::vector<std::string> moments; ///< formats of what the optimizer keeps: of all, or of one state, `m=e4m3`
+  bool nearest = false;          ///< these are rounded to the nearest, not at random
   std::string remat = "auto";    ///< what reverse loops compute again: auto, none, attn, all
   std::vector<std::string> rematSites; ///< with auto: in any case
 };

@@ -2,6 +2,7 @@
 #include "ir/contraction.h"
 #include "ir/layers.h"
 #include "passes/precision/passes.h"
+#include "passes/precision/rounding.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -14,19 +15,12 @@ namespace {
 ArrayRef<StringAttr> dimsOf(Value v) { return cast<ir::TensorType>(v.getType()).getDims(); }
 std::optional<Format> formatOf(SiteFormat f) { return formatNamed(stringifySiteFormat(f)); }
 
-/// How a value is rounded: without scales, or with one for each tile.
-struct Rounding {
-  Format format;
-  SmallVector<StringAttr> reduced;                       ///< dims along which all elements share a scale
-  SmallVector<std::pair<StringAttr, int64_t>> tiles;     ///< dims that are cut into tiles of so many
-  bool scaled() const { return bytesOf(format) == 1; }
-  std::string key(Value v) const {
-    std::string s = std::to_string(uintptr_t(v.getAsOpaquePointer())) + " " + traits(format).name;
-    for (StringAttr d : reduced) s += " " + d.str();
-    for (auto &[d, n] : tiles) s += " " + d.str() + "/" + std::to_string(n);
-    return s;
-  }
-};
+std::string keyOf(Value v, const Rounding &r) {
+  std::string s = std::to_string(uintptr_t(v.getAsOpaquePointer())) + " " + traits(r.format).name;
+  for (StringAttr d : r.reduced) s += " " + d.str();
+  for (auto &[d, n] : r.tiles) s += " " + d.str() + "/" + std::to_string(n);
+  return s;
+}
 
 /// The facets of formats, by site.
 class Formats {
@@ -50,9 +44,9 @@ private:
   std::vector<std::pair<std::string, FormatAttr>> all;
 };
 
-class Rounder {
+class Operands {
 public:
-  Rounder(ModuleOp module, const Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), b(module.getContext()) {
+  Operands(ModuleOp module, const Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), rounder(module, dims), b(module.getContext()) {
     for (auto v : module.getOps<VariableOp>())
       if (v.getMap() && v.getKind() == VariableKind::param) maps.insert(v.getSite());
   }
@@ -90,10 +84,10 @@ private:
   ModuleOp module;
   const Formats &formats;
   Dims &dims;
+  Rounder rounder;
   OpBuilder b;
   llvm::StringSet<> maps;             ///< their sites
   std::map<std::string, Value> known; ///< what is rounded already
-  llvm::DenseMap<std::pair<StringAttr, int64_t>, std::pair<StringAttr, StringAttr>> tiles;
 
   Rounding rounding(ContractOp c, unsigned operand, Format format, FormatAttr facet) {
     Rounding r{format, {}, {}};
@@ -104,10 +98,7 @@ private:
     for (StringAttr d : dimsOf(v)) (llvm::is_contained(strings(c.getOver()), d) || selects(c, d) ? summed : own).push_back(d);
     auto cut = [&](ArrayRef<StringAttr> list, int64_t length) {
       if (length == 0) r.reduced.append(list.begin(), list.end());
-      if (length <= 1 || list.empty()) return;
-      auto n = dims.value(list.back().getValue()).constant();
-      if (n && n->num <= length) r.reduced.push_back(list.back());
-      else r.tiles.push_back({list.back(), length});
+      else if (length > 1 && !list.empty()) r.tile(dims, list.back(), length);
     };
     cut(own, tile[0]), cut(summed, tile[1]);
     return r;
@@ -122,7 +113,7 @@ private:
 
   /// The value as a product reads it.
   Value rounded(Value v, const Rounding &r) {
-    Value &made = known[r.key(v)];
+    Value &made = known[keyOf(v, r)];
     if (made) return made;
     Operation *op = v.getDefiningOp();
     if (auto q = dyn_cast_or_null<DequantizeOp>(op); q && !q.getScale() && cast<ir::TensorType>(q.getX().getType()).format() == r.format && !r.scaled()) return made = v;
@@ -132,7 +123,7 @@ private:
       Value x = rounded(cache.getX(), r);
       cache->setOperand(0, x);
       if (Operation *from = x.getDefiningOp(); from && from->getBlock() == cache->getBlock() && cache->isBeforeInBlock(from)) cache->moveAfter(from);
-      return known[r.key(v)] = v;
+      return known[keyOf(v, r)] = v;
     }
     auto choice = dyn_cast_or_null<MapOp>(op); // of a window's padding: what is absent is 0, before and after
     if (choice && choice.getFn() == MapFn::select && !r.scaled() && isZero(choice.getArgs()[2])) {
@@ -140,16 +131,16 @@ private:
       b.setInsertionPointAfter(op);
       auto copy = cast<MapOp>(b.clone(*op));
       copy->setOperand(1, x);
-      return known[r.key(v)] = copy.getResult();
+      return known[keyOf(v, r)] = copy.getResult();
     }
     if (view && !r.scaled()) {
       Value x = rounded(op->getOperand(0), r);
       b.setInsertionPointAfter(op);
       Operation *copy = b.clone(*op);
       copy->setOperand(0, x);
-      return known[r.key(v)] = copy->getResult(0);
+      return known[keyOf(v, r)] = copy->getResult(0);
     }
-    if (Value outside = mapOf(v) ? outsideOf(v) : Value()) return known[r.key(v)] = enter(cast<BlockArgument>(v), outside, r);
+    if (Value outside = mapOf(v) ? outsideOf(v) : Value()) return known[keyOf(v, r)] = enter(cast<BlockArgument>(v), outside, r);
     if (op) b.setInsertionPointAfter(op);
     else b.setInsertionPointToStart(cast<BlockArgument>(v).getOwner());
     Value x = converted(v, r, op);
@@ -158,7 +149,7 @@ private:
       again->setOperand(0, x);
       x = again->getResult(0);
     }
-    return known[r.key(v)] = x;
+    return known[keyOf(v, r)] = x;
   }
   static bool isZero(Value v) {
     auto c = v.getDefiningOp<ConstantOp>();
@@ -181,40 +172,10 @@ private:
   }
   /// quantize and dequantize, at the builder's place.
   Value converted(Value v, const Rounding &r, Operation *like) {
-    auto type = cast<ir::TensorType>(v.getType());
     BodyBuilder body(b, dims, v.getLoc());
     if (like && roleOf(like)) body.site = siteOf(like), body.role = *roleOf(like);
     else if (auto loop = dyn_cast<LayersOp>(b.getInsertionBlock()->getParentOp())) body.site = siteOf(loop), body.role = loop.getRole();
-    auto site = b.getStringAttr(body.site);
-    auto role = RoleAttr::get(b.getContext(), body.role);
-    Value scale;
-    SmallVector<Attribute> pairs;
-    SmallVector<int64_t> lengths;
-    if (r.scaled()) {
-      SmallVector<Attribute> windows;
-      SmallVector<StringAttr> over(r.reduced), cut(type.getDims());
-      for (auto &[d, n] : r.tiles) {
-        auto [inTile, tiles] = tileDims(d, n);
-        windows.push_back(WindowDimAttr::get(b.getContext(), d, inTile, tiles, n, 0));
-        over.push_back(inTile), pairs.push_back(d), pairs.push_back(tiles), lengths.push_back(n);
-        llvm::erase(cut, d), cut.push_back(tiles), cut.push_back(inTile);
-      }
-      Value x = body.map(MapFn::abs, {v});
-      if (!windows.empty()) x = WindowOp::create(b, v.getLoc(), dims.tensor(b.getContext(), cut, type.getElement()), x, b.getArrayAttr(windows), site, role);
-      Value most = body.reduce(ReduceFn::max, x, over);
-      scale = body.map(MapFn::pow2ceil, {body.mul(most, body.constant(1 / traits(r.format).largest))});
-    }
-    Value q = QuantizeOp::create(b, v.getLoc(), type.withElement(elementOf(b.getContext(), r.format)), v, scale, b.getArrayAttr(pairs), b.getDenseI64ArrayAttr(lengths), site, role);
-    return DequantizeOp::create(b, v.getLoc(), type, q, scale, b.getArrayAttr(pairs), b.getDenseI64ArrayAttr(lengths), site, role);
-  }
-
-  /// The place within a tile, and the tile.
-  std::pair<StringAttr, StringAttr> tileDims(StringAttr d, int64_t n) {
-    auto &made = tiles[{d, n}];
-    if (!made.first)
-      made = {b.getStringAttr(dims.add(module, (d.getValue() + "%" + Twine(n)).str(), std::to_string(n))),
-              b.getStringAttr(dims.add(module, (d.getValue() + "/" + Twine(n)).str(), Size::ceil(dims.value(d.getValue()) / Size(n)).str()))};
-    return made;
+    return rounder.dequantize(body, rounder.quantize(body, v, r));
   }
 
   // ---- what turns save ----
@@ -288,9 +249,9 @@ struct RoundOperandsPass : impl::RoundOperandsPassBase<RoundOperandsPass> {
     const Formats formats(getOperation(), getArgument());
     if (formats.empty()) return;
     Dims dims(getOperation());
-    Rounder rounder(getOperation(), formats, dims);
+    Operands operands(getOperation(), formats, dims);
     for (FuncOp f : getOperation().getOps<FuncOp>())
-      if (!f.getEntry().empty()) rounder.function(f);
+      if (!f.getEntry().empty()) operands.function(f);
   }
 };
 } // namespace

@@ -50,7 +50,7 @@ public:
     for (Operation &op : block) {
       if (isa<LayersOp, ReadOp, WriteOp>(op) || op.getNumResults() != 1) continue;
       Value r = op.getResult(0);
-      bool keep = isStage(&op) || isa<QuantizeOp>(op) || masksProduct(&op);
+      bool keep = isStage(&op) || isa<QuantizeOp, PartOp>(op) || masksProduct(&op);
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
       if (isCut(&op)) continue;
@@ -183,7 +183,10 @@ private:
       for (auto [i, d] : llvm::enumerate(strings(tiles)))
         if (i % 2 == 0) llvm::erase(own, d);
     };
-    if (auto q = dyn_cast<QuantizeOp>(op)) scales(q.getTiles());
+    if (auto q = dyn_cast<QuantizeOp>(op)) {
+      if (q.getRandom()) visit(q.getRandom(), own, all, seen);
+      scales(q.getTiles());
+    }
     if (auto q = dyn_cast<DequantizeOp>(op)) scales(q.getTiles());
     if (auto m = dyn_cast<MaskOp>(op)) // the mask along other dims
       for (auto [i, d] : llvm::enumerate(strings(m.getGranules())))

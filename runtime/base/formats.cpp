@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/formats.h"
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -23,6 +24,21 @@ double rounded(Format f, double x) {
   if (r > t.largest) return std::copysign(t.saturates ? t.largest : std::numeric_limits<double>::infinity(), x);
   return std::copysign(r, x);
 }
+
+double roundedAtRandom(Format f, double x, double random) {
+  const FormatTraits t = traits(f);
+  const double a = std::fabs(x);
+  if (!std::isfinite(a)) return rounded(f, x);
+  int exponent = 0;
+  std::frexp(a, &exponent);
+  const int step = std::max(exponent - 1, 1 - t.bias) - t.fractionBits;
+  const double steps = std::ldexp(a, -step), lower = std::floor(steps);
+  return rounded(f, std::copysign(std::ldexp(random < steps - lower ? lower + 1 : lower, step), x));
+}
+
+uint16_t highPart(float x) { return std::isnan(x) ? 0x7fff : uint16_t((uint64_t(std::bit_cast<uint32_t>(x)) + 0x8000) >> 16); }
+int16_t lowPart(float x) { return int16_t(std::bit_cast<uint32_t>(x)); }
+float joined(uint16_t high, int16_t low) { return std::bit_cast<float>((uint32_t(high) << 16) + uint32_t(int32_t(low))); }
 
 uint16_t encoded(Format f, double x) {
   const FormatTraits t = traits(f);

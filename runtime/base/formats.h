@@ -31,6 +31,12 @@ std::optional<Format> formatNamed(std::string_view name);
 
 /// The nearest number of the format, of two the even one. NaN stays NaN.
 double rounded(Format, double);
+/// The same, but |x| goes up where `random`, in (0, 1), is below its distance from the lower neighbour in steps.
+double roundedAtRandom(Format, double x, double random);
+/// The parts of an f32, and the f32 of them: see fil.part.
+int16_t lowPart(float);
+uint16_t highPart(float);
+float joined(uint16_t high, int16_t low);
 /// Of a number of the format. NaN has one form: all bits but the sign, which is the only one that e4m3 has.
 uint16_t encoded(Format, double);
 double decoded(Format, uint16_t bits);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/checkpoint.h"
+#include "runtime/base/formats.h"
 #include "runtime/base/status.h"
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -114,6 +115,37 @@ Checkpoint readCheckpoint(Files &files, const std::string &path) {
   return c;
 }
 
+/// A float array in another format of floats.
+static Array inFormat(const Array &a, DType to) {
+  std::byte *bytes;
+  Array r = Array::make(to, a.shape, bytes);
+  for (int64_t i = 0, n = a.elements(); i < n; ++i) {
+    const double x = a.at(i);
+    if (to == DType::F64) reinterpret_cast<double *>(bytes)[i] = x;
+    else if (to == DType::F32) reinterpret_cast<float *>(bytes)[i] = float(x);
+    else if (Format f = *formatOf(to); bytesOf(f) == 2) reinterpret_cast<uint16_t *>(bytes)[i] = encoded(f, rounded(f, x));
+    else reinterpret_cast<uint8_t *>(bytes)[i] = uint8_t(encoded(f, rounded(f, x)));
+  }
+  return r;
+}
+static bool isFloat(DType t) { return t == DType::F64 || t == DType::F32 || formatOf(t); }
+/// The f32 of a bf16 and the bits beside it; and these two of an f32.
+static Array joinedOf(const Array &high, const Array &low) {
+  std::byte *bytes;
+  Array r = Array::make(DType::F32, high.shape, bytes);
+  for (int64_t i = 0, n = high.elements(); i < n; ++i) reinterpret_cast<float *>(bytes)[i] = joined(high.as<uint16_t>()[size_t(i)], low.as<int16_t>()[size_t(i)]);
+  return r;
+}
+static Array partOf(const Array &whole, bool low) {
+  std::byte *bytes;
+  Array r = Array::make(low ? DType::I16 : DType::BF16, whole.shape, bytes);
+  for (int64_t i = 0, n = whole.elements(); i < n; ++i) {
+    const float x = float(whole.at(i));
+    reinterpret_cast<uint16_t *>(bytes)[i] = low ? uint16_t(lowPart(x)) : highPart(x);
+  }
+  return r;
+}
+
 void restore(Executable &program, const Checkpoint &c, Restore what) {
   auto misfit = [&](const std::string &why) {
     return Error(Exit::Input, "E0513", fmt::format("`{}` does not fit the program: {}", c.path, why),
@@ -121,6 +153,19 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   };
   std::map<std::string, const Array *> tensors;
   for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
+  // Weights of a run with other formats: params are kept in one piece or in two, in f32 or narrower.
+  std::map<std::string, Array> turned;
+  if (what == Restore::Weights)
+    for (const VariableInfo &v : program.variables()) {
+      auto it = tensors.find(v.name);
+      if (it == tensors.end() || v.kind != VariableInfo::Param || !isFloat(it->second->dtype) || it->second->shape != v.shape) continue;
+      auto rest = tensors.find(v.name + "#low");
+      Array whole = rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == v.shape && it->second->dtype == DType::BF16 ? joinedOf(*it->second, *rest->second) : *it->second;
+      const bool split = std::any_of(program.variables().begin(), program.variables().end(), [&](const VariableInfo &low) { return low.name == v.name + "#low"; });
+      if (split) turned[v.name + "#low"] = partOf(whole, true), turned[v.name] = partOf(whole, false);
+      else if (whole.dtype != v.dtype) turned[v.name] = inFormat(whole, v.dtype);
+    }
+  for (auto &[name, a] : turned) tensors[name] = &a;
   std::set<std::string> known;
   std::vector<size_t> dense; // masks of which all is there
   const auto text = c.file.metadata.find("masks");
@@ -128,7 +173,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
     known.insert(v.name);
-    if (v.kind == VariableInfo::Optimizer && what == Restore::Weights) continue;
+    if (v.kind == VariableInfo::Optimizer && what == Restore::Weights && !turned.count(v.name)) continue;
     auto it = tensors.find(v.name);
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end() && v.mask && what == Restore::Weights) {
@@ -162,7 +207,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   for (size_t i : dense) program.set(i, Array::of<uint8_t>(DType::Bool, program.variables()[i].shape, std::vector<uint8_t>(size_t(*elementCount(program.variables()[i].shape)), 1)));
   for (size_t i = 0; i < program.variables().size(); ++i) // nothing is set before all is known to fit
     if (auto it = tensors.find(program.variables()[i].name);
-        it != tensors.end() && (what == Restore::All || program.variables()[i].kind != VariableInfo::Optimizer))
+        it != tensors.end() && (what == Restore::All || turned.count(it->first) || program.variables()[i].kind != VariableInfo::Optimizer))
       program.set(i, program.variables()[i].dtype == DType::Bool ? unpacked(*it->second, program.variables()[i].shape) : *it->second);
 }
 

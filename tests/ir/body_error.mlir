@@ -368,3 +368,43 @@ fil.func @f(%x: !fil.tensor<[B,D], real>, %n: !fil.tensor<[B,D], int>, %m: !fil.
   %0 = fil.mask %x by %b granules ["D", "D/3"] : (!fil.tensor<[B,D], real>, !fil.tensor<["D/3"], bool>) -> !fil.tensor<[B,D], real>
   fil.return
 }
+
+// -----
+fil.dims {B, D = "300", "D/128" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], real>) {
+  // expected-error @+1 {{makes 'f32' of '!fil.real'}}
+  %0 = fil.quantize %x : (!fil.tensor<[B,D], real>) -> !fil.tensor<[B,D], f32>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "300", "D/128" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], real>, %s: !fil.tensor<[B,"D/128"], real>) {
+  // expected-error @+1 {{`D/128` does not count tiles of 64 of `D`}}
+  %0 = fil.quantize %x scale %s tiles ["D", "D/128"] [64] : (!fil.tensor<[B,D], real>, !fil.tensor<[B,"D/128"], real>) -> !fil.tensor<[B,D], bf16>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "300", "D/128" = "3"}
+fil.func @f(%x: !fil.tensor<[B,D], bf16>) {
+  // expected-error @+1 {{has dims [B], its operand [B,D]}}
+  %0 = fil.dequantize %x : (!fil.tensor<[B,D], bf16>) -> !fil.tensor<[B], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "300"}
+fil.func @f(%x: !fil.tensor<[B,D], real>) {
+  // expected-error @+1 {{has element 'bf16', its operands give 'i16'}}
+  %0 = fil.part low %x : (!fil.tensor<[B,D], real>) -> !fil.tensor<[B,D], bf16>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "300"}
+fil.func @f(%x: !fil.tensor<[B,D], bf16>) {
+  // expected-error @+1 {{makes}}
+  %0 = fil.join %x, %x : (!fil.tensor<[B,D], bf16>, !fil.tensor<[B,D], bf16>) -> !fil.tensor<[B,D], real>
+  fil.return
+}

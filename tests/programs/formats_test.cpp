@@ -24,7 +24,9 @@ const Way ways[] = {{"bf16", "default bf16"},
                     {"tiles", "default bf16; **: fp8 e4m3 tile(1x4, 4x4) dgrad=e5m2"},
                     {"rows", "**: fp8 e5m2 tile(row, row) wgrad=f32"},
                     {"tensors", "default f16; **: fp8 tile(tensor, tensor)"},
-                    {"wide", "**: fp8 tile(1x128, 128x128) out=bf16"}};
+                    {"wide", "**: fp8 tile(1x128, 128x128) out=bf16"},
+                    {"states", "moments f16 m=e4m3 v=e5m2"},
+                    {"parts", "default bf16; master split; moments bf16 rounding=nearest"}};
 std::string planFor(const std::string &text, const std::string &lines, const std::string &model = {}) {
   const size_t at = text.find("\nmodel ") + 7;
   return text + "\nplan narrow for " + (model.empty() ? text.substr(at, text.find('(', at) - at) : model) + " { precision { " + lines + " } }\n";
@@ -45,7 +47,7 @@ TEST_P(Formats, OfTheTenAgreeWithAvx2) {
   for (size_t i = size_t(&GetParam() - ways) % 3; i < std::size(ten); i += 3) EXPECT_EQ(said(planFor(textOf(ten[i]), GetParam().lines), ten[i].sizes, ten[i].dims, "x86-64-v3"), "") << ten[i].name;
 }
 TEST_P(Formats, OfRandomProgramsAgree) {
-  const uint64_t first = uint64_t(&GetParam() - ways) % 6 * 10;
+  const uint64_t first = uint64_t(&GetParam() - ways) % std::size(ways) * 10;
   for (uint64_t s = first; s < first + 10; ++s) {
     const Generated g = generate(s);
     EXPECT_EQ(said(planFor(g.text, GetParam().lines), g.sizes, {}), "") << "seed " << s << "\n" << g.text;

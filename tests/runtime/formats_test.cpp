@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every number of the narrow formats, and what lies between them.
 #include "runtime/base/formats.h"
+#include <bit>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
@@ -71,4 +72,23 @@ TEST(Formats, HaveTheRangeOfTheirPapers) {
   EXPECT_EQ(decoded(Format::Bf16, 0x7f7f), 0x1.fep127);
   EXPECT_EQ(decoded(Format::Bf16, 0x0001), 0x1p-133);
   EXPECT_EQ(decoded(Format::Bf16, 0xc049), -3.140625);
+}
+TEST_P(Formats, RoundAtRandomRightInTheMean) {
+  for (double x : {1.0, 1.01, -1.3, 3e-3, -0.0, t.largest, std::ldexp(1.37, -t.bias - t.fractionBits + 2), std::ldexp(0.21, 1 - t.bias - t.fractionBits)}) {
+    double sum = 0;
+    const int n = 4096;
+    for (int i = 0; i < n; ++i) sum += roundedAtRandom(f, x, (i + 0.5) / n);
+    const double low = std::min(rounded(f, x * (1 - std::ldexp(1, -t.fractionBits))), rounded(f, x * (1 + std::ldexp(1, -t.fractionBits))));
+    EXPECT_NEAR(sum / n, x, std::fabs(x - low) * 3 / n + std::fabs(x) * 1e-12) << x;
+    EXPECT_EQ(roundedAtRandom(f, rounded(f, x), 1e-9), rounded(f, x)); // a number of the format stays
+  }
+  EXPECT_TRUE(std::isnan(roundedAtRandom(f, std::numeric_limits<double>::quiet_NaN(), 0.5)));
+}
+TEST(Formats, PartsOfF32AreTheF32) {
+  for (uint64_t bits = 0; bits < uint64_t(1) << 32; bits += 997) {
+    const float x = std::bit_cast<float>(uint32_t(bits)), y = joined(highPart(x), lowPart(x));
+    if (std::isnan(x)) ASSERT_TRUE(std::isnan(y) && std::isnan(decoded(Format::Bf16, highPart(x))));
+    else ASSERT_EQ(std::bit_cast<uint32_t>(x), std::bit_cast<uint32_t>(y));
+    if (std::isfinite(x) && std::fabs(x) < 3e38f) ASSERT_LE(std::fabs(decoded(Format::Bf16, highPart(x)) - x), std::fabs(rounded(Format::Bf16, x) - x)) << x; // as near as the nearest
+  }
 }

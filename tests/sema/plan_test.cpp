@@ -106,6 +106,8 @@ TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
   precision {
     default f32
     accum f32
+    master f32
+    moments f32
   }
   partition {
     remat auto

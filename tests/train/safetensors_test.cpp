@@ -77,7 +77,7 @@ TEST(Safetensors, EachMistakeOfAHeaderHasItsCode) {
   EXPECT_EQ(codeOf(tensor(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})")), "E0511");
   EXPECT_EQ(codeOf(tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[0]})")), "E0511");
   EXPECT_EQ(codeOf(tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1})")), "E0511");
-  EXPECT_EQ(codeOf(tensor(R"({"dtype":"F16","shape":[4],"data_offsets":[0,8]})")), "E0507");
+  EXPECT_EQ(codeOf(tensor(R"({"dtype":"F4","shape":[4],"data_offsets":[0,8]})")), "E0507");
   EXPECT_EQ(codeOf(tensor(R"({"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]})")), "E0506");
   EXPECT_EQ(codeOf(tensor(R"({"dtype":"F32","shape":[3],"data_offsets":[0,8]})")), "E0512");
   EXPECT_EQ(codeOf(tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})")), "E0512");

@@ -85,7 +85,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
 void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   mlir::PassManager pm(context.get());
   if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
-  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision, plan.remat.rule, plan.remat.sites};
+  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision, plan.state.master, plan.state.moments, plan.state.nearest, plan.remat.rule, plan.remat.sites};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;
   case Stage::lora_: passes::lora(pm); break;
@@ -129,10 +129,10 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
     if (s > end) break;
     pass(s, *m);
     timeline().lap(name(s));
-    if (s == Stage::train_ && options.contracts && !plan.costs.empty()) {
+    if (s == Stage::precision_ && options.contracts && !plan.costs.empty()) {
       const sema::CheckedPlan plain = sema::plainPlan(*program.program, plan);
       Compiler other(program, plain, {}); // its context outlives the module
-      checkCosts(program, plan, *m, [&] { return other.module(Stage::train_); });
+      checkCosts(program, plan, *m, [&] { return other.module(Stage::precision_); });
       timeline().lap("contracts");
     }
     if (done(s, [&] { return text(*m); })) break;

@@ -19,7 +19,7 @@ double measured(const std::string &metric, mlir::ModuleOp module, const sema::Tr
   double all = 0;
   for (auto v : module.getOps<ir::VariableOp>()) {
     if (v.getKind() == ir::VariableKind::cache || (metric == "params" && v.getKind() != ir::VariableKind::param)) continue;
-    all += dims.atMost(dims.elements(v.getType())) * (metric == "params" ? 1 : f64 ? 8 : 4);
+    all += dims.atMost(dims.elements(v.getType())) * double(metric == "params" ? 1 : ir::bytesOf(v.getType(), f64 ? 8 : 4));
   }
   return all;
 }

@@ -60,10 +60,11 @@ public:
   std::map<std::string, Load> sites;
   Load all;
   int64_t arena = 0, code = 0;
+  double roundoff = 0; ///< the largest relative error of one rounding
 
   Measured(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions &o) : name(plan.name), format(plan.precision) {
     Compiler middle(p, plan, {});
-    auto module = middle.module(Stage::train_);
+    auto module = middle.module(Stage::precision_);
     if (!module) return;
     const auto manifest = compiled(p, plan, o);
     if (!manifest) return;
@@ -74,6 +75,8 @@ public:
     sizes = sizesText(at);
     for (auto &[site, load] : siteLoads(*module, format == "f64", at)) static_cast<SiteLoad &>(sites[site]) = load;
     launches(program.steps, m, 1);
+    roundoff = std::pow(2.0, format == "f64" ? -53 : -24);
+    module->walk([&](ir::QuantizeOp q) { roundoff = std::max(roundoff, std::pow(2.0, -1 - traits(*mlir::cast<ir::TensorType>(q.getType()).format()).fractionBits)); });
     arena = arenaBytes(program, m, at), code = int64_t(m.code.size());
     for (auto &[site, load] : sites) all += load;
   }
@@ -100,8 +103,7 @@ void printDiff(const Measured &a, const Measured &b) {
   fmt::print("  {:<22} {}\n", "kernels", changeText(double(a.all.kernels.size()), double(b.all.kernels.size())));
   fmt::print("  {:<22} {}\n", "launches", changeText(double(a.all.launches), double(b.all.launches)));
   fmt::print("  {:<22} {}\n", "code, bytes", changeText(double(a.code), double(b.code)));
-  auto roundoff = [](const std::string &format) { return std::pow(2.0, format == "f64" ? -53 : -24); };
-  fmt::print("  {:<22} {}\n", "rounding, relative", a.format == b.format ? fmt::format("{:.2g}", roundoff(a.format)) : fmt::format("{:.2g} -> {:.2g}", roundoff(a.format), roundoff(b.format)));
+  fmt::print("  {:<22} {}\n", "rounding, relative", a.roundoff == b.roundoff ? fmt::format("{:.2g}", a.roundoff) : fmt::format("{:.2g} -> {:.2g}", a.roundoff, b.roundoff));
   std::set<std::string> places;
   for (const Measured *m : {&a, &b})
     for (auto &[site, load] : m->sites) places.insert(site);

@@ -32,7 +32,7 @@ static void eachLoad(ModuleOp module, bool f64, const Binding &sizes, llvm::func
   for (auto v : module.getOps<ir::VariableOp>()) {
     if (v.getKind() == ir::VariableKind::cache || !variables(v.getSite())) continue;
     SiteLoad load;
-    (v.getKind() == ir::VariableKind::param ? load.params : v.getKind() == ir::VariableKind::state ? load.state : load.optimizer) = int64_t(dims.atMost(dims.elements(v.getType()))) * (!cast<ir::TensorType>(v.getType()).isReal() ? 1 : f64 ? 8 : 4);
+    (v.getKind() == ir::VariableKind::param ? load.params : v.getKind() == ir::VariableKind::state ? load.state : load.optimizer) = int64_t(dims.atMost(dims.elements(v.getType()))) * ir::bytesOf(v.getType(), f64 ? 8 : 4);
     add(v.getSite(), load);
   }
 }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/precision/passes.h"
+#include "passes/precision/rounding.h"
+#include "passes/train/streams.h"
+
+using namespace mlir;
+using namespace fil::ir;
+namespace fil::passes {
+#define GEN_PASS_DEF_NARROWSTATEPASS
+#include "passes/precision/passes.h.inc"
+namespace {
+
+constexpr int64_t tile = 128; ///< neighbours that share a scale
+
+struct NarrowStatePass : impl::NarrowStatePassBase<NarrowStatePass> {
+  using NarrowStatePassBase::NarrowStatePassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Dims table(module);
+    Rounder made(module, table);
+    dims = &table, rounder = &made;
+    for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>())) {
+      auto type = cast<ir::TensorType>(v.getType());
+      if (!type.isReal()) continue;
+      if (v.getKind() == VariableKind::optimizer) {
+        if (auto f = formatOf(v)) keepNarrow(v, *f);
+      } else if (v.getKind() == VariableKind::param && v.getTrained() && master == "split") split(v);
+    }
+  }
+
+private:
+  Dims *dims = nullptr;
+  Rounder *rounder = nullptr;
+
+  /// `w#m`: that of `m`, else that of all.
+  std::optional<Format> formatOf(VariableOp v) {
+    const StringRef state = v.getSymName().rsplit('#').second;
+    std::optional<Format> found;
+    for (const std::string &text : moments) {
+      auto [name, format] = StringRef(text).split('=');
+      if (format.empty()) found = formatNamed(name);
+      else if (name == state) return formatNamed(format);
+    }
+    return found;
+  }
+  VariableOp beside(VariableOp v, const Twine &suffix, ir::TensorType type, ArrayRef<StringAttr> declared) {
+    OpBuilder b(v);
+    b.setInsertionPointAfter(v);
+    const auto name = b.getStringAttr(v.getSymName() + suffix);
+    SmallVector<Attribute> axes(declared.begin(), declared.end());
+    return VariableOp::create(b, v.getLoc(), name, TypeAttr::get(type), b.getStringAttr(v.getSite() + suffix), InitAttr::get(b.getContext(), InitKind::constant, 0.0, 0.0), b.getArrayAttr(axes), v.getLoopsAttr(),
+                              VariableKindAttr::get(b.getContext(), VariableKind::optimizer), UnitAttr(), FloatAttr(), IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
+  }
+  struct At { FuncOp f; SmallVector<ReadOp> reads; WriteOp write; };
+  /// Where functions read and write it.
+  SmallVector<At> uses(VariableOp v) {
+    SmallVector<At> all;
+    for (FuncOp f : getOperation().getOps<FuncOp>()) {
+      At at{f, {}, {}};
+      for (Operation &op : f.getBody().front()) {
+        if (auto r = dyn_cast<ReadOp>(op); r && r.getVariable() == v.getSymName()) at.reads.push_back(r);
+        if (auto w = dyn_cast<WriteOp>(op); w && w.getVariable() == v.getSymName()) at.write = w;
+      }
+      if (!at.reads.empty() || at.write) all.push_back(at);
+    }
+    return all;
+  }
+  Value read(OpBuilder &b, VariableOp v) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(b.getContext(), Role::update)); }
+  void write(OpBuilder &b, VariableOp v, Value x) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), x, v.getSiteAttr(), RoleAttr::get(b.getContext(), Role::update)); }
+  BodyBuilder bodyAt(OpBuilder &b, VariableOp v) {
+    BodyBuilder body(b, *dims, v.getLoc());
+    body.site = v.getSite(), body.role = Role::update;
+    return body;
+  }
+
+  void keepNarrow(VariableOp v, Format format) {
+    auto type = cast<ir::TensorType>(v.getType());
+    Rounding r{format};
+    SmallVector<StringAttr> declared(strings(v.getDeclared()));
+    if (r.scaled() && !declared.empty()) r.tile(*dims, declared.back(), tile);
+    VariableOp scale;
+    if (r.scaled()) {
+      auto left = rounder->scaleDims(type.getDims(), r), axes = rounder->scaleDims(declared, r);
+      scale = beside(v, ".scale", dims->tensor(&getContext(), left, type.getElement()), axes);
+    }
+    v.setType(type.withElement(elementOf(&getContext(), format)));
+    for (At &at : uses(v)) {
+      QuantizeOp q;
+      if (at.write) {
+        OpBuilder b(at.write);
+        BodyBuilder body = bodyAt(b, v);
+        q = rounder->quantize(body, at.write.getValue(), r, random(at.f, body, v, type));
+        at.write.getValueMutable().assign(q.getResult());
+        if (scale) write(b, scale, q.getScale());
+      }
+      for (ReadOp old : at.reads) {
+        OpBuilder b(old);
+        BodyBuilder body = bodyAt(b, v);
+        Value narrow = read(b, v), s = scale ? read(b, scale) : Value();
+        assert(q && "who reads what the optimizer keeps writes it too");
+        old.getResult().replaceAllUsesWith(Rounder::dequantize(body, q, narrow, s));
+        old.erase();
+      }
+    }
+  }
+  /// Uniform numbers of the step and the element; null where there is no step, or the plan wants the nearest.
+  Value random(FuncOp f, BodyBuilder &body, VariableOp v, ir::TensorType type) {
+    if (nearest) return {};
+    for (auto [i, a] : llvm::enumerate(f.getBody().front().getArguments()))
+      if (f.inputName(unsigned(i)) == "step") {
+        Value seed = ConstantOp::create(body.builder, body.loc, cast<ir::TensorType>(a.getType()), body.builder.getF64FloatAttr(0), v.getSiteAttr(), RoleAttr::get(body.builder.getContext(), Role::update));
+        return randomFor(body, v, ".rounding", type, seed, a, false);
+      }
+    return {};
+  }
+
+  void split(VariableOp v) {
+    auto type = cast<ir::TensorType>(v.getType());
+    MLIRContext *ctx = &getContext();
+    const ir::TensorType high = type.withElement(elementOf(ctx, Format::Bf16)), low = type.withElement(IntegerType::get(ctx, 16));
+    VariableOp rest = beside(v, "#low", low, strings(v.getDeclared()));
+    v.setType(high);
+    auto role = RoleAttr::get(ctx, Role::update);
+    for (At &at : uses(v)) {
+      if (at.write) {
+        OpBuilder b(at.write);
+        Value x = at.write.getValue();
+        write(b, rest, PartOp::create(b, v.getLoc(), low, x, b.getUnitAttr(), v.getSiteAttr(), role));
+        at.write.getValueMutable().assign(PartOp::create(b, v.getLoc(), high, x, UnitAttr(), v.getSiteAttr(), role));
+      }
+      for (ReadOp old : at.reads) {
+        OpBuilder b(old);
+        Value part = ReadOp::create(b, old.getLoc(), high, old.getVariableAttr(), old.getSiteAttr(), old.getRoleAttr()), whole;
+        auto wide = DequantizeOp::create(b, old.getLoc(), type, part, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), old.getSiteAttr(), old.getRoleAttr());
+        for (OpOperand &use : llvm::make_early_inc_range(old.getResult().getUses())) {
+          const bool update = roleOf(use.getOwner()) == Role::update;
+          if (update && !whole) whole = JoinOp::create(b, v.getLoc(), type, part, read(b, rest), v.getSiteAttr(), role);
+          use.set(update ? whole : wide.getResult());
+        }
+        old.erase();
+      }
+    }
+  }
+};
+} // namespace
+} // namespace fil::passes
