@@ -2,7 +2,7 @@
 #include "ir/ir.h"
 #include "llvm/ADT/MapVector.h"
 #include "passes/train/passes.h"
-#include "passes/train/streams.h"
+#include "ir/streams.h"
 #include <numbers>
 
 using namespace mlir;

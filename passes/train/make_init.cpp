@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/ir.h"
 #include "passes/train/passes.h"
-#include "passes/train/streams.h"
+#include "ir/streams.h"
 
 using namespace mlir;
 using namespace fil::ir;

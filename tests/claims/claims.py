@@ -132,10 +132,24 @@ class Claims:
         static = statistics.mean(points["static89"])
         for name, bound in (("less62", -0.3), ("less89", -0.5)):
             diff = self.run("plan", model, plans, "--diff", "dense", name)
-            products, step = (re.search(p, diff)[1] for p in (r"\nClassifier\n  operations .*?\(([0-9.]+x)\)", r"\n  operations  .*\(([0-9.]+x)\)"))
+            maps, step = re.findall(r"\nw\d\n  operations (\S+) -> (\S+)", diff), re.search(r"\n  operations  .*\(([0-9.]+x)\)", diff)[1]
+            products = f"{sum(float(b) for _, b in maps) / sum(float(a) for a, _ in maps):.2f}x"  # with the optimizer's for these maps
             mean = statistics.mean(points[name])
             more = {"static": round(static, 2), "static_seeds": points["static89"]} if name == "less89" else {}
-            self.add(f"topology_mnist {name}", mean, f">= {bound}", mean >= bound and (not more or static < mean), seeds=points[name], dense=[one["dense"] for one in last], operations_of_products=products, of_the_step=step, **more)
+            self.add(f"topology_mnist {name}", mean, f">= {bound}", mean >= bound and (not more or static < mean), seeds=points[name], dense=[one["dense"] for one in last], operations_of_masked_maps=products, of_the_step=step, **more)
+
+    def precision_charlm(self):
+        """charlm with products in e4m3 over tiles, the rest in bf16, split params and bf16 moments, beside f32: bytes a param, and the loss on held-out text. An hour on a small machine."""
+        plans, losses = os.path.join(HERE, "narrow.plan.fil"), []
+        for seed in (1, 2, 3):
+            losses.append([self.metrics(CHARLM, plans, "--plan", n, "--data", self.fine, "--seed", str(seed), folder=n)[-1] for n in ("wide", "narrow")])
+        diff = self.run("plan", CHARLM, plans, "--diff", "wide", "narrow")
+        params, optimizer = (float(re.search(rf"\n  {what}, bytes +(\S+) -> (\S+)", diff)[2]) for what in ("params", "optimizer"))
+        elements = float(re.search(r"\n  params, bytes +(\S+)", diff)[1]) / 4
+        self.add("precision_charlm bytes a param", (params + optimizer) / elements, "<= 8", params + optimizer <= 8 * elements, arena=re.search(r"\n  arena, bytes +(.*)", diff)[1])
+        change = [100 * (b["validation_loss"] / a["validation_loss"] - 1) for a, b in losses]
+        mean = statistics.mean(change)
+        self.add("precision_charlm loss, % of f32", mean, "<= 0.25", mean <= 0.25, seeds=[round(c, 3) for c in change], losses=[[round(x["validation_loss"], 4) for x in pair] for pair in losses], accuracy=[[round(x["accuracy"], 4) for x in pair] for pair in losses])
 
     def topology_step(self):
         """A step of a feed-forward network 2048-8192-2048, 512 rows, with 20 % of its 16x16 granules, beside the dense step: the time, and edits beside steps."""
@@ -163,7 +177,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "precision_charlm": Claims.precision_charlm, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "passes/train/streams.h"
+#include "ir/streams.h"
 
 using namespace mlir;
 using namespace fil::ir;
-namespace fil::passes {
+namespace fil::ir {
 
 /// The first turn of each `[lo..hi]` in a site's path.
 static SmallVector<int64_t> firstTurns(StringRef site) {
@@ -29,4 +29,4 @@ Value randomFor(BodyBuilder &body, VariableOp v, StringRef stream, ir::TensorTyp
   return RandomOp::create(b, body.loc, type, seed, step, turns, b.getStringAttr(v.getSite() + stream), normal ? b.getUnitAttr() : UnitAttr(), v.getSiteAttr(), role);
 }
 
-} // namespace fil::passes
+} // namespace fil::ir
