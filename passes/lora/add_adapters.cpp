@@ -16,7 +16,7 @@ struct Adapted {
   VariableOp base, a, b, magnitude;
   Location because; ///< in the plan
   LoraAttr facet;
-  bool sparse; ///< the weight will be masked
+  bool apart; ///< merging by itself would cost something: see costsToMerge
   MapSides sides;
   StringAttr rank;
   double scale;
@@ -43,7 +43,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
         auto lora = dyn_cast<LoraAttr>(f);
         if (!lora) continue;
         for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, site.getLoc(), lora, isSparse(site), dims, rankDims));
+          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, site.getLoc(), lora, costsToMerge(site), dims, rankDims));
         consume(site, f, getArgument());
       }
     if (adapted.empty()) return;
@@ -93,15 +93,18 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
 
   // ---- params ----
 
-  static bool isSparse(SiteOp site) {
-    return llvm::any_of(site.getFacets(), [](Attribute f) { return isa<TopologyAttr>(f); });
+  /// Would the sum be denser than the base, or rounded once more to 8 bits?
+  bool costsToMerge(SiteOp at) {
+    return llvm::any_of(getOperation().getOps<SiteOp>(), [&](SiteOp s) {
+      return within(at.getPath(), s.getPath()) && llvm::any_of(s.getFacets(), [](Attribute f) { return isa<TopologyAttr>(f) || (isa<FormatAttr>(f) && cast<FormatAttr>(f).coarse()); });
+    });
   }
-  Adapted addParams(VariableOp base, Location because, LoraAttr facet, bool sparse, Dims &dims, std::map<int64_t, std::string> &rankDims) {
+  Adapted addParams(VariableOp base, Location because, LoraAttr facet, bool apart, Dims &dims, std::map<int64_t, std::string> &rankDims) {
     ModuleOp module = getOperation();
     MLIRContext *ctx = &getContext();
     std::string &name = rankDims[facet.getRank()];
     if (name.empty()) name = dims.add(module, "rank" + std::to_string(facet.getRank()), std::to_string(facet.getRank()));
-    Adapted x{base, {}, {}, {}, because, facet, sparse, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
+    Adapted x{base, {}, {}, {}, because, facet, apart, sidesOf(base), StringAttr::get(ctx, name), facet.scale(facet.getRank())};
     double left = 1;
     for (StringAttr d : x.sides.left) left *= dims.atMost(dims.size(d.getValue()));
     const bool gauss = facet.getInit() == LoraInit::gauss;
@@ -144,7 +147,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
       };
       Weight w{x, r.getResult(), read(x.a), read(x.b), read(x.magnitude), slot, {}};
       const Merge merge = x.facet.getMerge();
-      if (f.getEntry() == "run" && (merge == Merge::always || (merge == Merge::automatic && !x.sparse)) && !slot) {
+      if (f.getEntry() == "run" && (merge == Merge::always || (merge == Merge::automatic && !x.apart)) && !slot) {
         SmallPtrSet<Operation *, 8> before;
         for (Operation *user : w.base.getUsers()) before.insert(user);
         w.base.replaceUsesWithIf(merged(w, dims), [&](OpOperand &o) { return before.contains(o.getOwner()); });

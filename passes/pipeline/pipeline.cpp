@@ -44,6 +44,7 @@ void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
   if (o.master != "f32" || !o.moments.empty()) pm.addPass(createNarrowStatePass({o.master, {o.moments.begin(), o.moments.end()}, o.nearest}));
   pm.addPass(createRoundOperandsPass());
   clean(pm);
+  pm.addPass(createKeepFrozenPass());
   pm.addPass(createChooseFormatsPass({o.format}));
 }
 void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
@@ -64,7 +65,7 @@ void registerAllPasses() {
   registerAddAdaptersPass(), registerAddMasksPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
-  registerNarrowStatePass(), registerRoundOperandsPass(), registerChooseFormatsPass();
+  registerNarrowStatePass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
   registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 

@@ -8,6 +8,7 @@
 using namespace mlir;
 using namespace fil::ir;
 namespace fil::passes {
+#define GEN_PASS_DEF_KEEPFROZENPASS
 #define GEN_PASS_DEF_ROUNDOPERANDSPASS
 #include "passes/precision/passes.h.inc"
 namespace {
@@ -26,22 +27,25 @@ std::string keyOf(Value v, const Rounding &r) {
 class Formats {
 public:
   Formats(ModuleOp m, StringRef pass) {
+    for (auto v : m.getOps<VariableOp>())
+      if (v.getAdapter()) adapters.insert(v.getSite());
     for (auto site : m.getOps<SiteOp>())
       for (Attribute a : site.getFacets())
         if (auto f = dyn_cast<FormatAttr>(a)) all.push_back({site.getPath().str(), f}), consume(site, f, pass);
   }
   bool empty() const { return all.empty(); }
-  /// Of the innermost site that the place lies within.
+  /// Of the innermost site that the place lies within; an adapter has the whole program's.
   FormatAttr at(StringRef place) const {
     FormatAttr found;
     size_t longest = 0;
     for (auto &[site, f] : all)
-      if ((site.empty() || within(place, site)) && (!found || site.size() >= longest)) found = f, longest = site.size();
+      if ((site.empty() || (within(place, site) && !adapters.contains(place))) && (!found || site.size() >= longest)) found = f, longest = site.size();
     return found;
   }
 
 private:
   std::vector<std::pair<std::string, FormatAttr>> all;
+  llvm::StringSet<> adapters;
 };
 
 class Operands {
@@ -93,7 +97,7 @@ private:
     Rounding r{format, {}, {}};
     if (!r.scaled()) return r;
     Value v = c->getOperand(operand);
-    ArrayRef<int64_t> tile = mapOf(v) ? facet.getWeights() : facet.getActivations();
+    ArrayRef<int64_t> tile = isWeight(v) ? facet.getWeights() : facet.getActivations();
     SmallVector<StringAttr> own, summed;
     for (StringAttr d : dimsOf(v)) (llvm::is_contained(strings(c.getOver()), d) || selects(c, d) ? summed : own).push_back(d);
     auto cut = [&](ArrayRef<StringAttr> list, int64_t length) {
@@ -102,6 +106,13 @@ private:
     };
     cut(own, tile[0]), cut(summed, tile[1]);
     return r;
+  }
+  /// Does it follow from variables alone, as a masked map and its sum with an adapter do?
+  static bool isWeight(Value v) {
+    if (Value outside = outsideOf(v)) return isWeight(outside);
+    Operation *op = v.getDefiningOp();
+    if (!op || isa<LayersOp>(op)) return false;
+    return isa<ReadOp, ConstantOp>(op) || (op->getNumOperands() && llvm::all_of(op->getOperands(), isWeight));
   }
   /// Is it read at the members of a subset that is summed?
   static bool selects(ContractOp c, StringAttr d) {
@@ -241,6 +252,39 @@ private:
       else use.set(back);
     }
     if (back.use_empty()) back.erase();
+  }
+};
+
+/// A param that nothing trains and that all its readers round to one 16-bit format is kept in it: the same bits, half the bytes.
+struct KeepFrozenPass : impl::KeepFrozenPassBase<KeepFrozenPass> {
+  void runOnOperation() override {
+    llvm::StringMap<SmallVector<ReadOp>> reads;
+    llvm::StringMap<SmallVector<WriteOp>> writes;
+    getOperation().walk([&](Operation *op) {
+      if (auto r = dyn_cast<ReadOp>(op)) reads[r.getVariable()].push_back(r);
+      if (auto w = dyn_cast<WriteOp>(op)) writes[w.getVariable()].push_back(w);
+    });
+    for (auto v : getOperation().getOps<VariableOp>()) {
+      if (v.getKind() != VariableKind::param || v.getTrained() || !cast<ir::TensorType>(v.getType()).isReal() || reads[v.getSymName()].empty()) continue;
+      Type narrow;
+      auto fits = [&](Operation *user) {
+        auto q = dyn_cast<QuantizeOp>(user);
+        if (!q || q.getScale() || (narrow && q.getType() != narrow)) return false;
+        narrow = q.getType();
+        return true;
+      };
+      if (!llvm::all_of(reads[v.getSymName()], [&](ReadOp r) { return llvm::all_of(r->getUsers(), fits); }) || !narrow) continue;
+      v.setType(narrow);
+      for (ReadOp r : reads[v.getSymName()]) {
+        SmallVector<Operation *> users(r->getUsers());
+        r.getResult().setType(cast<ir::TensorType>(narrow));
+        for (Operation *q : users) q->getResult(0).replaceAllUsesWith(r.getResult()), q->erase();
+      }
+      for (WriteOp w : writes[v.getSymName()]) {
+        OpBuilder b(w);
+        w.setOperand(QuantizeOp::create(b, w.getLoc(), narrow, w.getValue(), Value(), Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), w.getSiteAttr(), w.getRoleAttr()));
+      }
+    }
   }
 };
 
