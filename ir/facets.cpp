@@ -51,6 +51,13 @@ bool FormatAttr::coarse() const {
   return llvm::any_of(ArrayRef{getForward(), getDgrad(), getWgrad()}, [](SiteFormat f) { return f >= SiteFormat::e4m3; });
 }
 
+FacetCost FormatAttr::cost(Operation *, const Dims &) const {
+  FacetCost c;
+  for (SiteFormat f : {getForward(), getDgrad(), getWgrad()})
+    if (auto narrow = formatNamed(stringifySiteFormat(f))) c.error = std::max(c.error, std::ldexp(1.0, -1 - traits(*narrow).fractionBits));
+  return c;
+}
+
 double TopologyAttr::kept(double granules) const { return std::max(1.0, std::round(getDensity().convertToDouble() * granules)); }
 FacetCost TopologyAttr::cost(Operation *op, const Dims &dims) const {
   auto v = cast<VariableOp>(op);

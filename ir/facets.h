@@ -33,6 +33,7 @@ struct FacetCost {
   Size elements;                  ///< that are read for it
   Size trained;                   ///< elements of new params
   Size leftOut;                   ///< weights that are 0
+  double error = 0;               ///< of itself, what an operand of a product may be off by
 };
 } // namespace fil::ir
 

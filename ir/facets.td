@@ -113,6 +113,7 @@ def Fil_FormatAttr : Fil_FacetAttr<"Format", "format", [{
     ::fil::ir::SiteFormat of(::fil::ir::Role role) const;
     /// Does it round to 8 bits or fewer?
     bool coarse() const;
+    ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;
   }]> {
   let summary = "operands of products are rounded to a format for each role, what maps give to `out`";
   let description = [{

@@ -25,7 +25,7 @@ struct NarrowStatePass : impl::NarrowStatePassBase<NarrowStatePass> {
       if (!type.isReal()) continue;
       if (v.getKind() == VariableKind::optimizer) {
         if (auto f = formatOf(v)) keepNarrow(v, *f);
-      } else if (v.getKind() == VariableKind::param && v.getTrained() && master == "split") split(v);
+      } else if (v.getKind() == VariableKind::param && v.getTrained() && !v.getAdapter() && master == "split") split(v); // files of adapters are f32
     }
   }
 

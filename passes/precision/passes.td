@@ -26,7 +26,7 @@ def KeepFrozenPass : Pass<"fil-precision-keep-frozen", "::mlir::ModuleOp"> {
 def NarrowStatePass : Pass<"fil-precision-narrow-state", "::mlir::ModuleOp"> {
   let summary = "params are kept in two parts, what the optimizer keeps in narrow formats";
   let description = [{
-    What: with `master` split a param that is trained is a bf16, which all products and readers of the forward pass read, and beside it `#low`, the 16 bits that are lost by
+    What: with `master` split a param that is trained, and no adapter, is a bf16, which all products and readers of the forward pass read, and beside it `#low`, the 16 bits that are lost by
     it: the optimizer joins them to the f32 that they are, and parts it again. What the optimizer keeps is of the formats `moments`: one for all, or `m=e4m3` for the state of that
     name; 8 bits have a scale for 128 neighbours (`#m.scale`). It is rounded at random, which is right in the mean: a second moment changes by less than a bf16 can show in a step.
     Why here: steps exist; and before products are rounded, which then read the bf16 as it is.

@@ -163,7 +163,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       Array whole = rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == v.shape && it->second->dtype == DType::BF16 ? joinedOf(*it->second, *rest->second) : *it->second;
       const bool split = std::any_of(program.variables().begin(), program.variables().end(), [&](const VariableInfo &low) { return low.name == v.name + "#low"; });
       if (split) turned[v.name + "#low"] = partOf(whole, true), turned[v.name] = partOf(whole, false);
-      else if (whole.dtype != v.dtype) turned[v.name] = inFormat(whole, v.dtype);
+      else if (it->second->dtype != v.dtype) turned[v.name] = whole.dtype == v.dtype ? whole : inFormat(whole, v.dtype);
     }
   for (auto &[name, a] : turned) tensors[name] = &a;
   std::set<std::string> known;

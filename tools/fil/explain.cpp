@@ -227,9 +227,9 @@ private:
 /// What the plan's facets make of a site, and what that costs beside the plan without them.
 class FacetStory {
 public:
-  /// `module` is at the stage `train`.
+  /// `module` is at the stage `precision`.
   FacetStory(LoadedProgram &p, const sema::CheckedPlan &plan, ModuleOp module, const CompileOptions &options)
-      : program(p), plan(plan), module(module), dims(module), at(trainingSizes(module, plan.train)), plainPlan(sema::plainPlan(*p.program, plan)), compiler(p, plainPlan, options), plain(compiler.module(Stage::train_)) {}
+      : program(p), plan(plan), module(module), dims(module), at(trainingSizes(module, plan.train)), plainPlan(sema::plainPlan(*p.program, plan)), compiler(p, plainPlan, options), plain(compiler.module(Stage::precision_)) {}
 
   void print(const std::string &site) {
     std::vector<const sema::PlanFacet *> mine;
@@ -281,15 +281,17 @@ private:
         auto facet = cast<ir::Facet>(cast<ir::ConsumedAttr>(c).getFacet());
         if (ir::stringifyFacetKind(facet.kind()) != f.kind) continue;
         by = cast<ir::ConsumedAttr>(c).getBy().str(), ++rows;
+        if (isa<ir::FormatAttr>(facet)) cost = facet.cost(row, dims); // the same at all of them
         for (auto v : module.getOps<ir::VariableOp>()) {
           if (v.getSite() != row.getPath()) continue;
           const ir::FacetCost own = facet.cost(v, dims);
-          cost = {cost.flops + own.flops, cost.elements + own.elements, cost.trained + own.trained, cost.leftOut + own.leftOut}, whole = whole + dims.elements(v.getType());
+          cost = {cost.flops + own.flops, cost.elements + own.elements, cost.trained + own.trained, cost.leftOut + own.leftOut, own.error}, whole = whole + dims.elements(v.getType());
         }
       }
     }
-    if (by.empty()) return ", read by the passes that schedule the program"; // remat, formats
+    if (by.empty()) return ", read by the passes that schedule the program"; // remat
     const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
+    if (f.kind == "format") return fmt::format("{}: what products read is off by at most 2^{:.0f} of itself", since, std::log2(cost.error));
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
   }
@@ -351,7 +353,7 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
     throw Error(Exit::Input, "E0118", fmt::format("site `{}` matches nothing{}", site, near.empty() ? "" : near + "?"));
   }
   Compiler compiler(p, session->plan, session->compileOptions(o));
-  auto module = compiler.module(Stage::train_);
+  auto module = compiler.module(Stage::precision_);
   if (!module) return report(p);
   CompileOptions options = session->compileOptions(o);
   options.keepGroups = true;
