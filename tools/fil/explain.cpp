@@ -198,7 +198,7 @@ private:
     for (StringAttr d : ir::strings(v.getDeclared())) declared += (declared.empty() ? "" : ",") + d.str();
     Size elements = dims.elements(v.getType());
     std::string s = fmt::format("{} [{}]: {} elements, {} bytes", v.getKind() == ir::VariableKind::param ? "param" : v.getKind() == ir::VariableKind::state ? "state" : v.getKind() == ir::VariableKind::cache ? "cache" : "kept by the optimizer",
-                                declared, elements.str(), (Size(bytes) * elements).str());
+                                declared, elements.str(), (Size(ir::bytesOf(v.getType(), bytes)) * elements).str());
     if (!v.getLoops().empty()) s += ", in the turns of its loops together";
     return s;
   }

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Number formats: as a user trains, resumes, moves weights, and is told what a plan does."""
+import re
+import struct
+import unittest
+
+from support import CHAR, CommandTest, read_checkpoint
+
+PLANS = """
+plan half for Char from p { precision { default bf16; master split; moments bf16 } }
+plan eight for Char from p { precision { default bf16; master split; moments bf16 m=e4m3; {q,k,v,o}: fp8 e4m3 tile(1x4, 4x4) dgrad=e5m2 promote_every=128; emb: f32 } }
+plan tuned for Char from eight { train { steps 4 }; lora { q: r=2 } }
+plan frozen for Char from p { train { steps 4 }; precision { default bf16 }; lora { q: r=2 } }
+plan small for Char from half { require { state <= 0.67x dense } }
+plan smaller for Char from half { require { state <= 0.6x dense } }
+plan merged for Char from eight { lora { q: r=2 merge=always } }
+plan whole for Char from p { precision { q: int8 } }
+plan near for Char from half { require { loss within 2% of f32 } }
+plan rigl for Char from eight { train { steps 8 }; sparsity { q: rigl density=0.25 every=2 alpha=0.5 granule=2x2 } }
+"""
+
+
+def bf16(data):
+    return [struct.unpack("<f", b"\0\0" + data[i:i + 2])[0] for i in range(0, len(data), 2)]
+
+
+def joined(high, low):
+    return [struct.unpack("<f", struct.pack("<I", ((h << 16) + l) & 0xFFFFFFFF))[0] for (h,), (l,) in zip(struct.iter_unpack("<H", high), struct.iter_unpack("<h", low))]
+
+
+class Precision(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.write("c.fil", CHAR + PLANS)
+
+    def train(self, plan, out, *more, **expected):
+        return self.fil("train", "c.fil", "--plan", plan, "--out", out, *more, **expected)[1]
+
+    def test_a_checkpoint_has_the_formats_of_the_plan(self):
+        self.train("eight", "o")
+        tensors = self.tensors("o")
+        q = tensors["l[1].Attention.q"]
+        self.assertEqual([tensors["l[1].Attention.q" + x][0] for x in ("", "#low", "#m", "#m.scale", "#v")], ["BF16", "I16", "F8_E4M3", "F32", "BF16"])
+        for high, whole in zip(bf16(q[2]), joined(q[2], tensors["l[1].Attention.q#low"][2])):
+            self.assertLessEqual(abs(high - whole), abs(whole) / 256)
+
+    def test_a_resumed_run_is_the_run_and_a_tape_is_replayed(self):
+        for backend in ("cpu", "reference"):
+            for plan in ("half", "eight", "rigl"):
+                use = ("--backend", backend)
+                self.train(plan, plan, *use)
+                self.train(plan, plan + "2", "--steps", "3", *use)
+                self.train(plan, plan + "2", "--resume", *use)
+                self.assertEqual(self.tensors(plan), self.tensors(plan + "2"), plan)
+                self.assertIn("the same to the bit", self.fil("replay", plan + "/tape.jsonl", "--out", plan + "3")[1])
+                self.assertEqual(len(self.fil("sample", "c.fil", "--weights", f"{plan}/last.safetensors", "--tokens", "12", *use)[0]), 12)
+
+    def test_it_learns_as_f32_does(self):
+        plain = self.train("p", "p", "--backend", "cpu"), self.lines("p")[-1]["loss"]
+        for plan in ("half", "eight"):
+            self.train(plan, plan, "--backend", "cpu")
+            self.assertLess(abs(self.lines(plan)[-1]["loss"] / plain[1] - 1), 0.03, plan)
+        self.fil("validate", "c.fil", "--plan", "near", "--backend=cpu")
+
+    def test_weights_go_from_format_to_format(self):
+        self.train("p", "p")
+        self.train("half", "h", "--weights", "p/last.safetensors", "--set", "train.optim=sgd(lr=1e-30)", "--set", "precision.moments=f32", "--steps", "1")
+        plain, half = self.tensors("p"), self.tensors("h")
+        name = "l[0].Attention.v"
+        self.assertEqual(joined(half[name][2], half[name + "#low"][2]), list(struct.unpack("<64f", plain[name][2])))
+        self.train("p", "back", "--weights", "h/last.safetensors", "--set", "train.optim=sgd(lr=1e-30)", "--steps", "1")
+        self.assertEqual(self.tensors("back")[name], plain[name])
+        self.train("p", "p", "--resume", "--set", "precision.master=split", exit=1)  # a run goes on in its own formats
+
+    def test_adapters_stay_f32_and_a_frozen_base_is_kept_in_its_format(self):
+        self.train("eight", "e")
+        self.train("tuned", "t", "--weights", "e/last.safetensors", "--backend", "cpu")
+        tensors = self.tensors("t")
+        self.assertEqual([tensors["l[0].Attention.q" + x][0] for x in ("", ".lora_A", ".lora_A#m", ".lora_B#v")], ["F32", "F32", "F8_E4M3", "BF16"])
+        self.assertEqual({x[0] for x in read_checkpoint(self.path("t/adapter.safetensors"))[1].values()}, {"F32"})
+        self.assertIn("the same to the bit", self.fil("replay", "t/tape.jsonl", "--out", "t2")[1])
+        self.train("frozen", "f", "--weights", "e/last.safetensors", "--backend", "cpu")
+        self.assertEqual([self.tensors("f")["l[0].Attention." + x][0] for x in ("k", "q.lora_A")], ["BF16", "F32"])
+        self.assertEqual(self.tensors("f")["l[0].Attention.k"][2], self.tensors("e")["l[0].Attention.k"][2])
+        self.fil("run", "c.fil", "--weights", "f/last.safetensors", "--in", "tok=" + self.tokens(), "--out", "y.npy", "--backend=cpu")
+
+    def tokens(self):
+        from support import write_npy
+        return write_npy(self.path("tok.npy"), "<i4", (1, 8), list(range(60, 68))) or self.path("tok.npy")
+
+    def test_what_cannot_be_is_refused_where_it_stands(self):
+        for plan, code, text in (("merged", "P0429", "rounded to the base's format again"), ("whole", "E0604", "cannot act"), ("smaller", "P0441", "it is 0.66")):
+            _, err = self.fil("train", "c.fil", "--plan", plan, "--out", "x", exit=3 if code == "P0441" else 1, code=code)
+            self.assertIn(text, err)
+            self.assertRegex(err, r"c\.fil:\d+:\d+")
+        for lines, text in (("q: bf16", "`bf16` beside `default f64`"), ("moments bf16", "`moments bf16` beside `default f64`"), ("master split", "`master split` beside")):
+            self.write("w.fil", f"plan wide for Char from p {{ precision {{ default f64; {lines} }} }}\n")
+            self.assertIn(text, self.fil("train", "c.fil", "w.fil", "--plan", "wide", "--out", "x", exit=1, code="P0444")[1])
+        self.train("small", "o", "--steps", "1")
+        self.train("half", "o", "--set", "precision.moments=int8", exit=1, code="E0604")
+        self.train("half", "o", "--set", "precision.master=f16", exit=1, code="E0604")
+
+    def test_a_plan_is_explained(self):
+        text = self.fil("plan", "c.fil", "--plan", "eight", "--expand")[0].decode()
+        self.assertRegex(text, r"\n    default bf16 +// c\.fil:\d+, approximate \(rounding; measure: the loss of f32\)\n")
+        self.assertRegex(text, r"\n    \{q,k,v,o\}: fp8 e4m3 .*approximate \(rounding; measure: the loss of f32\)\n")
+        self.write("again.fil", re.sub(r" *//.*", "", text.replace("plan eight", "plan again")))
+        again = self.fil("plan", "c.fil", "again.fil", "--plan", "again", "--expand")[0].decode()
+        self.assertEqual(re.search(r"// program (\w+)", text)[1], re.search(r"// program (\w+)", again)[1])
+        text = self.fil("plan", "c.fil", "--diff", "p", "eight")[0].decode()
+        self.assertRegex(text, r"\n  rounding, relative     6e-08 -> 0.12\n")  # e5m2
+        self.assertRegex(text, r"\nl\.Attention\.q\n.*params \d+ -> \d+ \(0\.50x\)")
+        text = self.fil("explain", "c.fil", "l[0].Attention.q", "--plan", "eight", "--backend=cpu")[0].decode()
+        self.assertIn("part of the program since `fil-precision-round-operands`: what products read is off by at most 2^-3 of itself", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
