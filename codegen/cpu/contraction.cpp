@@ -54,6 +54,7 @@ public:
     descriptor = {f64 ? Element::F64 : Element::F32, sizes, known(batch)};
     shape = chooseShape(target, descriptor);
     if (!ragged) left = plain(c->getOperand(unsigned(leftOperand)), d.rows);
+    alongRows = ragged == Sums || (!left && !ragged && rowsAreNeighbours());
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
     if (skip) {
@@ -103,6 +104,7 @@ public:
   CacheBlocks blocks;
   int64_t ahead = 0; ///< TileOperands::ahead
   std::optional<Plain> left, right;
+  bool alongRows = false;    ///< a left side that is not plain is packed step by step, lanes along its rows; else row by row, lanes along the sum
   std::optional<Skip> skip;  ///< of the right side, or the result
   llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
   bool unpacked = false; ///< the right side stands as panels, or the first-level cache holds it: read as it is
@@ -143,6 +145,16 @@ private:
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns))) return {};
     return s;
+  }
+  /// Of narrow numbers in memory: do the left side's rows lie side by side?
+  bool rowsAreNeighbours() {
+    auto q = c->getOperand(unsigned(leftOperand)).getDefiningOp<DequantizeOp>();
+    auto layout = [&](mlir::Value x) {
+      auto a = dyn_cast<mlir::BlockArgument>(x);
+      return a ? &at.inputs[a.getArgNumber()].layout : nullptr;
+    };
+    auto p = q ? plainOf(dims, q.getX(), layout, d.rows, d.summed, d.batch) : std::nullopt;
+    return p && p->outer == Size(1) && !(m == Size(1));
   }
   std::optional<Plain> plain(mlir::Value v, const Dimlist &outer) {
     for (mlir::Value s : c.getSubsets())
@@ -265,10 +277,10 @@ public:
     const bool packsA = p.packsLeft();
     auto kKnown = p.ragged == Problem::Sums ? std::nullopt : p.k.constant();
     const bool oneBlock = kKnown && kKnown->num <= kc;
-    const int64_t rowA = p.ragged == Problem::Sums ? (mc + k.lanes - 1) / k.lanes * k.lanes + 16
+    const int64_t rowA = p.alongRows ? (mc + k.lanes - 1) / k.lanes * k.lanes + 16
                                                    : (kKnown ? std::min(kc, (kKnown->num + k.lanes - 1) / k.lanes * k.lanes) : kc) + 16; // rows on different cache sets
     LV spare = p.skip && packsA ? k.allocateScratch(Size(columns * bytes)) : nullptr;
-    LV packedA = packsA ? k.allocateScratch(Size((p.ragged == Problem::Sums ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
+    LV packedA = packsA ? k.allocateScratch(Size((p.alongRows ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
 
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       LV perBatch = k.size(mTiles * nTiles);
@@ -492,11 +504,12 @@ private:
       t.a = packed, t.aRow = k.number(1), t.aK = k.number(r), t.aBlock = o.panel;
       return;
     }
-    if (p.ragged == Problem::Sums) { // point by point, lanes along the rows
+    if (p.alongRows) {
       emitLoop(k.b, k.number(0), t.k, 1, [&](LV step) {
         e.scope([&] {
           Point q = batch;
-          point(k.b.CreateAdd(part.first, k.b.CreateAdd(k0, step)), q);
+          LV at = k.b.CreateAdd(k0, step);
+          p.ragged ? point(k.b.CreateAdd(part.first, at), q) : digits(k, at, p.d.summed, q);
           LV to = elementAt(packed, k.b.CreateMul(step, k.number(rowA)));
           emitLoop(k.b, k.number(0), t.m, k.lanes, [&](LV i) {
             along(p.leftOperand, q, p.d.rows, k.b.CreateAdd(part.m0, i), p.blocks.mc % k.lanes == 0, k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));

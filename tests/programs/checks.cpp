@@ -358,15 +358,20 @@ static std::optional<std::string> checkKept(const Point &p, Executable &referenc
   return {};
 }
 
-/// A variable's values. Of numbers over scales, which stand beside them for all of the last dim, the products: of what is nearly 0 the scale may be any.
+/// A variable's values: the whole of what is kept in parts. Of numbers over scales, which stand beside them for all of the last dim, the products: of what is
+/// nearly 0 the scale may be any.
 static std::vector<double> kept(const Executable &x, size_t variable) {
   auto v = numbers(x.get(variable));
   for (size_t i = 0; i < x.variables().size(); ++i) {
+    if (x.variables()[i].name == x.variables()[variable].name + "#low") {
+      const auto low = numbers(x.get(i));
+      for (size_t k = 0; k < v.size(); ++k) v[k] = double(joined(encoded(Format::Bf16, v[k]), int16_t(low[k])));
+    }
     if (x.variables()[i].name != x.variables()[variable].name + ".scale") continue;
     const auto scale = numbers(x.get(i));
     for (size_t k = 0; k < v.size(); ++k) v[k] *= scale[k / (v.size() / scale.size())];
   }
-  return x.variables()[variable].name.ends_with(".scale") ? std::vector<double>() : v;
+  return x.variables()[variable].name.ends_with(".scale") || x.variables()[variable].name.ends_with("#low") ? std::vector<double>() : v;
 }
 BackendReport checkBackend(const std::string &text, const Binding &sizes, const std::map<std::string, int64_t> &dims, const std::string &backend) {
   try {
