@@ -106,10 +106,10 @@ static ReadOp variableOf(Value v) {
   Value outside = outsideOf(v);
   return outside ? variableOf(outside) : ReadOp();
 }
-VariableOp mapOf(Value v) {
+VariableOp paramOf(Value v) {
   ReadOp r = variableOf(v);
   auto variable = r ? r->getParentOfType<ModuleOp>().lookupSymbol<VariableOp>(r.getVariable()) : VariableOp();
-  return variable && variable.getKind() == VariableKind::param && variable.getMap() ? variable : VariableOp();
+  return variable && variable.getKind() == VariableKind::param ? variable : VariableOp();
 }
 bool worthPacking(ContractOp c, const Dims &dims) {
   const ContractionDims d = classify(c);

@@ -31,8 +31,8 @@ constexpr double skipsUpTo = 0.7;
 std::optional<Skip> skips(ContractOp, const Dims &);
 /// The same for a kernel that has its dims in another order: last of the columns, of the sum or the rows. `columnsOperand`: 0 or 1.
 std::optional<Skip> skips(ContractOp, const Dims &, int columnsOperand, mlir::StringAttr column, mlir::StringAttr summed, mlir::StringAttr row);
-/// The param `A -> B` whose values these are, through views and loops; null if it is none. What narrower formats make of it is the param too.
-VariableOp mapOf(mlir::Value);
+/// The param whose values these are, through renames, masks and loops; null if it is none. What narrower formats make of it is the param too.
+VariableOp paramOf(mlir::Value);
 /// Are rows, columns and sum long enough for register tiles?
 bool worthTiles(const ContractionDims &, const Dims &);
 /// Are variables that an entry does not write the same from call to call? Not of `grad`: who asks for gradients is about to change all params.

@@ -48,7 +48,7 @@ FacetCost LoraAttr::cost(Operation *op, const Dims &dims) const {
 
 SiteFormat FormatAttr::of(Role role) const { return role == Role::dgrad ? getDgrad() : role == Role::wgrad ? getWgrad() : role == Role::update ? SiteFormat::f32 : getForward(); }
 bool FormatAttr::coarse() const {
-  return llvm::any_of(ArrayRef{getForward(), getDgrad(), getWgrad()}, [](SiteFormat f) { return f >= SiteFormat::e4m3; });
+  return llvm::any_of(ArrayRef{getForward(), getDgrad(), getWgrad()}, [](SiteFormat f) { return f >= SiteFormat::e4m3 && f <= SiteFormat::int4; });
 }
 
 FacetCost FormatAttr::cost(Operation *, const Dims &) const {

@@ -33,7 +33,7 @@ struct FacetCost {
   Size elements;                  ///< that are read for it
   Size trained;                   ///< elements of new params
   Size leftOut;                   ///< weights that are 0
-  double error = 0;               ///< of itself, what an operand of a product may be off by
+  double error = 0;               ///< of itself, what an operand of a product is off by at most, if it is no subnormal number
 };
 } // namespace fil::ir
 

@@ -105,7 +105,7 @@ def Fil_LoraAttr : Fil_FacetAttr<"Lora", "lora", "double scale(int64_t rank) con
 // The formats of a site's products. Each role's operands are rounded to the role's format before they are multiplied; products are exact and summed in f32.
 def Fil_SiteFormat : I32EnumAttr<"SiteFormat", "a number format of a plan", [
   I32EnumAttrCase<"f32", 0>, I32EnumAttrCase<"bf16", 1>, I32EnumAttrCase<"f16", 2>, I32EnumAttrCase<"e4m3", 3>, I32EnumAttrCase<"e5m2", 4>,
-  I32EnumAttrCase<"int8", 5>, I32EnumAttrCase<"int4", 6>]> {
+  I32EnumAttrCase<"int8", 5>, I32EnumAttrCase<"int4", 6>, I32EnumAttrCase<"f64", 7>]> {
   let cppNamespace = "::fil::ir";
   let genSpecializedAttr = 0;
 }

@@ -28,7 +28,7 @@ def Fil_TensorType : Fil_Type<"Tensor", "tensor"> {
     bool has(::llvm::StringRef dim) const;
     /// Real before the precision pass, f32 or f64 after it.
     bool isReal() const;
-    /// Of narrower numbers, which only fil.quantize makes and only fil.dequantize reads.
+    /// Of narrower numbers: those that fil.quantize and fil.part make, and fil.dequantize and fil.join read.
     std::optional<::fil::Format> format() const;
     TensorType withElement(::mlir::Type element) const { return get(getContext(), getDims(), element); }
   }];

@@ -143,7 +143,7 @@ private:
       return StringAttr();
     };
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
-    if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns))) return {};
+    if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
   }
   /// Of narrow numbers in memory: do the left side's rows lie side by side?
@@ -221,7 +221,7 @@ public:
         Point column = batch;
         digits(k, first, p.d.columns, column);
         LV starts = elementAt(packed, b.CreateMul(panel, k.size(p.panelElements()))), list = emitAt(b, k.i32, starts, k.number(p.parts() + 1)), data = elementAt(starts, k.number(p.listElements()));
-        LV right = elementAt(start(*p.right, batch), b.CreateMul(first, k.size(p.right->outer)));
+        LV right = p.right ? elementAt(start(*p.right, batch), b.CreateMul(first, k.size(p.right->outer))) : nullptr;
         LV total = emitLoop(b, k.number(0), k.number(K / length), 1, {k.number(0)}, [&](LV granule, llvm::ArrayRef<LV> found) -> Values {
           LV step = b.CreateMul(granule, k.number(length)), here = nullptr;
           emitIf(b, b.CreateICmpEQ(b.CreateURem(granule, k.number(perBlock)), k.number(0)), [&] { b.CreateStore(b.CreateTrunc(found[0], k.i32), emitAt(b, k.i32, starts, b.CreateUDiv(granule, k.number(perBlock)))); });
@@ -232,6 +232,17 @@ public:
           });
           emitIf(b, here, [&] {
             b.CreateStore(b.CreateTrunc(step, k.i32), emitAt(b, k.i32, list, found[0]));
+            if (!right) { // narrow numbers
+              LV to = elementAt(data, b.CreateMul(found[0], k.number(length * columns)));
+              emitLoop(b, k.number(0), k.number(length), 1, [&](LV i) {
+                e.scope([&] {
+                  Point q = batch;
+                  digits(k, b.CreateAdd(step, i), p.d.summed, q);
+                  emitAlong(e, q, p.d.columns, first, true, k.number(columns), columns, elementAt(to, b.CreateMul(i, k.number(columns))), [&](const Point &at) { return e.value(p.skip->mask.getX(), at); });
+                });
+              });
+              return;
+            }
             PackOperands o;
             o.from = elementAt(right, b.CreateMul(step, k.size(p.right->sum)));
             o.stride = k.size(p.right->outer), o.strideK = k.size(p.right->sum);

@@ -72,6 +72,19 @@ std::optional<std::string> meeting(const sema::PlanFacet &a, const sema::PlanFac
     }
   return {};
 }
+/// Is there a line of the same kind about a part that is further in, or later about the same?
+bool covered(const std::vector<sema::PlanFacet> &facets, size_t i, const std::string &site) {
+  auto innermost = [&](const sema::PlanFacet &f) {
+    std::optional<size_t> length;
+    for (const std::string &s : f.sites)
+      if (s.empty() || ir::within(site, s)) length = std::max(length.value_or(0), s.size());
+    return length;
+  };
+  const auto own = innermost(facets[i]);
+  for (size_t k = 0; k < facets.size(); ++k)
+    if (auto other = innermost(facets[k]); own && other && k != i && facets[k].kind == facets[i].kind && (*other > *own || (*other == *own && k > i))) return true;
+  return false;
+}
 std::string placeText(const std::string &site) { return site.empty() ? "the whole program" : "`" + site + "`"; }
 } // namespace
 
@@ -86,6 +99,7 @@ bool composeFacets(MLIRContext *ctx, const std::vector<sema::PlanFacet> &facets,
       if (!site) continue;
       sparse |= earlier.kind == "topology" || earlier.kind == "blocks";
       if (i > j) continue;
+      if ((earlier.kind == "format" && covered(facets, i, *site)) || (later.kind == "format" && covered(facets, j, *site))) continue;
       auto a = cast<ir::Facet>(attributeOf(ctx, earlier)), b = cast<ir::Facet>(attributeOf(ctx, later));
       const ir::Verdict v = a.compose(b);
       if (v.outcome != ir::Outcome::refuse) continue;

@@ -60,7 +60,7 @@ public:
   void precision(const Settings &all) {
     for (const Setting &s : all.settings) {
       const std::string key = keyOf(s).name;
-      if (s.path) onSites(format(s, 0, all), s, About::Any);
+      if (s.path) onSites(format(s, 0, all), s, About::Any, true);
       else if (key == "default" && wordAt(s, 1) != "f32" && wordAt(s, 1) != "f64") whole(format(s, 1, all));
       else if (key == "adapt" || key == "qat" || key == "wire") whole(facetOf(key, s));
     }
@@ -134,7 +134,7 @@ private:
     f.settings["format"] = own;
     f.settings.emplace("dgrad", own), f.settings.emplace("wgrad", own);
     f.settings.emplace("out", !eight ? own : common == "bf16" || common == "f16" ? common : "f32");
-    f.settings["activations"] = f.settings["weights"] = "tensor";
+    f.settings["activations"] = "row", f.settings["weights"] = "tensor";
     for (const Phrase &p : s.phrases)
       for (const Item &i : p.items)
         if (auto *tile = i.kind == Item::Value ? std::get_if<Call>(&i.value.from->is) : nullptr; tile && tile->args.size() == 2)
@@ -148,11 +148,11 @@ private:
     if (std::sscanf(word.c_str(), "nm(%d, %d)", &n, &m) == 2) f.settings["n"] = std::to_string(n), f.settings["m"] = std::to_string(m);
     return f;
   }
-  /// The later line holds where two facets of a kind meet.
-  void onSites(PlanFacet f, const Setting &s, About about) {
+  /// The later line holds where two facets of a kind meet. `named`: of the sites that the line names, not of all within them.
+  void onSites(PlanFacet f, const Setting &s, About about, bool asNamed = false) {
     const auto named = matching(*s.path, c.sites);
     addCuts(*s.path, named, plan.cuts);
-    for (const SitePathOf *p : concerned(named, c.sites, about)) {
+    for (const SitePathOf *p : asNamed ? named : concerned(named, c.sites, about)) {
       const std::string site = p->recorded();
       if (std::find(f.sites.begin(), f.sites.end(), site) == f.sites.end()) f.sites.push_back(site);
     }

@@ -212,7 +212,12 @@ const std::map<std::string, Check> &checks() {
       {"SIZE", [](C, E e) { return quantity(e, sizes); }},
       {"TIME", [](C, E e) { return quantity(e, times); }},
       {"GRANULE", [](C, E e) { return granule(e); }},
-      {"TILE", [](C, E e) { return oneOf(e, {"tensor", "row"}).ok ? Verdict{true} : when(std::holds_alternative<Shape>(e.is)); }},
+      {"TILE", [](C, E e) {
+         auto *s = std::get_if<Shape>(&e.is);
+         int rows = 0, columns = 0;
+         if (s) std::sscanf(s->text.c_str(), "%9dx%9d", &rows, &columns);
+         return oneOf(e, {"tensor", "row"}).ok ? yes : when(granule(e).ok && rows <= 65536 && columns <= 65536);
+       }},
       {"SHAPE", [](C, E e) { return when(std::holds_alternative<Shape>(e.is)); }},
       {"STRING", [](C, E e) { return when(std::holds_alternative<String>(e.is) && !std::get<String>(e.is).value.empty()); }},
       {"NAME", [](C, E e) { return when(nameOf(e)); }},

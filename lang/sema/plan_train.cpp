@@ -193,6 +193,14 @@ void typeState(PlanContext &c, CheckedPlan &plan) {
     for (const Phrase &p : s->phrases)
       for (const Item &i : p.items) {
         const std::string text = &i == &s->phrases[0].items[0] ? "" : printItem(i);
+        if (const size_t eq = text.find('='); eq != std::string::npos && !text.starts_with("rounding=")) {
+          std::vector<std::string> kept;
+          for (const ast::Function *f : c.program.functions())
+            if (f->name.name == plan.train.optimizer.name)
+              for (const ast::Parameter &p : f->params)
+                if (const std::string &n = p.name.name; p.kind == ast::Parameter::Tensor && n != "p" && n != "g" && n != "t" && n != "lr") kept.push_back(n);
+          if (!kept.empty() && std::find(kept.begin(), kept.end(), text.substr(0, eq)) == kept.end()) c.diags.report(Msg::P0445, i.span, plan.train.optimizer.name, text.substr(0, eq), fmt::format("`{}`", fmt::join(kept, "` and `")));
+        }
         if (text == "rounding=nearest") plan.state.nearest = true;
         else if (!text.empty() && !text.starts_with("rounding=") && text != "f32") plan.state.moments.push_back(text);
       }

@@ -95,9 +95,16 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
 
   /// Would the sum be denser than the base, or rounded once more to 8 bits?
   bool costsToMerge(SiteOp at) {
-    return llvm::any_of(getOperation().getOps<SiteOp>(), [&](SiteOp s) {
-      return within(at.getPath(), s.getPath()) && llvm::any_of(s.getFacets(), [](Attribute f) { return isa<TopologyAttr>(f) || (isa<FormatAttr>(f) && cast<FormatAttr>(f).coarse()); });
-    });
+    bool masked = false;
+    FormatAttr format; // of the innermost site
+    size_t longest = 0;
+    for (auto s : getOperation().getOps<SiteOp>())
+      if (s.getPath().empty() || within(at.getPath(), s.getPath()))
+        for (Attribute f : s.getFacets()) {
+          masked |= isa<TopologyAttr>(f);
+          if (auto own = dyn_cast<FormatAttr>(f); own && (!format || s.getPath().size() >= longest)) format = own, longest = s.getPath().size();
+        }
+    return masked || (format && format.coarse());
   }
   Adapted addParams(VariableOp base, Location because, LoraAttr facet, bool apart, Dims &dims, std::map<int64_t, std::string> &rankDims) {
     ModuleOp module = getOperation();

@@ -14,7 +14,7 @@ struct NameProductsPass : impl::NameProductsPassBase<NameProductsPass> {
   void runOnOperation() override {
     getOperation().walk([](ContractOp c) {
       for (Value v : {c.getLhs(), c.getRhs()})
-        if (VariableOp map = mapOf(v)) c.setSite(map.getSite());
+        if (VariableOp param = paramOf(v)) c.setSite(param.getSite());
     });
   }
 };

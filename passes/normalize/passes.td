@@ -23,9 +23,9 @@ def HoistInvariantsPass : Pass<"fil-normalize-hoist-invariants", "::mlir::Module
 }
 
 def NameProductsPass : Pass<"fil-normalize-name-products", "::mlir::ModuleOp"> {
-  let summary = "the product of a map gets the map's site";
+  let summary = "the product of a param gets the param's site";
   let description = [{
-    What: a contraction one of whose operands is a map, as it is or through views, is of the site of this param and no longer of the block that says it.
+    What: a contraction one of whose operands is a param, as it is or renamed, is of the site of this param and no longer of the block that says it.
     Why here: its gradients take the site over, so that formats, costs and explanations of a param find all its products, whatever becomes of the param.
   }];
 }

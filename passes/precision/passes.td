@@ -17,8 +17,8 @@ def RoundOperandsPass : Pass<"fil-precision-round-operands", "::mlir::ModuleOp">
 def KeepFrozenPass : Pass<"fil-precision-keep-frozen", "::mlir::ModuleOp"> {
   let summary = "a param that nothing trains is kept in the 16-bit format that all its readers round it to";
   let description = [{
-    What: the variable becomes one of that format, and its readers read it; the first value is rounded. A base of adapters, and all maps where nothing is trained, so take half
-    the bytes, and give the same bits.
+    What: the variable becomes one of that format, and its readers read it; the first value is rounded. Frozen maps without an adapter, and all maps of a program that does not
+    train, so take half the bytes, and give the same bits.
     Why here: behind the rounding of products, when what else read the param is gone.
   }];
 }

@@ -26,33 +26,63 @@ std::string keyOf(Value v, const Rounding &r) {
 /// The facets of formats, by site.
 class Formats {
 public:
+  /// Tells of lines that concern no product.
+  void tellUnused() const {
+    std::map<std::string, std::pair<Location, bool>> lines; // by place
+    for (const Placed &p : all) {
+      if (p.site.empty() || !formatOf(p.facet.getForward()) || isa<UnknownLoc>(p.at)) continue;
+      std::string place;
+      llvm::raw_string_ostream(place) << p.at;
+      auto it = lines.try_emplace(place, p.at, false).first;
+      it->second.second |= p.used;
+    }
+    for (auto &[place, line] : lines)
+      if (!line.second) emitWarning(line.first) << "W0313: none of the line's sites is multiplied as it is: its format changes nothing";
+  }
   Formats(ModuleOp m, StringRef pass) {
     for (auto v : m.getOps<VariableOp>())
       if (v.getAdapter()) adapters.insert(v.getSite());
     for (auto site : m.getOps<SiteOp>())
       for (Attribute a : site.getFacets())
-        if (auto f = dyn_cast<FormatAttr>(a)) all.push_back({site.getPath().str(), f}), consume(site, f, pass);
+        if (auto f = dyn_cast<FormatAttr>(a)) all.push_back({site.getPath().str(), f, placeOf(site, a), false});
+    for (auto site : m.getOps<SiteOp>())
+      for (Attribute a : site.getFacets())
+        if (isa<FormatAttr>(a)) consume(site, a, pass);
   }
   bool empty() const { return all.empty(); }
   /// Of the innermost site that the place lies within; an adapter has the whole program's.
-  FormatAttr at(StringRef place) const {
-    FormatAttr found;
-    size_t longest = 0;
-    for (auto &[site, f] : all)
-      if ((site.empty() || (within(place, site) && !adapters.contains(place))) && (!found || site.size() >= longest)) found = f, longest = site.size();
-    return found;
+  FormatAttr at(StringRef place) {
+    Placed *found = nullptr;
+    for (Placed &p : all)
+      if ((p.site.empty() || (within(place, p.site) && !adapters.contains(place))) && (!found || p.site.size() >= found->site.size())) found = &p;
+    if (!found) return {};
+    found->used = true;
+    return found->facet;
   }
 
 private:
-  std::vector<std::pair<std::string, FormatAttr>> all;
+  struct Placed {
+    std::string site;
+    FormatAttr facet;
+    Location at;
+    bool used;
+  };
+  std::vector<Placed> all;
   llvm::StringSet<> adapters;
+  /// Of the clause that put it there; unknown where other passes have taken facets of the site.
+  static Location placeOf(SiteOp site, Attribute facet) {
+    auto fused = dyn_cast<FusedLoc>(site.getLoc());
+    if (!fused) return site.getLoc();
+    const size_t n = size_t(llvm::find(site.getFacets(), facet) - site.getFacets().begin());
+    return fused.getLocations().size() == site.getFacets().size() ? fused.getLocations()[n] : Location(UnknownLoc::get(site.getContext()));
+  }
 };
 
 class Operands {
 public:
-  Operands(ModuleOp module, const Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), rounder(module, dims), b(module.getContext()) {
+  Operands(ModuleOp module, Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), rounder(module, dims), b(module.getContext()) {
     for (auto v : module.getOps<VariableOp>())
-      if (v.getMap() && v.getKind() == VariableKind::param) maps.insert(v.getSite());
+      if (v.getKind() == VariableKind::param) params.insert(v.getSite());
   }
 
   void function(FuncOp f) {
@@ -63,7 +93,7 @@ public:
     });
     for (ContractOp c : all) {
       FormatAttr format = formats.at(c.getSite());
-      auto out = format && maps.contains(c.getSite()) && c.getRole() != Role::wgrad && c.getRole() != Role::update ? formatOf(format.getOut()) : std::nullopt;
+      auto out = format && params.contains(c.getSite()) && c.getRole() != Role::wgrad && c.getRole() != Role::update ? formatOf(format.getOut()) : std::nullopt;
       if (!out) continue;
       b.setInsertionPointAfter(c);
       Value kept = converted(c.getResult(), {*out, {}, {}}, c);
@@ -73,7 +103,7 @@ public:
       FormatAttr format = formats.at(c.getSite());
       if (!format || c.getRole() == Role::update) continue;
       auto narrow = formatOf(format.of(c.getRole()));
-      if (narrow && bytesOf(*narrow) == 1 && !maps.contains(c.getSite())) narrow = formatOf(format.getOut());
+      if (narrow && bytesOf(*narrow) == 1 && !params.contains(c.getSite())) narrow = formatOf(format.getOut());
       if (narrow)
         for (unsigned i : {0u, 1u}) c->setOperand(i, rounded(c->getOperand(i), rounding(c, i, *narrow, format)));
     }
@@ -86,11 +116,11 @@ public:
 
 private:
   ModuleOp module;
-  const Formats &formats;
+  Formats &formats;
   Dims &dims;
   Rounder rounder;
   OpBuilder b;
-  llvm::StringSet<> maps;             ///< their sites
+  llvm::StringSet<> params;           ///< their sites
   std::map<std::string, Value> known; ///< what is rounded already
 
   Rounding rounding(ContractOp c, unsigned operand, Format format, FormatAttr facet) {
@@ -127,15 +157,10 @@ private:
     Value &made = known[keyOf(v, r)];
     if (made) return made;
     Operation *op = v.getDefiningOp();
-    if (auto q = dyn_cast_or_null<DequantizeOp>(op); q && !q.getScale() && cast<ir::TensorType>(q.getX().getType()).format() == r.format && !r.scaled()) return made = v;
+    if (isOf(v, r)) return made = v;
     // Rounding element by element goes through views; masks and gathers then read what is rounded.
     const bool view = isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, MaskOp, GatherOp, WindowOp>(op);
-    if (auto cache = dyn_cast_or_null<CacheOp>(op); cache && !r.scaled()) { // it keeps what is rounded: decoding reads it later
-      Value x = rounded(cache.getX(), r);
-      cache->setOperand(0, x);
-      if (Operation *from = x.getDefiningOp(); from && from->getBlock() == cache->getBlock() && cache->isBeforeInBlock(from)) cache->moveAfter(from);
-      return known[keyOf(v, r)] = v;
-    }
+    if (auto cache = dyn_cast_or_null<CacheOp>(op); cache && isOf(cache.getX(), r)) return known[keyOf(v, r)] = v; // what it looks back at was rounded before it was kept
     auto choice = dyn_cast_or_null<MapOp>(op); // of a window's padding: what is absent is 0, before and after
     if (choice && choice.getFn() == MapFn::select && !r.scaled() && isZero(choice.getArgs()[2])) {
       Value x = rounded(choice.getArgs()[1], r);
@@ -151,7 +176,7 @@ private:
       copy->setOperand(0, x);
       return known[keyOf(v, r)] = copy->getResult(0);
     }
-    if (Value outside = mapOf(v) ? outsideOf(v) : Value()) return known[keyOf(v, r)] = enter(cast<BlockArgument>(v), outside, r);
+    if (Value outside = paramOf(v) ? outsideOf(v) : Value()) return known[keyOf(v, r)] = enter(cast<BlockArgument>(v), outside, r);
     if (op) b.setInsertionPointAfter(op);
     else b.setInsertionPointToStart(cast<BlockArgument>(v).getOwner());
     Value x = converted(v, r, op);
@@ -161,6 +186,11 @@ private:
       x = again->getResult(0);
     }
     return known[keyOf(v, r)] = x;
+  }
+  /// Are these numbers of the format already?
+  static bool isOf(Value v, const Rounding &r) {
+    auto q = v.getDefiningOp<DequantizeOp>();
+    return q && !q.getScale() && !r.scaled() && cast<ir::TensorType>(q.getX().getType()).format() == r.format;
   }
   static bool isZero(Value v) {
     auto c = v.getDefiningOp<ConstantOp>();
@@ -255,7 +285,7 @@ private:
   }
 };
 
-/// A param that nothing trains and that all its readers round to one 16-bit format is kept in it: the same bits, half the bytes.
+/// A param that no entry but init writes, and that all its readers round to one 16-bit format is kept in it: the same bits, half the bytes.
 struct KeepFrozenPass : impl::KeepFrozenPassBase<KeepFrozenPass> {
   void runOnOperation() override {
     llvm::StringMap<SmallVector<ReadOp>> reads;
@@ -265,7 +295,7 @@ struct KeepFrozenPass : impl::KeepFrozenPassBase<KeepFrozenPass> {
       if (auto w = dyn_cast<WriteOp>(op)) writes[w.getVariable()].push_back(w);
     });
     for (auto v : getOperation().getOps<VariableOp>()) {
-      if (v.getKind() != VariableKind::param || v.getTrained() || !cast<ir::TensorType>(v.getType()).isReal() || reads[v.getSymName()].empty()) continue;
+      if (v.getKind() != VariableKind::param || llvm::any_of(writes[v.getSymName()], [](WriteOp w) { return w->getParentOfType<FuncOp>().getEntry() != "init"; }) || !cast<ir::TensorType>(v.getType()).isReal() || reads[v.getSymName()].empty()) continue;
       Type narrow;
       auto fits = [&](Operation *user) {
         auto q = dyn_cast<QuantizeOp>(user);
@@ -290,12 +320,13 @@ struct KeepFrozenPass : impl::KeepFrozenPassBase<KeepFrozenPass> {
 
 struct RoundOperandsPass : impl::RoundOperandsPassBase<RoundOperandsPass> {
   void runOnOperation() override {
-    const Formats formats(getOperation(), getArgument());
+    Formats formats(getOperation(), getArgument());
     if (formats.empty()) return;
     Dims dims(getOperation());
     Operands operands(getOperation(), formats, dims);
     for (FuncOp f : getOperation().getOps<FuncOp>())
       if (!f.getEntry().empty()) operands.function(f);
+    formats.tellUnused();
   }
 };
 } // namespace

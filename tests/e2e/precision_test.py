@@ -96,9 +96,25 @@ class Precision(CommandTest):
         for lines, text in (("q: bf16", "`bf16` beside `default f64`"), ("moments bf16", "`moments bf16` beside `default f64`"), ("master split", "`master split` beside")):
             self.write("w.fil", f"plan wide for Char from p {{ precision {{ default f64; {lines} }} }}\n")
             self.assertIn(text, self.fil("train", "c.fil", "w.fil", "--plan", "wide", "--out", "x", exit=1, code="P0444")[1])
+        for lines, text in (("default bf16; moments bf16 w=e4m3", "`adamw` keeps no `w` for a param; it keeps `m` and `v`"),):
+            self.write("w.fil", f"plan wide for Char from p {{ precision {{ {lines} }} }}\n")
+            self.assertIn(text, self.fil("train", "c.fil", "w.fil", "--plan", "wide", "--out", "x", exit=1, code="P0445")[1])
+        for tile in ("tile(0x1, 1x1)", "tile(1x2x3, 1x1)", "tile(1x99999999, row)", "tile(99999999999999999999x1, 1x1)"):
+            self.write("w.fil", f"plan wide for Char from p {{ precision {{ q: fp8 {tile} }} }}\n")
+            self.fil("train", "c.fil", "w.fil", "--plan", "wide", "--out", "x", exit=1)
         self.train("small", "o", "--steps", "1")
         self.train("half", "o", "--set", "precision.moments=int8", exit=1, code="E0604")
         self.train("half", "o", "--set", "precision.master=f16", exit=1, code="E0604")
+
+    def test_the_line_of_the_innermost_site_holds(self):
+        self.write("w.fil", "plan inner for Char from p { precision { q: f32; Attention: fp8 e4m3 }; lora { q: r=2 merge=always } }\n"
+                            "plan none for Char from p { precision { g: bf16 } }\nplan inside for Char from p { precision { q: f64 } }\n")
+        text = self.fil("explain", "c.fil", "w.fil", "l[0].Attention.q", "--plan", "inner", "--backend=cpu")[0].decode()
+        self.assertIn("what products read is not rounded", text)
+        self.fil("train", "c.fil", "w.fil", "--plan", "inner", "--out", "o", "--steps", "1")
+        _, err = self.fil("train", "c.fil", "w.fil", "--plan", "none", "--out", "o", "--steps", "1")
+        self.assertRegex(err, r"warning\[W0313\]: none of the line's sites is multiplied as it is.*\n --> w\.fil:2:\d+")
+        self.fil("train", "c.fil", "w.fil", "--plan", "inside", "--out", "o", exit=1, code="E0604")
 
     def test_a_plan_is_explained(self):
         text = self.fil("plan", "c.fil", "--plan", "eight", "--expand")[0].decode()
@@ -111,7 +127,7 @@ class Precision(CommandTest):
         self.assertRegex(text, r"\n  rounding, relative     6e-08 -> 0.12\n")  # e5m2
         self.assertRegex(text, r"\nl\.Attention\.q\n.*params \d+ -> \d+ \(0\.50x\)")
         text = self.fil("explain", "c.fil", "l[0].Attention.q", "--plan", "eight", "--backend=cpu")[0].decode()
-        self.assertIn("part of the program since `fil-precision-round-operands`: what products read is off by at most 2^-3 of itself", text)
+        self.assertIn("part of the program since `fil-precision-round-operands`: what products read is rounded to 3 bits", text)
 
 
 if __name__ == "__main__":

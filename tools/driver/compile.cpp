@@ -107,7 +107,8 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
       return mlir::success();
     }
     if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error) {
-      fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : "warning[W0312]", d.str(), where);
+      const bool coded = !error && findRow(code);
+      fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : coded ? "warning[" + code + "]" : "warning[W0312]", coded ? message.substr(code.size() + 2) : message, where);
       said = true;
     }
     return mlir::success();

@@ -291,7 +291,7 @@ private:
     }
     if (by.empty()) return ", read by the passes that schedule the program"; // remat
     const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
-    if (f.kind == "format") return fmt::format("{}: what products read is off by at most 2^{:.0f} of itself", since, std::log2(cost.error));
+    if (f.kind == "format") return cost.error == 0 ? since + ": what products read is not rounded" : fmt::format("{}: what products read is rounded to {:.0f} bits", since, -std::log2(cost.error));
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
   }

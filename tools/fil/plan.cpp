@@ -76,7 +76,11 @@ public:
     for (auto &[site, load] : siteLoads(*module, format == "f64", at)) static_cast<SiteLoad &>(sites[site]) = load;
     launches(program.steps, m, 1);
     roundoff = std::pow(2.0, format == "f64" ? -53 : -24);
-    module->walk([&](ir::QuantizeOp q) { roundoff = std::max(roundoff, std::pow(2.0, -1 - traits(*mlir::cast<ir::TensorType>(q.getType()).format()).fractionBits)); });
+    module->walk([&](mlir::Operation *op) {
+      if (!mlir::isa<ir::QuantizeOp, ir::PartOp>(op)) return;
+      auto q = mlir::dyn_cast<ir::QuantizeOp>(op);
+      if (auto f = mlir::cast<ir::TensorType>(op->getResult(0).getType()).format()) roundoff = std::max(roundoff, std::pow(2.0, (q && q.getRandom() ? 0 : -1) - traits(*f).fractionBits));
+    });
     arena = arenaBytes(program, m, at), code = int64_t(m.code.size());
     for (auto &[site, load] : sites) all += load;
   }

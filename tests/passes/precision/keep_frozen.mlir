@@ -1,5 +1,5 @@
 // RUN: %fil-opt %s --fil-precision-keep-frozen | FileCheck %s
-// The frozen map that all readers round to bf16 is kept as bf16; one that is read as it is too, and one that is trained, are not.
+// The frozen map that all readers round to bf16 is kept as bf16; one that is read as it is too, and one that a step writes, are not.
 // CHECK: fil.variable param map 1 @w : !fil.tensor<[D,F], bf16>
 // CHECK: fil.variable param map 1 @u : !fil.tensor<[D,F], real>
 // CHECK: fil.variable param trained map 1 @t : !fil.tensor<[D,F], real>
@@ -29,6 +29,10 @@ fil.func entry "run" @run() -> (!fil.tensor<[D,F], real> {fil.name = "y"}) {
   %h = fil.map add(%g, %f) {site = ""} : (!fil.tensor<[D,F], real>, !fil.tensor<[D,F], real>) -> !fil.tensor<[D,F], real>
   %i = fil.map add(%h, %u) {site = ""} : (!fil.tensor<[D,F], real>, !fil.tensor<[D,F], real>) -> !fil.tensor<[D,F], real>
   fil.return %i : !fil.tensor<[D,F], real>
+}
+fil.func entry "step" @step(%s: !fil.tensor<[D,F], real> {fil.name = "s"}) {
+  fil.write @t, %s {role = #fil.role<update>, site = "t"} : <[D,F], real>
+  fil.return
 }
 fil.func entry "init" @init(%s: !fil.tensor<[D,F], real> {fil.name = "s"}) {
   fil.write @w, %s {role = #fil.role<update>, site = "w"} : <[D,F], real>
