@@ -8,6 +8,7 @@
 // A param that nothing trains is left alone.
 // CHECK: fil.variable param @g : !fil.tensor<[F], real>
 // CHECK-LABEL: fil.func entry "step"
+// CHECK-SAME: %[[STEP:[a-z0-9]+]]: !fil.tensor<[], int> {fil.name = "step"}
 // CHECK: %[[HIGH:.*]] = fil.read @w {{.*}}bf16>
 // CHECK: %[[WIDE:.*]] = fil.dequantize %[[HIGH]]
 // CHECK: %[[LOW:.*]] = fil.read @"w#low"
@@ -17,7 +18,7 @@
 // CHECK: fil.dequantize %[[M]] scale %[[S]] tiles ["F", "F/128"] [128]
 // CHECK: fil.map mul(%{{.*}}, %[[WIDE]])
 // CHECK: %[[NEXT:.*]] = fil.map sub(%[[WHOLE]]
-// CHECK: fil.random "w#m.rounding"
+// CHECK: fil.random "w#m.rounding" seed %{{.*}} step %[[STEP]]
 // CHECK: %[[Q:.*]] = fil.quantize %{{.*}} scale %[[NEW:.*]] tiles ["F", "F/128"] [128] random
 // CHECK: fil.write @"w#m.scale", %[[NEW]]
 // CHECK: fil.write @"w#m", %[[Q]]
