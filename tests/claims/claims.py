@@ -152,6 +152,19 @@ class Claims:
         mean = statistics.mean(change)
         self.add("precision_charlm loss, % of f32", mean, "<= 0.25", mean <= 0.25, seeds=[round(c, 3) for c in change], losses=[[round(x["valid_loss"], 4) for x in pair] for pair in losses], accuracy=[[round(x["accuracy"], 4) for x in pair] for pair in losses])
 
+    def all_at_once(self):
+        """A small deepmoe with a topology, fp8 and bf16 state, then adapters on it: the contract beside f32, both runs done again, five sites explained. Minutes."""
+        model = [os.path.join(ROOT, "examples", "04_deepmoe", "deepmoe.fil"), os.path.join(HERE, "moe.plan.fil")]
+        small = "--dim V=256 D=64 L=4 H=4 N=16 R=8 Vh=16 Cq=32 Ckv=32 I=2 J=16 E=8 F=64 Fd=128".split()
+        r = subprocess.run([self.fil, "validate", *model, "--plan", "sparse", *small, "--data", self.fine, "--target-cpu", self.target], capture_output=True, text=True)
+        size, way = re.search(r"([0-9.]+)% (worse|better); required", r.stdout + r.stderr).groups()
+        change = float(size) * (1 if way == "worse" else -1)
+        for plan, base in (("sparse", []), ("tuned", ["--weights", self.path("sparse", "last.safetensors")])):
+            self.run("train", *model, "--plan", plan, *small, *base, "--data", self.fine, "--out", self.path(plan))
+            subprocess.run([self.fil, "replay", self.path(plan, "tape.jsonl")], check=True, capture_output=True)
+        sites = {s: self.run("explain", *model, s, "--plan", "tuned", *small).count("\n  facet ") for s in ("l[1..].MoE.e[*].wg", "l[1..].MoE.e[*].wd", "l[0].MLA.qb", "l[1..].MLA.wo", "head")}
+        self.add("all_at_once loss, % of f32", change, "<= 2", r.returncode == 0 and all(sites.values()), facets_by_site=sites, replayed="to the bit")
+
     def topology_step(self):
         """A step of a feed-forward network 2048-8192-2048, 512 rows, with 20 % of its 16x16 granules, beside the dense step: the time, and edits beside steps."""
         for name in ("x", "t"):
@@ -178,7 +191,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "precision_charlm": Claims.precision_charlm, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "precision_charlm": Claims.precision_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)

@@ -127,7 +127,8 @@ class Precision(CommandTest):
         self.assertRegex(text, r"\n  rounding, relative     6e-08 -> 0.12\n")  # e5m2
         self.assertRegex(text, r"\nl\.Attention\.q\n.*params \d+ -> \d+ \(0\.50x\)")
         text = self.fil("explain", "c.fil", "l[0].Attention.q", "--plan", "eight", "--backend=cpu")[0].decode()
-        self.assertIn("part of the program since `fil-precision-round-operands`: what products read is rounded to 3 bits", text)
+        self.assertIn("part of the program since `fil-precision-round-operands`: what products read is rounded to 3 significant bits", text)
+        self.assertIn(": here the line of an inner site holds", text)
 
 
 if __name__ == "__main__":
