@@ -34,17 +34,7 @@ std::vector<double> reorder(const std::vector<double> &x, ArrayRef<StringAttr> f
 Array toArray(const std::vector<double> &x, DType dtype, std::vector<int64_t> shape) {
   std::byte *fill;
   Array a = Array::make(dtype, std::move(shape), fill);
-  for (size_t i = 0; i < x.size(); ++i) switch (dtype) {
-    case DType::F64: reinterpret_cast<double *>(fill)[i] = x[i]; break;
-    case DType::F32: reinterpret_cast<float *>(fill)[i] = float(x[i]); break;
-    case DType::BF16:
-    case DType::F16: reinterpret_cast<uint16_t *>(fill)[i] = encoded(*formatOf(dtype), x[i]); break;
-    case DType::E4M3:
-    case DType::E5M2: reinterpret_cast<uint8_t *>(fill)[i] = uint8_t(encoded(*formatOf(dtype), x[i])); break;
-    case DType::I16: reinterpret_cast<int16_t *>(fill)[i] = int16_t(x[i]); break;
-    case DType::I32: reinterpret_cast<int32_t *>(fill)[i] = int32_t(x[i]); break;
-    default: reinterpret_cast<uint8_t *>(fill)[i] = x[i] != 0; break;
-    }
+  for (size_t i = 0; i < x.size(); ++i) put(dtype, fill, int64_t(i), x[i]);
   return a;
 }
 std::vector<double> fromArray(const Array &a) {

@@ -142,12 +142,8 @@ Cell Walker::op(Operation *o, Values &values) {
       .Case([&](MaskOp m) { return mask(m, values); })
       .Case([&](QuantizeOp q) {
         const Format format = *cast<ir::TensorType>(q.getType()).format();
-        Cell x = in(q.getX()), scale = scales(q, values), r = makeCell(x.sizes);
-        for (size_t i = 0; i < r.data->size(); ++i) r[i] = rounded(format, x[i] / scale[i]);
-        if (q.getRandom()) {
-          Cell random = in(q.getRandom());
-          for (size_t i = 0; i < r.data->size(); ++i) r[i] = roundedAtRandom(format, x[i] / scale[i], random[i]);
-        }
+        Cell x = in(q.getX()), scale = scales(q, values), random = q.getRandom() ? in(q.getRandom()) : Cell(), r = makeCell(x.sizes);
+        for (size_t i = 0; i < r.data->size(); ++i) r[i] = q.getRandom() ? roundedAtRandom(format, x[i] / scale[i], random[i]) : rounded(format, x[i] / scale[i]);
         return r;
       })
       .Case([&](PartOp p) {

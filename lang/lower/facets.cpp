@@ -72,7 +72,9 @@ std::optional<std::string> meeting(const sema::PlanFacet &a, const sema::PlanFac
     }
   return {};
 }
-/// Is there a line of the same kind about a part that is further in, or later about the same?
+std::string placeText(const std::string &site) { return site.empty() ? "the whole program" : "`" + site + "`"; }
+} // namespace
+
 bool covered(const std::vector<sema::PlanFacet> &facets, size_t i, const std::string &site) {
   auto innermost = [&](const sema::PlanFacet &f) {
     std::optional<size_t> length;
@@ -85,8 +87,6 @@ bool covered(const std::vector<sema::PlanFacet> &facets, size_t i, const std::st
     if (auto other = innermost(facets[k]); own && other && k != i && facets[k].kind == facets[i].kind && (*other > *own || (*other == *own && k > i))) return true;
   return false;
 }
-std::string placeText(const std::string &site) { return site.empty() ? "the whole program" : "`" + site + "`"; }
-} // namespace
 
 bool composeFacets(MLIRContext *ctx, const std::vector<sema::PlanFacet> &facets, Diagnostics &diags) {
   const size_t before = diags.errors();

@@ -188,8 +188,14 @@ void typePrecision(PlanContext &c, CheckedPlan &plan) {
 void typeState(PlanContext &c, CheckedPlan &plan) {
   const Setting *clause = findSetting(c.tree.settings, "precision");
   if (!clause || !clause->nested) return;
-  if (auto *s = findSetting(*clause->nested, "master")) plan.state.master = textOf(*valuesOf(*s)[0]);
-  if (auto *s = findSetting(*clause->nested, "moments"))
+  auto besideF64 = [&](const Setting &s) {
+    if (plan.precision == "f64") c.diags.report(Msg::P0444, s.span, print(s));
+  };
+  if (auto *s = findSetting(*clause->nested, "master")) {
+    plan.state.master = textOf(*valuesOf(*s)[0]);
+    if (plan.state.master != "f32") besideF64(*s);
+  }
+  if (auto *s = findSetting(*clause->nested, "moments")) {
     for (const Phrase &p : s->phrases)
       for (const Item &i : p.items) {
         const std::string text = &i == &s->phrases[0].items[0] ? "" : printItem(i);
@@ -204,8 +210,8 @@ void typeState(PlanContext &c, CheckedPlan &plan) {
         if (text == "rounding=nearest") plan.state.nearest = true;
         else if (!text.empty() && !text.starts_with("rounding=") && text != "f32") plan.state.moments.push_back(text);
       }
-  for (const char *key : {"master", "moments"})
-    if (auto *s = findSetting(*clause->nested, key); s && plan.precision == "f64" && (key[1] == 'a' ? plan.state.master != "f32" : !plan.state.moments.empty())) c.diags.report(Msg::P0444, s->span, print(*s));
+    if (!plan.state.moments.empty()) besideF64(*s);
+  }
 }
 
 void typeRemat(PlanContext &c, CheckedPlan &plan) {

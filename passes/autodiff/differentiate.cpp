@@ -49,7 +49,7 @@ struct DifferentiatePass : impl::DifferentiatePassBase<DifferentiatePass> {
       if (!v.getTrained()) continue;
       Value gradient = sweep.adjoint(reads.lookup(FlatSymbolRefAttr::get(v.getSymNameAttr())));
       if (!gradient) {
-        v.emitWarning() << "nothing trains `" << v.getSite() << "`: the loss does not depend on it";
+        v.emitWarning() << "W0312: nothing trains `" << v.getSite() << "`: the loss does not depend on it";
         continue;
       }
       values.push_back(gradient), types.push_back(gradient.getType());

@@ -84,6 +84,22 @@ bool joinsTo(std::span<const int64_t> have, std::span<const int64_t> want) {
 
 int64_t Array::elements() const { return *elementCount(shape); }
 
+void put(DType dtype, std::byte *data, int64_t i, double x) {
+  switch (dtype) {
+  case DType::F64: reinterpret_cast<double *>(data)[i] = x; return;
+  case DType::F32: reinterpret_cast<float *>(data)[i] = float(x); return;
+  case DType::BF16:
+  case DType::F16: reinterpret_cast<uint16_t *>(data)[i] = encoded(*formatOf(dtype), rounded(*formatOf(dtype), x)); return;
+  case DType::E4M3:
+  case DType::E5M2: reinterpret_cast<uint8_t *>(data)[i] = uint8_t(encoded(*formatOf(dtype), rounded(*formatOf(dtype), x))); return;
+  case DType::I64: reinterpret_cast<int64_t *>(data)[i] = int64_t(x); return;
+  case DType::I32: reinterpret_cast<int32_t *>(data)[i] = int32_t(x); return;
+  case DType::I16: reinterpret_cast<int16_t *>(data)[i] = int16_t(x); return;
+  case DType::I8: reinterpret_cast<int8_t *>(data)[i] = int8_t(x); return;
+  case DType::U8: reinterpret_cast<uint8_t *>(data)[i] = uint8_t(x); return;
+  case DType::Bool: reinterpret_cast<uint8_t *>(data)[i] = x != 0; return;
+  }
+}
 double Array::at(int64_t i) const {
   const std::byte *p = data.get();
   switch (dtype) {

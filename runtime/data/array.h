@@ -50,4 +50,7 @@ struct Array {
   }
 };
 
+/// Element i of such data becomes x: narrow numbers are rounded to the nearest, whole ones cut. What Array::at reads.
+void put(DType, std::byte *data, int64_t i, double x);
+
 } // namespace fil

@@ -119,13 +119,7 @@ Checkpoint readCheckpoint(Files &files, const std::string &path) {
 static Array inFormat(const Array &a, DType to) {
   std::byte *bytes;
   Array r = Array::make(to, a.shape, bytes);
-  for (int64_t i = 0, n = a.elements(); i < n; ++i) {
-    const double x = a.at(i);
-    if (to == DType::F64) reinterpret_cast<double *>(bytes)[i] = x;
-    else if (to == DType::F32) reinterpret_cast<float *>(bytes)[i] = float(x);
-    else if (Format f = *formatOf(to); bytesOf(f) == 2) reinterpret_cast<uint16_t *>(bytes)[i] = encoded(f, rounded(f, x));
-    else reinterpret_cast<uint8_t *>(bytes)[i] = uint8_t(encoded(f, rounded(f, x)));
-  }
+  for (int64_t i = 0, n = a.elements(); i < n; ++i) put(to, bytes, i, a.at(i));
   return r;
 }
 static bool isFloat(DType t) { return t == DType::F64 || t == DType::F32 || formatOf(t); }

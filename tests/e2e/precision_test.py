@@ -4,7 +4,7 @@ import re
 import struct
 import unittest
 
-from support import CHAR, CommandTest, read_checkpoint
+from support import CharTest, read_checkpoint
 
 PLANS = """
 plan half for Char from p { precision { default bf16; master split; moments bf16 } }
@@ -28,13 +28,8 @@ def joined(high, low):
     return [struct.unpack("<f", struct.pack("<I", ((h << 16) + l) & 0xFFFFFFFF))[0] for (h,), (l,) in zip(struct.iter_unpack("<H", high), struct.iter_unpack("<h", low))]
 
 
-class Precision(CommandTest):
-    def setUp(self):
-        super().setUp()
-        self.write("c.fil", CHAR + PLANS)
-
-    def train(self, plan, out, *more, **expected):
-        return self.fil("train", "c.fil", "--plan", plan, "--out", out, *more, **expected)[1]
+class Precision(CharTest):
+    plans = PLANS
 
     def test_a_checkpoint_has_the_formats_of_the_plan(self):
         self.train("eight", "o")

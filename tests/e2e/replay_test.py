@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from support import CHAR, CommandTest, read_checkpoint
+from support import CHAR, CharTest, read_checkpoint
 
 PLANS = """
 plan edited for Char from p { train { steps 9 }; sparsity { q: set density=0.5 every=2 granule=2x2 }; require { deterministic replay } }
@@ -13,13 +13,8 @@ plan strict for Char from edited { require { loss <= 0.001 } }
 """
 
 
-class Replay(CommandTest):
-    def setUp(self):
-        super().setUp()
-        self.write("c.fil", CHAR + PLANS)
-
-    def train(self, plan, out, *more, **expected):
-        return self.fil("train", "c.fil", "--plan", plan, "--out", out, *more, **expected)[1]
+class Replay(CharTest):
+    plans = PLANS
 
     def replay(self, out, *more, **expected):
         return self.fil("replay", f"{out}/tape.jsonl", *more, **expected)[1]

@@ -4,7 +4,7 @@ import json
 import struct
 import unittest
 
-from support import CHAR, CommandTest, read_checkpoint
+from support import CharTest, read_checkpoint
 
 PLANS = """
 plan rigl for Char from p { train { steps 8 }; sparsity { Attention.{q,k,v,o}: rigl density=0.25 every=2 alpha=0.5 granule=2x2 } }
@@ -19,13 +19,8 @@ def bits(data, n):
     return [data[i // 8] >> (i % 8) & 1 for i in range(n)]
 
 
-class Sparsity(CommandTest):
-    def setUp(self):
-        super().setUp()
-        self.write("c.fil", CHAR + PLANS)
-
-    def train(self, plan, out, *more, **expected):
-        return self.fil("train", "c.fil", "--plan", plan, "--out", out, *more, **expected)[1]
+class Sparsity(CharTest):
+    plans = PLANS
 
     def checkpoint(self, out):
         return read_checkpoint(self.path(f"{out}/last.safetensors"))[1]

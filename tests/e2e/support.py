@@ -76,12 +76,13 @@ def read_checkpoint(path):
 class CommandTest(unittest.TestCase):
     maxDiff = 2000
     timeout = 120  # seconds a command may take
+    plans = ""     # beside those of CHAR
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="fil-e2e-")
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
-        self.write("c.fil", CHAR)
+        self.write("c.fil", CHAR + self.plans)
         self.write("k.fil", CLASSES)
         self.write("t.txt", "to be or not to be, that is the question. " * 30)
         rows = [[float(k == r * 7 % 3) + 0.1 * ((r * 5 + k * 3) % 7) for k in range(4)] for r in range(30)]
@@ -120,3 +121,10 @@ class CommandTest(unittest.TestCase):
 
     def tensors(self, out):
         return read_checkpoint(self.path(out + "/last.safetensors"))[1]
+
+
+class CharTest(CommandTest):
+    """Of training Char."""
+
+    def train(self, plan, out, *more, **expected):
+        return self.fil("train", "c.fil", "--plan", plan, "--out", out, *more, **expected)[1]

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/program.h"
-#include <cstring>
 #include "codegen/reference/reference.h"
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/pipeline.h"
@@ -53,25 +52,10 @@ std::vector<double> values(const Array &a) {
   return v;
 }
 Array array(const Array &like, const std::vector<double> &v) {
-  switch (like.dtype) {
-  case DType::F64: return Array::of(like.dtype, like.shape, v);
-  case DType::F32: return Array::of(like.dtype, like.shape, std::vector<float>(v.begin(), v.end()));
-  case DType::I32: return Array::of(like.dtype, like.shape, std::vector<int32_t>(v.begin(), v.end()));
-  case DType::I16: return Array::of(like.dtype, like.shape, std::vector<int16_t>(v.begin(), v.end()));
-  case DType::BF16:
-  case DType::F16:
-  case DType::E4M3:
-  case DType::E5M2: {
-    std::byte *to;
-    Array a = Array::make(like.dtype, like.shape, to);
-    for (size_t i = 0; i < v.size(); ++i) {
-      const uint16_t bits = encoded(*formatOf(like.dtype), rounded(*formatOf(like.dtype), v[i]));
-      std::memcpy(to + i * byteSize(like.dtype), &bits, byteSize(like.dtype));
-    }
-    return a;
-  }
-  default: return Array::of(like.dtype, like.shape, std::vector<uint8_t>(v.begin(), v.end()));
-  }
+  std::byte *to;
+  Array a = Array::make(like.dtype, like.shape, to);
+  for (size_t i = 0; i < v.size(); ++i) put(like.dtype, to, int64_t(i), v[i]);
+  return a;
 }
 
 std::vector<Array> TestProgram::inputs(const Entry &e, const Binding &sizes) {

@@ -102,13 +102,11 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
     std::string where;
     if (auto at = mlir::dyn_cast<mlir::FileLineColLoc>(d.getLocation())) where = fmt::format("\n --> {}:{}:{}", at.getFilename().str(), at.getLine(), at.getColumn());
     const std::string message = d.str(), code = message.substr(0, message.find(':'));
-    if (const MessageRow *row = error ? findRow(code) : nullptr) {
+    const MessageRow *row = findRow(code);
+    if (row && error) {
       if (!refusal) refusal.emplace(Exit::Input, code, message.substr(code.size() + 2) + where, row->help);
-      return mlir::success();
-    }
-    if (d.getSeverity() <= mlir::DiagnosticSeverity::Warning || error) {
-      const bool coded = !error && findRow(code);
-      fmt::print(stderr, "{}: {}{}\n", error ? "error[E0901]" : coded ? "warning[" + code + "]" : "warning[W0312]", coded ? message.substr(code.size() + 2) : message, where);
+    } else if (error || d.getSeverity() <= mlir::DiagnosticSeverity::Warning) {
+      fmt::print(stderr, "{}{}\n", error ? "error[E0901]: " + message : row ? fmt::format("warning[{}]{}", code, message.substr(code.size())) : "warning: " + message, where);
       said = true;
     }
     return mlir::success();

@@ -2,6 +2,7 @@
 // `fil explain`: what the passes recorded about a site: its variable, its sizes, the operations at it with their costs, the kernels.
 #include "codegen/package/places.h"
 #include "ir/contraction.h"
+#include "lang/lower/facets.h"
 #include "lang/sema/plan_sites.h"
 #include "passes/analysis/cost.h"
 #include "passes/schedule/saved_values.h"
@@ -291,17 +292,10 @@ private:
     }
     if (by.empty()) return ", read by the passes that schedule the program"; // remat
     const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
-    if (f.kind == "format" && llvm::any_of(plan.facets, [&](const sema::PlanFacet &other) { return other.kind == "format" && depth(f, site) && depth(other, site) > depth(f, site); })) return since + ": here the line of an inner site holds";
+    if (f.kind == "format" && covered(plan.facets, size_t(&f - plan.facets.data()), site)) return since + ": here the line of an inner site holds";
     if (f.kind == "format") return cost.error == 0 ? since + ": what products read is not rounded" : fmt::format("{}: what products read is rounded to {:.0f} significant bits", since, -std::log2(cost.error));
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
-  }
-  /// How far inside the program the line's site that has the whole of `site` in it is; 0: none has.
-  static size_t depth(const sema::PlanFacet &f, StringRef site) {
-    size_t deepest = 0;
-    for (const std::string &s : f.sites)
-      if (s.empty() || ir::within(site, s)) deepest = std::max(deepest, s.size() + 1);
-    return deepest;
   }
   /// Which products of the line's masks leave granules out.
   std::string productsOf(const sema::PlanFacet &f) {
