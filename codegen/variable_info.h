@@ -19,9 +19,10 @@ inline void describe(ir::VariableOp v, VariableInfo &info) {
     const ir::Dims dims(v->getParentOfType<mlir::ModuleOp>());
     info.mask = true, info.kept = topology->getMethod() == ir::TopologyMethod::prune ? 0 : int64_t(topology->kept(ir::granulesIn(v, dims)));
   }
+  info.predictor = v->hasAttr("fil.predictor");
+  if (info.predictor || v.getAdapter()) info.families = int(v.getSite().count("[*]"));
   if (!v.getAdapter()) return;
   info.adapter = v.getAdapter()->convertToDouble();
-  info.adapterFamilies = int(v.getSite().count("[*]"));
   const auto slots = v->getParentOfType<mlir::ModuleOp>()->getAttrOfType<mlir::StringAttr>("fil.adapters");
   info.adapterSlots = slots && ir::strings(v.getDeclared()).front() == slots;
 }

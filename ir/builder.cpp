@@ -11,6 +11,10 @@ Value BodyBuilder::constant(double v) {
   auto type = TensorType::get(builder.getContext(), {}, RealType::get(builder.getContext()));
   return ConstantOp::create(builder, loc, type, builder.getF64FloatAttr(v), builder.getStringAttr(site), RoleAttr::get(builder.getContext(), role));
 }
+Value BodyBuilder::whole(int64_t n) {
+  auto type = TensorType::get(builder.getContext(), {}, IntType::get(builder.getContext()));
+  return ConstantOp::create(builder, loc, type, builder.getF64FloatAttr(double(n)), builder.getStringAttr(site), RoleAttr::get(builder.getContext(), role));
+}
 Value BodyBuilder::size(const Size &s) {
   if (auto c = s.constant()) return constant(c->value());
   auto type = TensorType::get(builder.getContext(), {}, RealType::get(builder.getContext()));
@@ -43,6 +47,19 @@ Value BodyBuilder::reduce(ReduceFn fn, Value x, ArrayRef<StringAttr> over) {
   if (fn == ReduceFn::argmin || fn == ReduceFn::argmax) element = IndexType::get(ctx, over[0]);
   SmallVector<Attribute> names(over.begin(), over.end());
   return ReduceOp::create(builder, loc, dims.tensor(ctx, left, element), ReduceFnAttr::get(ctx, fn), x, builder.getArrayAttr(names), TypeAttr(), builder.getStringAttr(site), RoleAttr::get(ctx, role));
+}
+Value BodyBuilder::highest(Value score, Value count, ArrayRef<StringAttr> over) {
+  MLIRContext *ctx = builder.getContext();
+  SmallVector<Attribute> names(over.begin(), over.end());
+  return HighestOp::create(builder, loc, tensorOf(score).withElement(BoolType::get(ctx)), score, count, builder.getArrayAttr(names), builder.getStringAttr(site), RoleAttr::get(ctx, role));
+}
+Value BodyBuilder::cut(Value x, StringAttr dim, StringAttr blocks, StringAttr inside, int64_t length) {
+  MLIRContext *ctx = builder.getContext();
+  SmallVector<StringAttr> all{inside, blocks};
+  for (StringAttr d : tensorOf(x).getDims())
+    if (d != dim) all.push_back(d);
+  auto windows = builder.getArrayAttr(WindowDimAttr::get(ctx, dim, inside, blocks, length, 0));
+  return WindowOp::create(builder, loc, dims.tensor(ctx, all, tensorOf(x).getElement()), x, windows, builder.getStringAttr(site), RoleAttr::get(ctx, role));
 }
 Value BodyBuilder::contract(Value a, Value b, ValueRange subsets, TensorType result) {
   // The iteration: the dims of the operands, a subset's dim through which one of them is read in place of the dim it selects from.

@@ -29,7 +29,7 @@ const Refusal capacityOverRanks{"with a capacity", [](Facet grouped, Facet, Verd
   return number(grouped, "capacity", 0) > 0 && refused(v, "P0432", "with a capacity, which rows are dropped would depend on the number of ranks", "`capacity=none`");
 }};
 const Refusal granuleBesidePattern{"where the granule is no multiple of the pattern's group", [](Facet gate, Facet blocks, Verdict &v) {
-  const double granule = number(gate, "granule", 1), group = number(blocks, "m", 1);
+  const double granule = double(cast<GateAttr>(gate).getGranule()), group = number(blocks, "m", 1);
   return std::fmod(granule, group) != 0 && refused(v, "P0433", "granules of " + std::to_string(int64_t(granule)) + " neurons cut groups of " + std::to_string(int64_t(group)), "a granule that the group divides");
 }};
 const Refusal mergeWouldDensify{"with merge=always, or with merge=masked and dora", [](Facet sparse, Facet adapter, Verdict &v) {

@@ -46,6 +46,42 @@ static ContractionDims classify(ContractOp c, bool sorted) {
 ContractionDims classify(ContractOp c) { return classify(c, bool(c.getRoster())); }
 ContractionDims classifySorted(ContractOp c) { return classify(c, true); }
 
+TensorType readThrough(TensorType t, ValueRange subsets, const Dims &dims) {
+  SmallVector<StringAttr> all(t.getDims());
+  for (Value v : subsetsOf(t, subsets)) {
+    auto s = cast<SubsetType>(v.getType());
+    llvm::erase(all, s.getOf());
+    llvm::append_range(all, s.getPer());
+    all.push_back(s.getMembers());
+  }
+  return dims.tensor(t.getContext(), all, t.getElement());
+}
+SmallVector<Value> subsetsOf(TensorType t, ValueRange subsets) {
+  SmallVector<Value> met;
+  for (Value s : subsets)
+    if (t.has(cast<SubsetType>(s.getType()).getOf())) met.push_back(s);
+  return met;
+}
+Value innerProduct(ContractOp product, Value x, Value near, ArrayRef<StringAttr> side, BodyBuilder &body) {
+  auto typeOf = [](Value v) { return cast<TensorType>(v.getType()); };
+  SmallVector<Value> subsets = subsetsOf(typeOf(x), product.getSubsets());
+  for (Value s : subsetsOf(typeOf(near), product.getSubsets()))
+    if (!llvm::is_contained(subsets, s)) subsets.push_back(s);
+  SmallVector<StringAttr> inner;
+  for (Value v : {x, near})
+    for (StringAttr d : readThrough(typeOf(v), subsets, body.dims).getDims())
+      if (!llvm::is_contained(side, d)) inner.push_back(d);
+  return body.contract(x, near, subsets, body.dims.tensor(product.getContext(), inner, RealType::get(product.getContext())));
+}
+bool factorable(ContractOp product, ArrayRef<StringAttr> summed, ArrayRef<StringAttr> left) {
+  const auto over = strings(product.getOver());
+  auto result = cast<TensorType>(product.getType());
+  // The second product reads through the subset again, and needs what it depends on.
+  for (Value s : product.getSubsets())
+    if (llvm::any_of(cast<SubsetType>(s.getType()).getPer(), [&](StringAttr d) { return llvm::is_contained(over, d); })) return false;
+  return llvm::all_of(summed, [&](StringAttr d) { return llvm::is_contained(over, d); }) && llvm::all_of(left, [&](StringAttr d) { return result.has(d); });
+}
+
 bool worthTiles(const ContractionDims &d, const Dims &dims) {
   auto atLeastFour = [&](ArrayRef<StringAttr> list) {
     int64_t n = 1;
@@ -61,7 +97,7 @@ bool worthTiles(const ContractionDims &d, const Dims &dims) {
 std::optional<Skip> skips(ContractOp c, const Dims &dims, int columnsOperand, StringAttr column, StringAttr summed, StringAttr row) {
   if (!c.getSubsets().empty() || !column) return {};
   auto of = [&](MaskOp m, int masked, StringAttr other) -> std::optional<Skip> {
-    if (!m || !other) return {};
+    if (!m || !other || m.getChosen()) return {};
     if (m.getKept() && double((*m.getKept())[0]) > skipsUpTo * double((*m.getKept())[1])) return {};
     Skip s{m, masked, m.lengthAlong(dims, column), m.lengthAlong(dims, other)};
     const bool wide = s.columns > 0 && s.columns % 16 == 0 && s.length > 0;
@@ -93,6 +129,34 @@ std::optional<Skip> skips(ContractOp c, const Dims &dims) {
       }))
     return {};
   return s;
+}
+
+double RowSkip::share() const {
+  double share = 1;
+  for (MaskOp m : {columns, sum})
+    if (m && m.getKept()) share *= double((*m.getKept())[0]) / double((*m.getKept())[1]);
+  return share;
+}
+std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims, int columnsOperand, StringAttr column, StringAttr summed) {
+  if (!c.getSubsets().empty()) return {};
+  RowSkip s;
+  if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen() && column) {
+    s.width = m.lengthAlong(dims, column);
+    if (s.width && s.width % 16 == 0 && !(dims.value(column.getValue()) == Size(s.width))) s.columns = m;
+  }
+  if (auto m = c->getOperand(unsigned(1 - columnsOperand)).getDefiningOp<MaskOp>(); m && m.getZeros() && summed) {
+    s.length = m.lengthAlong(dims, summed);
+    if (s.length && dims.value(summed.getValue()).constant()) s.sum = m;
+  }
+  return s.columns || s.sum ? std::optional(s) : std::nullopt;
+}
+std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims) {
+  ContractionDims d = classify(c);
+  dims.sort(d.rows), dims.sort(d.columns), dims.sort(d.summed);
+  auto last = [](ArrayRef<StringAttr> list) { return list.empty() ? StringAttr() : list.back(); };
+  for (int columnsOperand : {1, 0})
+    if (auto s = skipsInRows(c, dims, columnsOperand, last(columnsOperand ? d.columns : d.rows), last(d.summed))) return s;
+  return {};
 }
 
 bool packsOnce(StringRef entry) { return entry != "grad"; }

@@ -31,8 +31,27 @@ constexpr double skipsUpTo = 0.7;
 std::optional<Skip> skips(ContractOp, const Dims &);
 /// The same for a kernel that has its dims in another order: last of the columns, of the sum or the rows. `columnsOperand`: 0 or 1.
 std::optional<Skip> skips(ContractOp, const Dims &, int columnsOperand, mlir::StringAttr column, mlir::StringAttr summed, mlir::StringAttr row);
+/// What a kernel of few rows leaves out: what masks leave out that are chosen in each row.
+struct RowSkip {
+  MaskOp columns, sum;       ///< of the result; of the operand that has the rows. Null: none
+  int64_t width = 0, length = 0; ///< neighbours that are masked alike, along the columns and along the sum
+  /// Of the multiplications, at most so many are left.
+  double share() const;
+};
+/// `columnsOperand`: 0 or 1, the one that has the columns; last of the columns and of the sum.
+std::optional<RowSkip> skipsInRows(ContractOp, const Dims &, int columnsOperand, mlir::StringAttr column, mlir::StringAttr summed);
+std::optional<RowSkip> skipsInRows(ContractOp, const Dims &);
 /// The param whose values these are, through renames, masks and loops; null if it is none. What narrower formats make of it is the param too.
 VariableOp paramOf(mlir::Value);
+/// The tensor as it is when read through those of the subsets that select from its dims, and these subsets.
+TensorType readThrough(TensorType, mlir::ValueRange subsets, const Dims &);
+llvm::SmallVector<mlir::Value> subsetsOf(TensorType, mlir::ValueRange subsets);
+/// Where a product sums `side` of a map, which it reads through subsets perhaps: x with the map's factor `near: side -> rank` instead. The product of that
+/// with the other factor, through those of the subsets that it meets, is as large as the product.
+mlir::Value innerProduct(ContractOp product, mlir::Value x, mlir::Value near, llvm::ArrayRef<mlir::StringAttr> side, BodyBuilder &);
+/// Does the product sum all of one side of a map and leave the other, so that factors can stand in the map's place?
+bool factorable(ContractOp product, llvm::ArrayRef<mlir::StringAttr> summed, llvm::ArrayRef<mlir::StringAttr> left);
+
 /// Are rows, columns and sum long enough for register tiles?
 bool worthTiles(const ContractionDims &, const Dims &);
 /// Are variables that an entry does not write the same from call to call? Not of `grad`: who asks for gradients is about to change all params.

@@ -66,6 +66,9 @@ TensorType Dims::tensor(MLIRContext *ctx, ArrayRef<StringAttr> anyOrder, Type el
   sort(dims);
   return TensorType::get(ctx, dims, element);
 }
+std::string Dims::named(ModuleOp module, StringRef name, const Size &n) {
+  return known(name) && value(name) == value(n) ? name.str() : add(module, name, n.str());
+}
 std::string Dims::add(ModuleOp module, StringRef base, StringRef size, StringRef before) {
   std::string name = base.str();
   for (int i = 1; known(name); ++i) name = (base + "#" + Twine(i)).str();

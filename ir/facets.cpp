@@ -14,7 +14,7 @@ static bool anyOp(Operation *op) { return isa<VariableOp>(op) || roleOf(op); }
 
 bool GatherAttr::appliesTo(Operation *op, Role) const { return isa<TopKOp>(op); }
 bool GroupedAttr::appliesTo(Operation *op, Role) const { return isa<TopKOp>(op); }
-bool GateAttr::appliesTo(Operation *op, Role role) const { return isa<ContractOp>(op) && role != Role::update; }
+bool GateAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool TopologyAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool BlocksAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool QatAttr::appliesTo(Operation *op, Role role) const { return isMap(op) || (isa<ContractOp>(op) && role != Role::update); }
@@ -33,16 +33,16 @@ double LoraAttr::scale(int64_t rank) const {
   const double given = getAlpha().convertToDouble(), alpha = given ? given : double(rank);
   return getVariant() == LoraVariant::rs ? alpha / std::sqrt(double(rank)) : alpha / double(rank);
 }
+static Size product(ArrayRef<StringAttr> list, const Dims &dims) {
+  Size n(1);
+  for (StringAttr d : list) n = n * dims.value(d.getValue());
+  return n;
+}
 FacetCost LoraAttr::cost(Operation *op, const Dims &dims) const {
   auto v = cast<VariableOp>(op);
   const MapSides s = sidesOf(v);
-  auto product = [&](ArrayRef<StringAttr> list) {
-    Size n(1);
-    for (StringAttr d : list) n = n * dims.value(d.getValue());
-    return n;
-  };
-  const Size each = Size(getRank()) * (product(s.left) + product(s.right)), times = product(strings(v.getLoops())) * product(s.families);
-  const Size elements = times * (getVariant() == LoraVariant::dora ? each + product(s.right) : each);
+  const Size each = Size(getRank()) * (product(s.left, dims) + product(s.right, dims)), times = product(strings(v.getLoops()), dims) * product(s.families, dims);
+  const Size elements = times * (getVariant() == LoraVariant::dora ? each + product(s.right, dims) : each);
   return {Size(2) * times * each, elements, elements, {}};
 }
 
@@ -56,6 +56,17 @@ FacetCost FormatAttr::cost(Operation *, const Dims &) const {
   for (SiteFormat f : {getForward(), getDgrad(), getWgrad()})
     if (auto narrow = formatNamed(stringifySiteFormat(f))) c.error = std::max(c.error, std::ldexp(1.0, -1 - traits(*narrow).fractionBits));
   return c;
+}
+
+double GateAttr::kept(double granules) const { return std::max(1.0, std::round(getKeep().convertToDouble() * granules)); }
+FacetCost GateAttr::cost(Operation *op, const Dims &dims) const {
+  auto v = cast<VariableOp>(op);
+  const MapSides s = sidesOf(v);
+  const double n = dims.atMost(product(s.right, dims)) / double(getGranule());
+  if (kept(n) >= n) return {};
+  const Size own = product(strings(v.getLoops()), dims) * product(s.families, dims) * Size(getRank()) * (product(s.left, dims) + product(s.right, dims));
+  const Size gone = dims.elements(v.getType()) * Size(Rational(int64_t(n - kept(n)), int64_t(n)));
+  return {Size(2) * (own - gone), own - gone, own, {}};
 }
 
 double TopologyAttr::kept(double granules) const { return std::max(1.0, std::round(getDensity().convertToDouble() * granules)); }
@@ -78,6 +89,20 @@ MapSides sidesOf(VariableOp v) {
   const size_t families = v.getSite().count("[*]"), right = size_t(*v.getMap());
   for (auto [i, d] : llvm::enumerate(strings(v.getDeclared()))) (i < families ? s.families : i < right ? s.left : s.right).push_back(d);
   return s;
+}
+
+VariableOp paramBeside(VariableOp map, StringRef name, ArrayRef<StringAttr> front, ArrayRef<StringAttr> left, ArrayRef<StringAttr> right, InitAttr init, const Dims &dims, VariableOp after) {
+  OpBuilder b(after);
+  b.setInsertionPointAfter(after);
+  SmallVector<StringAttr> declared(front), all(strings(map.getLoops()));
+  llvm::append_range(declared, left), llvm::append_range(declared, right);
+  llvm::append_range(all, declared);
+  const auto site = b.getStringAttr(map.getSite() + "." + name);
+  FlatSymbolRefAttr optimizer;
+  if (map.getOptimizer()) optimizer = FlatSymbolRefAttr::get(b.getContext(), left.empty() ? "optim#plain" : "optim#map");
+  SmallVector<Attribute> axes(declared.begin(), declared.end());
+  return VariableOp::create(b, map.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), all, RealType::get(b.getContext()))), site, init, b.getArrayAttr(axes), map.getLoopsAttr(), map.getKindAttr(),
+                            map.getTrainedAttr(), FloatAttr(), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(declared.size() - right.size())), optimizer, FlatSymbolRefAttr(), TopologyAttr());
 }
 
 SmallVector<StringAttr> maskDims(VariableOp mask) {
@@ -106,11 +131,20 @@ LogicalResult SiteOp::verify() {
     if (!isa<ConsumedAttr>(a)) return emitOpError("has what is no consumed facet: ") << a;
   return success();
 }
+/// The row's location is that of its facet, or of several theirs in order.
+static SmallVector<Location> placesOf(SiteOp site) {
+  auto fused = dyn_cast<FusedLoc>(site.getLoc());
+  if (fused && fused.getLocations().size() == site.getFacets().size()) return SmallVector<Location>(fused.getLocations());
+  return SmallVector<Location>(site.getFacets().size(), site.getLoc());
+}
+Location placeOf(SiteOp site, Attribute facet) { return placesOf(site)[size_t(llvm::find(site.getFacets(), facet) - site.getFacets().begin())]; }
 void consume(SiteOp site, Attribute facet, StringRef pass) {
   SmallVector<Attribute> left, gone(site.getConsumed().begin(), site.getConsumed().end());
-  for (Attribute a : site.getFacets())
-    if (a != facet) left.push_back(a);
+  SmallVector<Location> places;
+  for (auto [a, place] : llvm::zip(site.getFacets(), placesOf(site)))
+    if (a != facet) left.push_back(a), places.push_back(place);
   MLIRContext *ctx = site.getContext();
+  if (!places.empty()) site->setLoc(FusedLoc::get(ctx, places));
   gone.push_back(ConsumedAttr::get(ctx, facet, StringAttr::get(ctx, pass)));
   site.setFacetsAttr(ArrayAttr::get(ctx, left));
   site.setConsumedAttr(ArrayAttr::get(ctx, gone));

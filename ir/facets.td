@@ -43,7 +43,6 @@ class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindN
 }
 def Fil_GatherAttr : Fil_WrittenFacet<"Gather", "gather">;
 def Fil_GroupedAttr : Fil_WrittenFacet<"Grouped", "grouped">;
-def Fil_GateAttr : Fil_WrittenFacet<"Gate", "gate">;
 def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
 def Fil_QatAttr : Fil_WrittenFacet<"Qat", "qat">;
 def Fil_AdaptAttr : Fil_WrittenFacet<"Adapt", "adapt">;
@@ -54,6 +53,20 @@ def Fil_StageAttr : Fil_WrittenFacet<"Stage", "stage">;         // settings: axi
 def Fil_WireAttr : Fil_WrittenFacet<"Wire", "wire">;
 def Fil_DistillAttr : Fil_WrittenFacet<"Distill", "distill">;
 def Fil_OrderAttr : Fil_WrittenFacet<"Order", "order">;
+
+def Fil_GateAttr : Fil_FacetAttr<"Gate", "gate", [{
+    ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;
+    /// Of so many granules.
+    double kept(double granules) const;
+  }]> {
+  let summary = "of what a map gives, the granules of which its predictor expects most are computed, in each row; the others are 0";
+  let description = [{
+    A granule is so many neighbours of the map's right side. The predictor of `W: A -> B` is a product of rank `rank`, `gate_A: A -> rank` and
+    `gate_B: rank -> B` (Davis and Arel 2013): with it in place of the map, the sum of magnitudes over a granule says what is expected of it.
+  }];
+  let parameters = (ins APFloatParameter<"">:$keep, "int64_t":$rank, "int64_t":$granule);
+  let assemblyFormat = "`<` `keep` $keep `rank` $rank `granule` $granule `>`";
+}
 
 def Fil_TopologyMethod : I32EnumAttr<"TopologyMethod", "how a mask of weights changes", [
   I32EnumAttrCase<"rigl", 0>, I32EnumAttrCase<"set", 1>, I32EnumAttrCase<"prune", 2>]> {

@@ -54,6 +54,8 @@ public:
   /// Adds a row to the table op and to this copy; returns the name, made fresh by a `#n` if it is taken.
   /// It stands last, or before a dim.
   std::string add(mlir::ModuleOp, llvm::StringRef base, llvm::StringRef size, llvm::StringRef before = "");
+  /// The row of this name and size; added where there is none.
+  std::string named(mlir::ModuleOp, llvm::StringRef name, const Size &size);
 
 private:
   std::vector<std::string> names_;
@@ -72,6 +74,7 @@ public:
   Role role = Role::forward;
 
   mlir::Value constant(double);                ///< a scalar real
+  mlir::Value whole(int64_t);                  ///< a scalar int
   mlir::Value size(const Size &);              ///< a scalar real
   mlir::Value iota(llvm::StringRef dim);
   mlir::Value map(MapFn, mlir::ValueRange);    ///< element: bool for comparisons and logic, else that of the real operands
@@ -82,6 +85,9 @@ public:
   mlir::Value neg(mlir::Value a) { return map(MapFn::neg, {a}); }
   mlir::Value select(mlir::Value c, mlir::Value a, mlir::Value b) { return map(MapFn::select, {c, a, b}); }
   mlir::Value reduce(ReduceFn, mlir::Value, llvm::ArrayRef<mlir::StringAttr> over);
+  mlir::Value highest(mlir::Value score, mlir::Value count, llvm::ArrayRef<mlir::StringAttr> over);
+  /// Windows of `length` that touch, along a dim: they become `blocks`, their inner dim `inside`.
+  mlir::Value cut(mlir::Value x, mlir::StringAttr dim, mlir::StringAttr blocks, mlir::StringAttr inside, int64_t length);
   mlir::Value contract(mlir::Value, mlir::Value, mlir::ValueRange subsets, TensorType result);
   /// Sums dims that `like` lacks, repeats along those that x lacks.
   mlir::Value fit(mlir::Value x, TensorType like);
@@ -136,12 +142,18 @@ inline bool within(llvm::StringRef site, llvm::StringRef outer) { return site.co
 /// The dims of a map `A -> B`: one for each family that it stands in, the contracted ones, those it brings.
 struct MapSides { llvm::SmallVector<mlir::StringAttr> families, left, right; };
 MapSides sidesOf(VariableOp);
+/// A further param of a map's site, behind `after`: `SITE.name`, of dims `front` (those of families among them), its left and its right side (no map where
+/// the left one is empty), stacked over the map's loops. It is trained if the map is.
+VariableOp paramBeside(VariableOp map, llvm::StringRef name, llvm::ArrayRef<mlir::StringAttr> front, llvm::ArrayRef<mlir::StringAttr> left,
+                       llvm::ArrayRef<mlir::StringAttr> right, InitAttr, const Dims &, VariableOp after);
 /// Of the mask of a map: the dims that one turn's and family's mask has.
 llvm::SmallVector<mlir::StringAttr> maskDims(VariableOp mask);
 /// How many granules that is.
 double granulesIn(VariableOp mask, const Dims &);
 /// Of a map that is masked: `granules` of its fil.mask.
 mlir::ArrayAttr granulesOf(VariableOp masked);
+/// The clause that put the facet there.
+mlir::Location placeOf(SiteOp, mlir::Attribute facet);
 /// Moves a facet of the row to those that a pass has made part of the program.
 void consume(SiteOp, mlir::Attribute facet, llvm::StringRef pass);
 

@@ -10,6 +10,18 @@ Value outsideOf(Value v) {
   return loop && a.getArgNumber() > loop.getCarried().size() ? loop.getOperand(a.getArgNumber() - 1) : Value();
 }
 
+Value bringBeside(Value v, function_ref<Value(ReadOp)> beside) {
+  if (auto r = v.getDefiningOp<ReadOp>()) return beside(r);
+  Value outside = outsideOf(v), other = outside ? bringBeside(outside, beside) : Value();
+  if (!other) return {};
+  auto loop = cast<LayersOp>(cast<BlockArgument>(v).getOwner()->getParentOp());
+  LayersEdit edit(loop);
+  const bool stacked = cast<BlockArgument>(v).getArgNumber() < 1 + loop.getCarried().size() + loop.getStacked().size();
+  Value inside = stacked ? edit.stacked(other) : edit.shared(other);
+  edit.finish();
+  return inside;
+}
+
 BlockArgument LayersEdit::shared(Value outside) {
   for (auto [i, v] : llvm::enumerate(op.getShared()))
     if (v == outside) return op.block().getArgument(1 + op.getCarried().size() + op.getStacked().size() + newStacked.size() + i);

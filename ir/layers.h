@@ -24,6 +24,9 @@ private:
   llvm::SmallVector<mlir::Type> newResults;
 };
 
+/// For a value of a variable, as a block knows it: `beside`, made from the variable's read, as that block knows it. Loops between them get it, stacked or
+/// shared as they have the variable. Null where the value is no variable's.
+mlir::Value bringBeside(mlir::Value variable, llvm::function_ref<mlir::Value(ReadOp)> beside);
 /// What a loop's body knows under the name of this argument, if it is not carried: the operand outside, stacked or shared. Null of other values.
 mlir::Value outsideOf(mlir::Value);
 /// The type of a slice stacked over a loop (its dim put in order; for a subset among `per`).

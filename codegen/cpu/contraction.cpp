@@ -67,6 +67,7 @@ public:
     }
     descriptor.packsLeft = packsLeft();
     chooseTiles(target, false);
+    panel = shape.columns();
     llvm::SetVector<unsigned> read;
     llvm::SmallPtrSet<Operation *, 8> seen;
     std::function<void(mlir::Value)> readBy = [&](mlir::Value v) {
@@ -81,6 +82,8 @@ public:
     packs = read.takeVector();
     unpacked = !ragged && !listed() && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
               ((n == Size(shape.columns()) && right->sum == n) || (k.constant() && k.constant()->num * n.constant()->num * elementBytes(shape.element) <= target.l1 / 2));
+    rowSkip = findRowSkip();
+    if (rowSkip && rowSkip->columns) panel = std::gcd(shape.columns(), rowSkip->width);
   }
   void chooseTiles(const Target &target, bool fewRows) {
     descriptor.fewRows = fewRows;
@@ -106,6 +109,8 @@ public:
   std::optional<Plain> left, right;
   bool alongRows = false;    ///< a left side that is not plain is packed step by step, lanes along its rows; else row by row, lanes along the sum
   std::optional<Skip> skip;  ///< of the right side, or the result
+  std::optional<RowSkip> rowSkip; ///< of the left side and the result, in kernels of few rows
+  int64_t panel = 0;         ///< columns that are packed together: of a register tile, or those that a row's mask leaves out together
   llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
   bool unpacked = false; ///< the right side stands as panels, or the first-level cache holds it: read as it is
 
@@ -130,18 +135,24 @@ private:
   /// Of an operand that is an input, under the names that the contraction sees; through renames.
   const Layout *layoutOf(mlir::Value v) {
     while (auto *op = v.getDefiningOp()) {
-      if (!isa<RenameOp, StopGradOp, DequantizeOp>(op) && !(isa<CacheOp>(op) && !cast<CacheOp>(op).getPast())) return nullptr;
+      if (!isa<RenameOp, StopGradOp, DequantizeOp>(op) && !(isa<MaskOp>(op) && cast<MaskOp>(op).getZeros()) && !(isa<CacheOp>(op) && !cast<CacheOp>(op).getPast())) return nullptr;
       v = op->getOperand(0);
     }
     return &at.inputs[cast<mlir::BlockArgument>(v).getArgNumber()].layout;
   }
+  StringAttr last(const Dimlist &list) { // that is not of size 1
+    for (StringAttr x : llvm::reverse(list))
+      if (!(dims.value(x.getValue()) == Size(1))) return x;
+    return {};
+  }
+  std::optional<RowSkip> findRowSkip() {
+    if (ragged || skip || unpacked || !left || d.columns.empty() || d.summed.empty() || !n.constant() || !k.constant()) return {};
+    auto s = skipsInRows(c, dims, 1 - leftOperand, last(d.columns), last(d.summed));
+    if (s && s->columns && n.constant()->num % shape.columns()) s->columns = {};
+    return s && (s->columns || s->sum) ? s : std::nullopt;
+  }
   std::optional<Skip> findSkip() {
     if (ragged || d.columns.empty() || d.summed.empty()) return {};
-    auto last = [&](const Dimlist &list) { // that is not of size 1
-      for (StringAttr x : llvm::reverse(list))
-        if (!(dims.value(x.getValue()) == Size(1))) return x;
-      return StringAttr();
-    };
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
@@ -176,7 +187,10 @@ public:
     if (p.listed()) return packGranules();
     const bool sorted = p.ragged == Problem::Sums;
     constexpr int64_t some = 256;
-    LV packed = k.buffer(number), panels = k.size(p.panels()), columns = k.number(p.shape.columns()), K = k.size(p.k);
+    TileShape shape = p.shape;
+    shape.vectors = int(p.panel) / shape.lanes;
+    const Size inAll = p.panels() * Size(p.shape.columns() / p.panel);
+    LV packed = k.buffer(number), panels = k.size(inAll), columns = k.number(p.panel), K = k.size(p.k);
     Size chunks = sorted ? Size::ceil(p.k / Size(some)) : Size(1);
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       LV panel = tile, begin = k.number(0), end = K;
@@ -194,18 +208,18 @@ public:
         o.from = elementAt(start(*p.right, batch), k.b.CreateMul(first, k.size(p.right->outer)));
         o.stride = k.size(p.right->outer), o.strideK = k.size(p.right->sum);
         o.count = count, o.steps = K, o.to = to, o.panel = k.number(0);
-        emitPackB(k.b, p.shape, o);
+        emitPackB(k.b, shape, o);
       } else
         emitLoop(k.b, begin, end, 1, [&](LV step) {
           e.scope([&] {
             Point q = batch;
             sorted ? point(step, q) : digits(k, step, p.d.summed, q);
-            along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.shape.columns(), elementAt(to, k.b.CreateMul(step, columns)));
+            along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.panel, elementAt(to, k.b.CreateMul(step, columns)));
           });
         });
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.packedBatches() * p.panels() * chunks, k.scratchBytes, 1, "packing"};
+    return {std::move(k.made), k.sizes, p.packedBatches() * inAll * chunks, k.scratchBytes, 1, "packing"};
   }
 
   /// A tile is a panel: the granules that its columns have, one behind the other, and before them the list.
@@ -306,12 +320,13 @@ public:
         o.m = rows;
         o.panels = k.b.CreateUDiv(k.b.CreateAdd(cols, k.number(columns - 1)), k.number(columns));
         o.ahead = p.ahead, o.spare = p.left ? spare : nullptr;
+        if (p.panel != columns) o.narrow = p.panel, o.bNarrow = k.b.CreateMul(K, k.number(p.panel));
         LV b0;
         if (p.unpacked) {
           o.bPanel = k.number(columns), o.bK = k.size(p.right->sum);
           b0 = elementAt(start(*p.right, t.batch), t.n0);
         } else {
-          o.bPanel = p.listed() ? k.size(p.panelElements()) : k.b.CreateMul(K, k.number(columns)), o.bK = k.number(columns);
+          o.bPanel = p.listed() ? k.size(p.panelElements()) : k.b.CreateMul(K, k.number(columns)), o.bK = k.number(p.panel);
           b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
           b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
         }
@@ -406,6 +421,64 @@ public:
     });
     k.finish();
     return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(nc), "few rows"};
+  }
+  /// Row by row, from packed panels: granules that masks of the row leave out are not read.
+  EmittedKernel pickedRows() {
+    auto &b = k.b;
+    int count = number;
+    std::vector<Memory> results;
+    for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
+    LV packed = k.buffer(count);
+    const RowSkip &skip = *p.rowSkip;
+    const int64_t nc = p.blocks.nc, bytes = p.shape.element == Element::F64 ? 8 : 4, K = p.k.constant()->num;
+    const Size nTiles = Size::ceil(p.n / Size(nc));
+    LV tileC = k.allocateScratch(Size((nc + k.lanes) * bytes)), panels = k.allocateScratch(Size((nc / p.panel + 4) * 4));
+    LV steps = skip.sum ? k.allocateScratch(Size((K / skip.length + 1) * 4)) : nullptr;
+    /// Numbers 0, unit, 2 unit, .. below `end` that `wanted` takes; how many.
+    auto list = [&](LV to, LV end, int64_t unit, llvm::function_ref<LV(LV)> wanted) {
+      return emitLoop(b, k.number(0), end, unit, {k.number(0)}, [&](LV i, llvm::ArrayRef<LV> found) -> Values {
+        LV here = nullptr;
+        e.scope([&] { here = wanted(i); });
+        b.CreateAlignedStore(b.CreateTrunc(i, k.i32), emitAt(b, k.i32, to, found[0]), llvm::Align(4));
+        return {b.CreateAdd(found[0], b.CreateZExt(here, k.i64))};
+      })[0];
+    };
+    emitLoop(b, k.begin(), k.end(), 1, [&](LV tile) {
+      LV number = b.CreateUDiv(tile, k.size(nTiles));
+      Part t;
+      digits(k, number, p.d.batch, t.batch);
+      t.n0 = b.CreateMul(b.CreateURem(tile, k.size(nTiles)), k.number(nc));
+      LV cols = emitMin(b, k.number(nc), b.CreateSub(k.size(p.n), t.n0)), width = k.number(p.panel);
+      LV right = elementAt(packed, b.CreateAdd(b.CreateMul(number, k.size(p.packedElements())), b.CreateMul(t.n0, k.size(p.k))));
+      emitLoop(b, k.number(0), k.size(p.m), 1, [&](LV i) {
+        t.m0 = i;
+        Point row = t.batch;
+        digits(k, i, p.d.rows, row);
+        auto inMask = [&](MaskOp m, const Dimlist &list, LV at) {
+          Point q = row;
+          digits(k, at, list, q);
+          return e.inMask(m, q);
+        };
+        PickedOperands o;
+        o.a = elementAt(start(*p.left, t.batch), b.CreateMul(i, k.size(p.left->outer))), o.aK = k.size(p.left->sum);
+        o.b = right, o.bPanel = b.CreateMul(k.size(p.k), width), o.panel = p.panel, o.k = k.size(p.k), o.c = tileC;
+        o.panels = panels;
+        o.panelCount = list(panels, b.CreateUDiv(b.CreateAdd(cols, k.number(p.panel - 1)), width), 1, [&](LV panel) -> LV {
+          return skip.columns ? inMask(skip.columns, p.d.columns, b.CreateAdd(t.n0, b.CreateMul(panel, width))) : b.getTrue();
+        });
+        if (skip.sum) {
+          o.steps = steps, o.length = skip.length;
+          o.stepCount = list(steps, k.size(p.k), skip.length, [&](LV step) { return inMask(skip.sum, p.d.summed, step); });
+          b.CreateAlignedStore(b.getInt32(0), emitAt(b, k.i32, steps, o.stepCount), llvm::Align(4));
+        }
+        o.ahead = p.ahead;
+        emitPicked(b, p.shape.element, k.lanes, o);
+        epilogue(t, k.number(1), cols, tileC, nc, results);
+      });
+    });
+    k.finish();
+    auto granules = [](int64_t n, const char *what) { return n ? " granules of " + std::to_string(n) + what : std::string(); };
+    return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(nc), "few rows," + granules(skip.columns ? skip.width : 0, " columns") + granules(skip.sum ? skip.length : 0, " steps")};
   }
   /// Tiles of `columns` of a few rows that one visit to the queue takes: less than some microseconds are not worth another thread's waking up.
   int64_t grain(int64_t columns) {
@@ -591,7 +664,13 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
   few &= !p.ragged && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
   // Weights come from memory. Measured at 8 and 16 rows of 4096 x 4096: 2 KB ahead 0.75 of the time, 1 KB 0.85, 8 KB as 2.
   if (out.once) p.ahead = 2048 / elementBytes(p.shape.element);
-  if (few && out.once) {
+  if (few && out.once && p.rowSkip) { // while the rows together read less than a product of all
+    Problem one = p;
+    one.shape.rows = 1, one.descriptor.sizes.m = 1;
+    one.chooseTiles(target, false);
+    out.few = ContractionEmitter(target, one, f64).pickedRows();
+    out.limit = std::max<int64_t>(1, int64_t(1 / p.rowSkip->share()));
+  } else if (few && out.once) {
     Problem one = p;
     one.shape.rows = 1, one.shape.unroll = 4, one.descriptor.sizes.m = 1;
     if (!p.listed()) one.chooseTiles(target, false);

@@ -273,6 +273,7 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         return guarded(exists, with(g.getDimAttr(), at), {g.getDimAttr()}, [&](const Point &q) { return value(g.getX(), q); });
       })
       .Case([&](MaskOp m) {
+        if (m.getZeros()) return value(m.getX(), p);
         LV keep = inMask(m, p), x = value(m.getX(), p);
         k.match(x, keep);
         return k.b.CreateSelect(keep, x, zero(x));

@@ -47,6 +47,7 @@ std::optional<Plain> plainOf(const Dims &dims, mlir::Value v, llvm::function_ref
     if (!op) return std::nullopt;
     if (auto r = dyn_cast<RenameOp>(op)) renamed(r.getToAttr(), r.getFromAttr());
     else if (auto h = dyn_cast<CacheOp>(op); h && !h.getPast()) renamed(h.getToAttr(), h.getFromAttr());
+    else if (auto m = dyn_cast<MaskOp>(op); m && m.getZeros()) {}
     else if (auto q = dyn_cast<DequantizeOp>(op); !isa<StopGradOp>(op) && (!q || q.getScale())) return std::nullopt;
     v = op->getOperand(0);
   }

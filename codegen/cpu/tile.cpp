@@ -19,6 +19,8 @@ struct Block {
   SmallVector<Value *, 8> mask;    ///< one a vector; empty: all lanes
   int64_t ahead = 0;               ///< as TileOperands has it
   std::optional<Granules> granules{}; ///< then k has no meaning
+  int64_t narrow = 0;              ///< as TileOperands has it
+  Value *bNarrow = nullptr;
 };
 
 class BlockEmitter {
@@ -96,7 +98,12 @@ private:
   }
   void addStep(Value *rowB, Value *offsetA, Values &sums) {
     SmallVector<Value *, 8> row;
-    for (int v = 0; v < block.vectors; ++v) row.push_back(load(rowB, v));
+    const int together = block.narrow ? int(block.narrow) / block.lanes : block.vectors;
+    Value *panel = rowB;
+    for (int v = 0; v < block.vectors; ++v) {
+      if (v && v % together == 0) panel = emitAt(b, scalar, panel, block.bNarrow);
+      row.push_back(load(panel, v % together));
+    }
     if (block.ahead) {
       const int perLine = 64 / elementBytes(block.element);
       for (int line = 0; line < block.vectors * block.lanes; line += perLine)
@@ -140,7 +147,7 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
     Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
     block.a = rowAddresses(b, scalar, a, o.aRow, rows, o.spare ? nullptr : valid);
     block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid, o.spare);
-    block.ahead = o.ahead;
+    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow;
     block.granules = granules;
     BlockEmitter(b, block).emit();
   };
@@ -173,6 +180,75 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
       return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
     });
     emitIf(b, small, [&] { where(wholeEnd, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); }); });
+  });
+}
+
+void emitPicked(IRBuilderBase &b, Element element, int lanes, const PickedOperands &o) {
+  Type *scalar = elementType(b, element);
+  auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
+  const Align align(uint64_t(elementBytes(element)));
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  auto listed = [&](Value *list, Value *i) { return b.CreateSExt(b.CreateAlignedLoad(b.getInt32Ty(), emitAt(b, b.getInt32Ty(), list, i), Align(4)), b.getInt64Ty()); };
+  const int vectors = int(o.panel) / lanes;
+  auto compute = [&](Value *first, int together) {
+    SmallVector<Value *, 8> panels, where;
+    for (int j = 0; j < together; ++j) {
+      Value *p = listed(o.panels, b.CreateAdd(first, word(j)));
+      panels.push_back(emitAt(b, scalar, o.b, b.CreateMul(p, o.bPanel)));
+      where.push_back(emitAt(b, scalar, o.c, b.CreateMul(p, word(o.panel))));
+    }
+    auto step = [&](Value *k, Value *next, ArrayRef<Value *> sums) { // `next`: the step to ask for, or null
+      Values sum(sums.begin(), sums.end());
+      Value *x = b.CreateVectorSplat(unsigned(lanes), b.CreateAlignedLoad(scalar, emitAt(b, scalar, o.a, b.CreateMul(k, o.aK)), align));
+      Value *row = b.CreateMul(k, word(o.panel)), *later = next ? b.CreateMul(next, word(o.panel)) : nullptr;
+      size_t i = 0;
+      for (Value *panel : panels) {
+        if (later)
+          for (int64_t line = 0; line < o.panel; line += 64 / elementBytes(element)) emitPrefetch(b, scalar, panel, b.CreateAdd(later, word(line)), false);
+        for (int v = 0; v < vectors; ++v, ++i)
+          sum[i] = b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, b.CreateAlignedLoad(vector, emitAt(b, scalar, panel, b.CreateAdd(row, word(v * lanes))), align), sum[i]});
+      }
+      return sum;
+    };
+    Values sums(panels.size() * size_t(vectors), Constant::getNullValue(vector));
+    if (o.steps)
+      sums = emitLoop(b, word(0), o.stepCount, 1, sums, [&](Value *i, ArrayRef<Value *> now) {
+        Value *begin = listed(o.steps, i), *next = listed(o.steps, b.CreateAdd(i, word(1)));
+        const int64_t unroll = std::gcd<int64_t>(o.length, 4);
+        return emitLoop(b, word(0), word(o.length), unroll, now, [&](Value *at, ArrayRef<Value *> in) {
+          Values sum(in.begin(), in.end());
+          for (int64_t u = 0; u < unroll; ++u) {
+            Value *inside = b.CreateAdd(at, word(u));
+            sum = step(b.CreateAdd(begin, inside), b.CreateAdd(next, inside), sum);
+          }
+          return sum;
+        });
+      });
+    else {
+      Value *whole = b.CreateAnd(o.k, word(-4));
+      auto ahead = [&](Value *k) { return o.ahead ? b.CreateAdd(k, word(o.ahead / o.panel)) : nullptr; };
+      sums = emitLoop(b, word(0), whole, 4, sums, [&](Value *k, ArrayRef<Value *> now) {
+        Values sum(now.begin(), now.end());
+        for (int u = 0; u < 4; ++u) {
+          Value *at = b.CreateAdd(k, word(u));
+          sum = step(at, ahead(at), sum);
+        }
+        return sum;
+      });
+      sums = emitLoop(b, whole, o.k, 1, sums, [&](Value *k, ArrayRef<Value *> now) { return step(k, nullptr, now); });
+    }
+    size_t i = 0;
+    for (Value *c : where)
+      for (int v = 0; v < vectors; ++v, ++i) b.CreateAlignedStore(sums[i], emitAt(b, scalar, c, word(v * lanes)), align);
+  };
+  // A sum waits four cycles for its last step, and a line comes from the second-level cache in hardly less than one: four sums at a time leave no gaps.
+  // The last panel stands for those that lack, which costs no more than the wait.
+  const int together = std::max(1, 4 / vectors);
+  emitIf(b, b.CreateICmpNE(o.panelCount, word(0)), [&] {
+    auto place = [&](Value *i) { return emitAt(b, b.getInt32Ty(), o.panels, i); };
+    Value *last = b.CreateAlignedLoad(b.getInt32Ty(), place(b.CreateSub(o.panelCount, word(1))), Align(4));
+    for (int i = 0; i + 1 < together; ++i) b.CreateAlignedStore(last, place(b.CreateAdd(o.panelCount, word(i))), Align(4));
+    emitLoop(b, word(0), o.panelCount, together, [&](Value *i) { compute(i, together); });
   });
 }
 

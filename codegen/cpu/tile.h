@@ -33,6 +33,8 @@ struct TileOperands {
   /// B[k, p * columns + n] = b[p * bPanel + k * bK + n]; all columns of a panel are read. As emitPackB leaves it: bK = columns.
   llvm::Value *b = nullptr, *bPanel = nullptr, *bK = nullptr;
   int64_t ahead = 0;             ///< elements of B that are asked for so long before they are read; 0: none
+  int64_t narrow = 0;            ///< panels of so many columns in place of one of shape.columns(), `bNarrow` apart; bK = narrow. 0: none
+  llvm::Value *bNarrow = nullptr;
 
   /// C[i, n] = c[i * cRow + n]; m rows of panels * columns are read and written.
   llvm::Value *c = nullptr, *cRow = nullptr;
@@ -57,6 +59,20 @@ struct SkinnyOperands {
 };
 /// Right for any m >= 1, meant for m <= 8. A constant m emits only what it needs. `registers` of the target.
 void emitSkinny(llvm::IRBuilderBase &, Element, int lanes, int registers, const SkinnyOperands &);
+
+/// One row, of whose columns and steps only those are computed that lists name: C[n] = sum_k A[k] B[k,n].
+struct PickedOperands {
+  llvm::Value *a = nullptr, *aK = nullptr;           ///< A[k] = a[k * aK]
+  llvm::Value *b = nullptr, *bPanel = nullptr;       ///< B[k, p * panel + n] = b[p * bPanel + k * panel + n]
+  int64_t panel = 0;                                 ///< columns of a panel, a multiple of the lanes
+  llvm::Value *panels = nullptr, *panelCount = nullptr; ///< i32: which panels; room for three more behind them
+  llvm::Value *steps = nullptr, *stepCount = nullptr;   ///< i32: first steps of granules of k, each `length` long; room for one more behind them. Null: all k
+  int64_t length = 1;
+  llvm::Value *k = nullptr;
+  llvm::Value *c = nullptr;                          ///< C[p * panel + n]
+  int64_t ahead = 0;
+};
+void emitPicked(llvm::IRBuilderBase &, Element, int lanes, const PickedOperands &);
 
 /// One row, both operands with k contiguous: c[n] = sum_k a[k] b[n * bRow + k]. Sums end in a tree over the lanes.
 struct DotOperands { llvm::Value *n = nullptr, *k = nullptr, *a = nullptr, *b = nullptr, *bRow = nullptr, *c = nullptr; };

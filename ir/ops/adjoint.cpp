@@ -168,7 +168,7 @@ LogicalResult ScatterOp::adjoint(GradBuilder &g, ValueRange seeds) {
 }
 
 LogicalResult MaskOp::adjoint(GradBuilder &g, ValueRange seeds) {
-  g.add(getX(), make<MaskOp>(g, getX().getType(), seeds[0], g.use(getMask()), getGranulesAttr(), getKeptAttr()));
+  g.add(getX(), make<MaskOp>(g, getX().getType(), seeds[0], g.use(getMask()), getGranulesAttr(), getKeptAttr(), getChosenAttr(), UnitAttr()));
   return success();
 }
 LogicalResult WindowOp::adjoint(GradBuilder &g, ValueRange seeds) {

@@ -113,11 +113,12 @@ def Fil_MaskOp : Fil_BodyOp<"mask"> {
   let description = [{
     `granules` are pairs of a dim of x and the dim of the mask that counts its granules: element a of a dim A belongs to granule
     a / (|A| / |granules|), of equal lengths. All other dims of the mask are dims of x. Where the mask is false x is not read: 0, whatever stands there.
-    `kept` is how many of how many granules are there, where their number is always the same.
+    `kept` is how many of how many granules are there, where their number is always the same. `chosen`: in each row others, so that only kernels of
+    few rows leave out what the mask does. `zeros`: x is 0 there, and may be read in place of the result.
   }];
-  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$mask, StrArrayAttr:$granules, OptionalAttr<DenseI64ArrayAttr>:$kept)>.all;
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$mask, StrArrayAttr:$granules, OptionalAttr<DenseI64ArrayAttr>:$kept, UnitAttr:$chosen, UnitAttr:$zeros)>.all;
   let results = (outs Fil_Tensor:$result);
-  let assemblyFormat = "$x `by` $mask `granules` $granules (`kept` $kept^)? attr-dict `:` functional-type(operands, $result)";
+  let assemblyFormat = "$x `by` $mask `granules` $granules (`kept` $kept^)? (`chosen` $chosen^)? (`zeros` $zeros^)? attr-dict `:` functional-type(operands, $result)";
   let extraClassDeclaration = [{
     /// Elements of x's dim that a position of the mask along `granule` stands for.
     static int64_t length(const ::fil::ir::Dims &dims, ::mlir::StringAttr dim, ::mlir::StringAttr granule);

@@ -48,7 +48,11 @@ Cost MapOp::cost(const Dims &dims) {
 Cost ReduceOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getX().getType())); }
 Cost ContractOp::cost(const Dims &dims) {
   auto skip = skips(*this, dims);
-  return moved(*this, dims, Size(2) * iteration(*this, dims) * (skip ? skip->mask.share() : Size(1)));
+  Size share = skip ? skip->mask.share() : Size(1);
+  if (auto rows = skip ? std::nullopt : skipsInRows(*this, dims))
+    for (MaskOp m : {rows->columns, rows->sum})
+      if (m) share = share * m.share();
+  return moved(*this, dims, Size(2) * iteration(*this, dims) * share);
 }
 Cost GatherOp::cost(const Dims &dims) { return copied(*this, dims) + of(getIndex().getType(), dims); }
 Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getY().getType())); }

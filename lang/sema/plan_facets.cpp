@@ -52,7 +52,7 @@ public:
     for (const Setting &s : all.settings) {
       const std::string word = wordAt(s, 0);
       if (word == "gather" || word == "grouped") onSites(facetOf(word, s), s, About::Subsets);
-      else if (word == "gate") onSites(with(facetOf("gate", s), "of", wordAt(s, 1)), s, About::Blocks);
+      else if (word == "gate") onSites(with(facetOf("gate", s), "of", wordAt(s, 1)), s, About::Maps);
       else if (word.starts_with("nm(") || word.starts_with("blocks(")) onSites(blocks(s, word), s, About::Maps);
       else topology(s, word);
     }

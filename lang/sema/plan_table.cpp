@@ -23,8 +23,9 @@ const std::vector<ClauseRow> &clauseTable() {
       {"", "sparsity", "", "", "", "sparsity { MoE.e*: grouped capacity=none }", A::Nothing, acts, "compile"},
       {"sparsity", "SITES", "gather", "block=INT", "", "MLA.s*: gather block=64", A::Subsets, Msg::E0603, "compile"},
       {"sparsity", "SITES", "grouped", "capacity=none|ABOVE0", "", "MoE.e*: grouped capacity=none", A::Subsets, Msg::E0603, "compile"},
-      {"sparsity", "SITES", "gate (neurons|channels)", "keep=SHARE! predictor=lowrank(INT)|squeeze granule=INT hysteresis=REAL", "",
-       "FFN: gate neurons keep=0.4 predictor=lowrank(16)", A::Blocks, Msg::E0603, "compile"},
+      {"sparsity", "SITES", "gate neurons", "keep=SHARE! predictor=lowrank(INT):lowrank(16) granule=INT:16", "", "FFN: gate neurons keep=0.4 predictor=lowrank(8)", A::Maps, acts, "compile",
+       "neurons left out; measure: the loss of the dense plan"},
+      {"sparsity", "SITES", "gate (neurons|channels)", "keep=SHARE! predictor=lowrank(INT)|squeeze granule=INT hysteresis=REAL", "", "FFN: gate channels keep=0.5 predictor=squeeze", A::Maps, Msg::E0603, "compile"},
       {"sparsity", "SITES", "nm(INT INT)", "", "", "wd: nm(2, 4)", A::Maps, Msg::E0603, "compile"},
       {"sparsity", "SITES", "blocks(SHAPE)", "density=SHARE!", "", "wd: blocks(4x4) density=0.5", A::Maps, Msg::E0603, "compile"},
       {"sparsity", "SITES", "set", "density=SHARE! every=INT:100 alpha=SHARE:0.3 until=SHARE:75% dist=erk|uniform:erk granule=channel|INT|GRANULE:1x1", "", "wd: set density=0.2 every=100", A::Maps, acts, "compile", "weights left out; measure: the loss of the dense plan"},
@@ -238,7 +239,7 @@ public:
       o.value.push_back(std::move(e));
       o.must = at < s.size() && s[at] == '!' && take('!');
       if (at < s.size() && s[at] == ':')
-        for (++at; at < s.size() && s[at] != ' ' && s[at] != ')';) o.fallback += s[at++];
+        for (++at; at < s.size() && s[at] != ' ' && (s[at] != ')' || o.fallback.find('(') != std::string::npos);) o.fallback += s[at++];
       all.push_back(std::move(o));
     }
     return all;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ir/contraction.h"
 #include "ir/layers.h"
 #include "passes/lora/passes.h"
 #include "llvm/ADT/MapVector.h"
@@ -43,7 +44,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
         auto lora = dyn_cast<LoraAttr>(f);
         if (!lora) continue;
         for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, site.getLoc(), lora, costsToMerge(site), dims, rankDims));
+          if (v.getSite() == site.getPath() && lora.appliesTo(v, Role::forward)) adapted.push_back(addParams(v, placeOf(site, f), lora, costsToMerge(site), dims, rankDims));
         consume(site, f, getArgument());
       }
     if (adapted.empty()) return;
@@ -85,9 +86,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   }
   /// Codes before a colon reach the user as such.
   void refuse(const Adapted &x, const char *code, const Twine &why) {
-    auto place = x.because;
-    if (auto fused = dyn_cast<FusedLoc>(place)) place = fused.getLocations()[0];
-    emitError(place) << code << ": " << why;
+    emitError(x.because) << code << ": " << why;
     refused = true;
   }
 
@@ -125,19 +124,13 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
 
   /// Without a left side it is no map.
   VariableOp addParam(VariableOp base, StringRef name, const MapSides &sides, ArrayRef<StringAttr> left, ArrayRef<StringAttr> right, InitAttr init, double scale, const Dims &dims, VariableOp after) {
-    OpBuilder b(after);
-    b.setInsertionPointAfter(after);
-    SmallVector<StringAttr> declared, all(strings(base.getLoops()));
-    if (slots.dim) declared.push_back(slots.dim);
-    llvm::append_range(declared, sides.families);
-    llvm::append_range(declared, left), llvm::append_range(declared, right);
-    llvm::append_range(all, declared);
-    const auto site = b.getStringAttr(base.getSite() + "." + name);
-    FlatSymbolRefAttr optimizer;
-    if (base.getOptimizer()) optimizer = FlatSymbolRefAttr::get(b.getContext(), left.empty() ? "optim#plain" : "optim#map");
-    SmallVector<Attribute> axes(declared.begin(), declared.end());
-    return VariableOp::create(b, base.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), all, RealType::get(b.getContext()))), site, init, b.getArrayAttr(axes), base.getLoopsAttr(),
-                              base.getKindAttr(), b.getUnitAttr(), b.getF64FloatAttr(scale), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(declared.size() - right.size())), optimizer, FlatSymbolRefAttr(), TopologyAttr());
+    SmallVector<StringAttr> front;
+    if (slots.dim) front.push_back(slots.dim);
+    llvm::append_range(front, sides.families);
+    VariableOp v = paramBeside(base, name, front, left, right, init, dims, after);
+    v.setTrained(true);
+    v.setAdapterAttr(Builder(&getContext()).getF64FloatAttr(scale));
+    return v;
   }
 
   // ---- uses ----
@@ -282,56 +275,22 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     auto t = cast<ir::TensorType>(x.getType());
     auto s = cast<SubsetType>(subset.getType());
     if (!t.has(s.getOf())) return x;
-    return GatherOp::create(body.builder, body.loc, through(t, {subset}, body.dims), x, subset, s.getOf(), body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+    return GatherOp::create(body.builder, body.loc, readThrough(t, subset, body.dims), x, subset, s.getOf(), body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
   }
-  /// What is left when the tensor is read through those of the subsets that it meets.
-  static ir::TensorType through(ir::TensorType t, ValueRange subsets, const Dims &dims) {
-    SmallVector<StringAttr> all(t.getDims());
-    for (Value v : subsets) {
-      auto s = cast<SubsetType>(v.getType());
-      if (!llvm::is_contained(all, s.getOf())) continue;
-      llvm::erase(all, s.getOf());
-      for (StringAttr d : s.getPer())
-        if (!llvm::is_contained(all, d)) all.push_back(d);
-      all.push_back(s.getMembers());
-    }
-    return dims.tensor(t.getContext(), all, t.getElement());
-  }
-
   /// Two further products beside the one, if it sums over one side of the weight and leaves the other; false if not.
   bool unmerged(ContractOp product, const Weight &w, const Dims &dims) {
     Value x = product.getLhs() == w.base ? product.getRhs() : product.getLhs();
     if (x == w.base) return false;
-    const auto over = strings(product.getOver());
-    auto result = cast<ir::TensorType>(product.getType());
-    auto sums = [&](ArrayRef<StringAttr> side, ArrayRef<StringAttr> other) {
-      return llvm::all_of(side, [&](StringAttr d) { return llvm::is_contained(over, d); }) && llvm::all_of(other, [&](StringAttr d) { return result.has(d); });
-    };
     const MapSides &sides = w.of.sides;
-    const bool forth = sums(sides.left, sides.right), back = !forth && !w.magnitude && sums(sides.right, sides.left);
+    const bool forth = factorable(product, sides.left, sides.right), back = !forth && !w.magnitude && factorable(product, sides.right, sides.left);
     if (!forth && !back) return false;
-    for (Value s : product.getSubsets()) // the second product reads through the subset again, and needs what it depends on
-      for (StringAttr d : cast<SubsetType>(s.getType()).getPer())
-        if (llvm::is_contained(over, d)) return false;
     if (w.slot && !cast<ir::TensorType>(x.getType()).has(slots.batch)) return false;
     OpBuilder b(product);
     b.setInsertionPointAfter(product);
     BodyBuilder body = adapterAt(b, dims, w, product.getLoc());
     Value near = ofRows(forth ? w.a : w.b, w, body), far = ofRows(forth ? w.b : w.a, w, body);
-    auto reached = [&](Value v) {
-      SmallVector<Value> met;
-      for (Value s : product.getSubsets())
-        if (cast<ir::TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) met.push_back(s);
-      return met;
-    };
-    SmallVector<Value> first = reached(x);
-    for (Value s : reached(near))
-      if (!llvm::is_contained(first, s)) first.push_back(s);
-    SmallVector<StringAttr> inner;
-    for (Value v : {x, near})
-      for (StringAttr d : through(cast<ir::TensorType>(v.getType()), first, dims).getDims())
-        if (!llvm::is_contained(forth ? sides.left : sides.right, d) && !llvm::is_contained(inner, d)) inner.push_back(d);
-    extend(product, body.contract(x, near, first, dims.tensor(&getContext(), inner, RealType::get(&getContext()))), far, reached(far), w, body, dims);
+    Value inner = innerProduct(product, x, near, forth ? sides.left : sides.right, body);
+    extend(product, inner, far, subsetsOf(cast<ir::TensorType>(far.getType()), product.getSubsets()), w, body, dims);
     return true;
   }
   /// `W[i]` where i stands for the whole left side.

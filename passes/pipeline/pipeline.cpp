@@ -28,6 +28,7 @@ void lora(mlir::OpPassManager &pm) {
   clean(pm);
 }
 void sparsity(mlir::OpPassManager &pm) {
+  pm.addPass(createAddGatesPass()); // on products of weights as they stand
   pm.addPass(createAddMasksPass()); // behind the adapters, whose products are not masked; before gradients, which are
 }
 void autodiff(mlir::OpPassManager &pm) {
@@ -62,7 +63,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass(), registerNameProductsPass();
-  registerAddAdaptersPass(), registerAddMasksPass();
+  registerAddAdaptersPass(), registerAddGatesPass(), registerAddMasksPass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerNarrowStatePass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();

@@ -68,13 +68,6 @@ private:
   };
   std::vector<Placed> all;
   llvm::StringSet<> adapters;
-  /// Of the clause that put it there; unknown where other passes have taken facets of the site.
-  static Location placeOf(SiteOp site, Attribute facet) {
-    auto fused = dyn_cast<FusedLoc>(site.getLoc());
-    if (!fused) return site.getLoc();
-    const size_t n = size_t(llvm::find(site.getFacets(), facet) - site.getFacets().begin());
-    return fused.getLocations().size() == site.getFacets().size() ? fused.getLocations()[n] : Location(UnknownLoc::get(site.getContext()));
-  }
 };
 
 class Operands {

@@ -51,6 +51,7 @@ public:
       if (isa<LayersOp, ReadOp, WriteOp>(op) || op.getNumResults() != 1) continue;
       Value r = op.getResult(0);
       bool keep = isStage(&op) || isa<QuantizeOp, PartOp>(op) || masksProduct(&op);
+      if (auto m = dyn_cast<MaskOp>(op); m && m.getZeros()) continue; // a view
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
       if (isCut(&op)) continue;
@@ -69,7 +70,7 @@ private:
     auto m = dyn_cast<MaskOp>(op);
     auto c = m ? m.getX().getDefiningOp<ContractOp>() : ContractOp();
     auto s = c ? skips(c, dims) : std::nullopt;
-    return s && s->masked == 2;
+    return (s && s->masked == 2) || (c && m.getChosen() && c->hasOneUse());
   }
   /// Through views: a contraction reads an operand many times, so what it reads is in memory; gathers are done while packing.
   bool feedsContraction(OpOperand &use) {
@@ -78,6 +79,7 @@ private:
       if (auto s = skips(c, dims); s && int(use.getOperandNumber()) == s->masked) return false;
       return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
     }
+    if (auto m = dyn_cast<MaskOp>(user); m && use.getOperandNumber() == 1) return false; // read by its granules
     if (isView(user) || isa<GatherOp, WindowOp, MaskOp>(user)) {
       if (isa<GatherOp, DequantizeOp>(user) && use.getOperandNumber() != 0) return isa<DequantizeOp>(user);
       for (OpOperand &next : user->getResult(0).getUses())

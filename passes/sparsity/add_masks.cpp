@@ -113,7 +113,7 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
     if (op && last && last->getBlock() == op->getBlock() && op->isBeforeInBlock(last)) op = last;
     if (op) b.setInsertionPointAfter(op);
     else b.setInsertionPointToStart(cast<BlockArgument>(v).getOwner());
-    auto made = MaskOp::create(b, v.getLoc(), v.getType(), v, mask, granulesOf(x.base), x.kept, StringAttr::get(&getContext(), x.base.getSite()), RoleAttr::get(&getContext(), Role::forward));
+    auto made = MaskOp::create(b, v.getLoc(), v.getType(), v, mask, granulesOf(x.base), x.kept, UnitAttr(), UnitAttr(), StringAttr::get(&getContext(), x.base.getSite()), RoleAttr::get(&getContext(), Role::forward));
     v.replaceUsesWithIf(made.getResult(), [&](OpOperand &o) { return o.getOwner() != made && (!users || users->contains(o.getOwner())); });
   }
 

@@ -93,18 +93,10 @@ private:
   }
   void write(VariableOp v, Value to) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), to, v.getSiteAttr(), RoleAttr::get(ctx, Role::update)); }
   Value masked(Value x, Value mask, VariableOp v) {
-    return MaskOp::create(b, v.getLoc(), v.getType(), x, mask, granulesOf(v), DenseI64ArrayAttr(), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
+    return MaskOp::create(b, v.getLoc(), v.getType(), x, mask, granulesOf(v), DenseI64ArrayAttr(), UnitAttr(), UnitAttr(), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
   }
   Value whole(Value real) { // rounded down, an int
     return MapOp::create(b, body.loc, ir::TensorType::get(ctx, {}, IntType::get(ctx)), MapFnAttr::get(ctx, MapFn::cast), ValueRange{body.map(MapFn::floor, {real})}, b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
-  }
-  Value number(int64_t n) {
-    return ConstantOp::create(b, body.loc, ir::TensorType::get(ctx, {}, IntType::get(ctx)), b.getF64FloatAttr(double(n)), b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
-  }
-  Value highest(Value score, Value count, ArrayRef<StringAttr> over) {
-    auto t = cast<ir::TensorType>(score.getType());
-    SmallVector<Attribute> names(over.begin(), over.end());
-    return HighestOp::create(b, body.loc, t.withElement(BoolType::get(ctx)), score, count, b.getArrayAttr(names), b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
   }
 
   /// The sum of magnitudes in each granule.
@@ -113,13 +105,8 @@ private:
     auto pairs = strings(granulesOf(var));
     for (size_t i = 0; i < pairs.size(); i += 2) {
       const int64_t n = MaskOp::length(dims, pairs[i], pairs[i + 1]);
-      auto window = b.getStringAttr(dims.add(module, (pairs[i].getValue() + "%" + Twine(n)).str(), std::to_string(n)));
-      auto cut = WindowDimAttr::get(ctx, pairs[i], window, pairs[i + 1], n, 0);
-      SmallVector<StringAttr> all{window, pairs[i + 1]};
-      for (StringAttr d : cast<ir::TensorType>(s.getType()).getDims())
-        if (d != pairs[i]) all.push_back(d);
-      Value windows = WindowOp::create(b, body.loc, dims.tensor(ctx, all, RealType::get(ctx)), s, b.getArrayAttr(cut), b.getStringAttr(body.site), RoleAttr::get(ctx, Role::update));
-      s = body.reduce(ReduceFn::sum, windows, {window});
+      auto window = b.getStringAttr(dims.named(module, (pairs[i].getValue() + "%" + Twine(n)).str(), Size(n)));
+      s = body.reduce(ReduceFn::sum, body.cut(s, pairs[i], pairs[i + 1], window, n), {window});
     }
     return body.fit(s, cast<ir::TensorType>(mask.getType()).withElement(RealType::get(ctx)));
   }
@@ -138,18 +125,18 @@ private:
       Value left = body.map(MapFn::max, {body.constant(0), body.sub(body.constant(1), body.mul(p, next))});
       Value share = body.add(body.constant(density), body.mul(body.constant(1 - density), body.mul(left, body.mul(left, left))));
       Value count = body.map(MapFn::max, {body.constant(kept), body.mul(share, body.constant(n))});
-      after = body.map(MapFn::logical_and, {before, highest(magnitude, whole(count), over)});
+      after = body.map(MapFn::logical_and, {before, body.highest(magnitude, whole(count), over)});
     } else {
       Value share = body.constant(t.getAlpha().convertToDouble());
       const bool random = t.getMethod() == TopologyMethod::set;
       if (!random) share = body.mul(body.mul(share, body.constant(0.5)), body.add(body.constant(1), body.map(MapFn::cos, {body.mul(p, body.constant(std::numbers::pi))})));
       Value changed = whole(body.mul(share, body.constant(kept)));
-      Value stays = body.map(MapFn::logical_and, {before, highest(magnitude, body.sub(number(int64_t(kept)), changed), over)});
+      Value stays = body.map(MapFn::logical_and, {before, body.highest(magnitude, body.sub(body.whole(int64_t(kept)), changed), over)});
       Value worth = random ? randomFor(body, mask, ".grow", cast<ir::TensorType>(magnitude.getType()), input(f, "seed", IntType::get(ctx)), step, false) : scores(gradient, var, mask);
-      Value comes = highest(body.select(stays, least, worth), changed, over);
+      Value comes = body.highest(body.select(stays, least, worth), changed, over);
       after = body.map(MapFn::logical_or, {stays, comes});
     }
-    Value due = body.map(MapFn::logical_and, {body.map(MapFn::eq, {body.map(MapFn::mod, {step, number(t.getEvery())}), number(0)}), body.map(MapFn::lt, {progress, body.constant(until)})});
+    Value due = body.map(MapFn::logical_and, {body.map(MapFn::eq, {body.map(MapFn::mod, {step, body.whole(t.getEvery())}), body.whole(0)}), body.map(MapFn::lt, {progress, body.constant(until)})});
     after = body.select(due, after, before);
     Value same = body.map(MapFn::logical_and, {before, after});
     write(mask, after);

@@ -50,7 +50,7 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
         value = body.mul(value, body.constant(scale));
         if (init.a() != 0) value = body.add(value, body.constant(init.a()));
       }
-      if (v.getMask()) value = MaskOp::create(b, v.getLoc(), type, value, masks.lookup(*v.getMask()), granulesOf(v), DenseI64ArrayAttr(), v.getSiteAttr(), role);
+      if (v.getMask()) value = MaskOp::create(b, v.getLoc(), type, value, masks.lookup(*v.getMask()), granulesOf(v), DenseI64ArrayAttr(), UnitAttr(), UnitAttr(), v.getSiteAttr(), role);
       WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), value, v.getSiteAttr(), role);
     }
     ReturnOp::create(b, f.getLoc(), ValueRange());
@@ -68,10 +68,9 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
       return body.fit(yes, type);
     }
     const auto over = maskDims(mask);
-    SmallVector<Attribute> names(over.begin(), over.end());
-    Value count = ConstantOp::create(b, mask.getLoc(), ir::TensorType::get(ctx, {}, IntType::get(ctx)), b.getF64FloatAttr(topology.kept(granulesIn(mask, body.dims))), site, role);
+    Value count = body.whole(int64_t(topology.kept(granulesIn(mask, body.dims))));
     Value order = randomFor(body, mask, "", type.withElement(RealType::get(ctx)), seed, step, false);
-    return HighestOp::create(b, mask.getLoc(), type, order, count, b.getArrayAttr(names), site, role);
+    return body.highest(order, count, over);
   }
 };
 } // namespace

@@ -34,7 +34,8 @@ struct VariableInfo {
   bool mask = false;                 ///< which granules of a map exist
   int64_t kept = 0;                  ///< of a mask: so many are there for each family, one `[*]` of the name a leading axis; 0: all at first, then fewer
   bool adapterSlots = false;         ///< the first axis counts the adapters of a program that has several
-  int adapterFamilies = 0;           ///< so many axes of families come next
+  bool predictor = false;            ///< a plan has added it to a map, of whose singular vectors it is made where a file lacks it
+  int families = 0;                  ///< of an adapter or predictor: so many axes of families come next
 };
 
 class Executable {

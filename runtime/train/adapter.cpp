@@ -20,7 +20,7 @@ Shape shapeOf(const VariableInfo &v) {
   s.isA = v.name.ends_with(".lora_A"), s.isMagnitude = v.name.ends_with(".lora_m");
   size_t d = 0;
   if (v.adapterSlots) s.slots = v.shape[d++];
-  for (int n = v.adapterFamilies; n > 0; --n) s.families *= v.shape[d++];
+  for (int n = v.families; n > 0; --n) s.families *= v.shape[d++];
   if (s.isMagnitude) {
     for (; d < v.shape.size(); ++d) s.columns *= v.shape[d];
   } else if (s.isA) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/checkpoint.h"
+#include "runtime/train/predictor.h"
 #include "runtime/base/formats.h"
 #include "runtime/base/status.h"
 #include <charconv>
@@ -161,6 +162,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     }
   for (auto &[name, a] : turned) tensors[name] = &a;
   std::set<std::string> known;
+  std::vector<std::string> predictors; // that are made
   std::vector<size_t> dense; // masks of which all is there
   const auto text = c.file.metadata.find("masks");
   const nlohmann::json masks = text == c.file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(text->second, nullptr, false);
@@ -170,6 +172,10 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (v.kind == VariableInfo::Optimizer && what == Restore::Weights && !turned.count(v.name)) continue;
     auto it = tensors.find(v.name);
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
+    if (it == tensors.end() && v.predictor && what == Restore::Weights && tensors.count(v.name.substr(0, v.name.rfind('.')))) { // weights without gates
+      if (v.name.ends_with(".gate_A")) predictors.push_back(v.name);
+      continue;
+    }
     if (it == tensors.end() && v.mask && what == Restore::Weights) {
       if (v.kept == 0) { // dense weights, to be pruned
         dense.push_back(i);
@@ -195,6 +201,8 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");
+      if (name.find(".gate_") != std::string::npos)
+        throw Error(Exit::Input, "E0513", fmt::format("`{}` has the predictor `{}`, and the plan has no gate for it", c.path, name), "use the plan that it was trained by");
       throw misfit(fmt::format("its `{}` is no variable of the program", name));
     }
   }
@@ -203,6 +211,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (auto it = tensors.find(program.variables()[i].name);
         it != tensors.end() && (what == Restore::All || turned.count(it->first) || program.variables()[i].kind != VariableInfo::Optimizer))
       program.set(i, program.variables()[i].dtype == DType::Bool ? unpacked(*it->second, program.variables()[i].shape) : *it->second);
+  for (const std::string &name : predictors) makePredictor(program, name);
 }
 
 } // namespace fil

@@ -24,6 +24,7 @@ protected:
     const std::string text = kind == FacetKind::lora       ? "#fil.lora<rank 4 alpha 0.0 init gauss variant " + (merge.starts_with("dora") ? "dora merge " + merge.substr(5) : "plain merge " + merge) + ">"
                              : kind == FacetKind::format   ? "#fil.format<" + (settings == "{}" ? "bf16" : settings) + " dgrad bf16 wgrad bf16 out bf16 activations [1, 128] weights [128, 128]>"
                              : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
+                             : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + ">"
                                                            : "#fil." + name + "<" + settings + ">";
     return mlir::cast<Facet>(mlir::parseAttribute(text, &context));
   }
@@ -58,7 +59,7 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
            {of(FacetKind::gather), of(FacetKind::grouped), "P0430"},
            {of(FacetKind::topology), of(FacetKind::blocks), "P0430"},
            {of(FacetKind::grouped, "{capacity = 1.2}"), of(FacetKind::replica), "P0432"},
-           {of(FacetKind::gate, "{granule = 2.0}"), of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), "P0433"},
+           {of(FacetKind::gate, "2"), of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), "P0433"},
            {of(FacetKind::qat), of(FacetKind::format, "e4m3"), "P0434"}}) {
     const Verdict v = c.a.compose(c.b);
     EXPECT_EQ(v.outcome, Outcome::refuse);
@@ -67,7 +68,7 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
   }
   EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "always")).note, "merged density would be 1.00 instead of 0.20");
   EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "masked")).outcome, Outcome::rewrite);
-  EXPECT_EQ(of(FacetKind::gate, "{granule = 8.0}").compose(of(FacetKind::blocks, "{n = 2.0, m = 4.0}")).outcome, Outcome::ok);
+  EXPECT_EQ(of(FacetKind::gate, "8").compose(of(FacetKind::blocks, "{n = 2.0, m = 4.0}")).outcome, Outcome::ok);
   EXPECT_EQ(of(FacetKind::format, "bf16").compose(of(FacetKind::lora, "", "always")).outcome, Outcome::rewrite);
 }
 TEST_F(Facets, StandInTheDocumentAsInTheTable) {

@@ -295,7 +295,27 @@ private:
     if (f.kind == "format" && covered(plan.facets, size_t(&f - plan.facets.data()), site)) return since + ": here the line of an inner site holds";
     if (f.kind == "format") return cost.error == 0 ? since + ": what products read is not rounded" : fmt::format("{}: what products read is rounded to {:.0f} significant bits", since, -std::log2(cost.error));
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
+    if (f.kind == "gate") return since + gatedBy(f, cost.trained);
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
+  }
+  /// How many granules are computed, and by which products of `run` alone.
+  std::string gatedBy(const sema::PlanFacet &f, const Size &params) {
+    if (params == Size()) return ": keeps all, so it is no gate";
+    std::string text = fmt::format(": predictors of {} params", params.str());
+    int all = 0, skipping = 0;
+    double most = 0;
+    std::set<std::string> told;
+    module.walk([&](ir::ContractOp c) {
+      if (c->getParentOfType<ir::FuncOp>().getEntry() != "run") return;
+      auto ours = [&](ir::MaskOp m) { return m && llvm::any_of(f.sites, [&](const std::string &site) { return ir::within(ir::siteOf(m), site); }); };
+      auto s = ir::skipsInRows(c, dims);
+      if (!s || !(ours(s->columns) || ours(s->sum))) return;
+      for (ir::MaskOp m : {s->columns, s->sum})
+        if (ours(m) && told.insert(fmt::format("{} of {}", (*m.getKept())[0], (*m.getKept())[1])).second) text += fmt::format("{}{}", told.size() > 1 ? ", " : " choose ", *std::prev(told.end()));
+      ++all;
+      if (ir::worthPacking(c, dims)) ++skipping, most = std::max(most, 1 / s->share());
+    });
+    return fmt::format("{} granules; {} of {} products of `run` compute these alone, in calls of up to {:.0f} rows, and the others, like those of training, compute all", text, skipping, all, std::floor(most));
   }
   /// Which products of the line's masks leave granules out.
   std::string productsOf(const sema::PlanFacet &f) {

@@ -60,6 +60,7 @@ public:
   std::map<std::string, Load> sites;
   Load all;
   int64_t arena = 0, code = 0;
+  Size running; ///< operations of `run`, where there is a step too
   double roundoff = 0; ///< the largest relative error of one rounding
 
   Measured(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions &o) : name(plan.name), format(plan.precision) {
@@ -83,6 +84,7 @@ public:
     });
     arena = arenaBytes(program, m, at), code = int64_t(m.code.size());
     for (auto &[site, load] : sites) all += load;
+    if (auto run = passes::entryPoint(*module, "run"); run && entry != "run") running = passes::cost(run).flops;
   }
 
 private:
@@ -99,6 +101,7 @@ private:
 void printDiff(const Measured &a, const Measured &b) {
   fmt::print("{} -> {}, of `{}`{}{}\n", a.name, b.name, a.entry, a.sizes.empty() ? "" : " at " + a.sizes, a.sizes == b.sizes ? "" : " -> " + (b.sizes.empty() ? "no sizes" : b.sizes));
   fmt::print("  {:<22} {}\n", "operations", changeText(a.all.flops, b.all.flops));
+  if (!(a.running == b.running)) fmt::print("  {:<22} {} -> {}\n", "operations of `run`", a.running.str(), b.running.str());
   fmt::print("  {:<22} {}\n", "bytes moved", changeText(a.all.bytes, b.all.bytes));
   fmt::print("  {:<22} {}\n", "params, bytes", changeText(double(a.all.params), double(b.all.params)));
   fmt::print("  {:<22} {}\n", "optimizer, bytes", changeText(double(a.all.optimizer), double(b.all.optimizer)));

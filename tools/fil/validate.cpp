@@ -118,7 +118,7 @@ private:
     return train(p, what);
   }
   /// Kinds that change what is computed, and can be left out alone.
-  static bool matters(const std::string &kind) { return kind == "topology" || kind == "lora"; }
+  static bool matters(const std::string &kind) { return kind == "topology" || kind == "gate" || kind == "lora"; }
 
   std::string cause(const Measured &plain) {
     std::vector<Unit> all;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/train/predictor.h"
+#include "runtime/base/philox.h"
+#include <Eigen/Dense>
+#include <algorithm>
+
+namespace fil {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+static Matrix orthonormal(const Matrix &x) { return Eigen::HouseholderQR<Matrix>(x).householderQ() * Matrix::Identity(x.rows(), x.cols()); }
+
+void lowRank(const std::vector<double> &w, int64_t rows, int64_t columns, int64_t rank, std::vector<double> &left, std::vector<double> &right) {
+  constexpr int64_t further = 8; // vectors beside those that are wanted, and turns: the usual ones
+  constexpr int turns = 4;
+  const Eigen::Map<const Matrix> x(w.data(), rows, columns);
+  const int64_t tried = std::min({rank + further, rows, columns}), found = std::min(rank, tried);
+  Matrix q(columns, tried);
+  for (int64_t i = 0; i < q.size(); ++i) q.data()[i] = normalDouble(philox(0, 0, uint64_t(i)));
+  q = orthonormal(x * q);
+  for (int i = 0; i < turns; ++i) q = orthonormal(x * orthonormal(x.transpose() * q));
+  const Matrix small = q.transpose() * x;
+  const Eigen::BDCSVD<Eigen::MatrixXd> svd(small, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  const Eigen::VectorXd roots = svd.singularValues().head(found).cwiseSqrt();
+  left.assign(size_t(rows * rank), 0), right.assign(size_t(rank * columns), 0);
+  Eigen::Map<Matrix>(left.data(), rows, rank).leftCols(found) = q * svd.matrixU().leftCols(found) * roots.asDiagonal();
+  Eigen::Map<Matrix>(right.data(), rank, columns).topRows(found) = roots.asDiagonal() * svd.matrixV().leftCols(found).transpose();
+}
+
+void makePredictor(Executable &program, const std::string &gateA) {
+  const auto &all = program.variables();
+  auto number = [&](const std::string &name) { return size_t(std::find_if(all.begin(), all.end(), [&](const VariableInfo &v) { return v.name == name; }) - all.begin()); };
+  const std::string map = gateA.substr(0, gateA.size() - std::string_view(".gate_A").size());
+  const size_t a = number(gateA), b = number(map + ".gate_B");
+  const Array weight = program.get(number(map));
+  int64_t families = 1;
+  for (int d = 0; d < all[a].families; ++d) families *= all[a].shape[size_t(d)];
+  const int64_t rank = all[a].shape.back(), rows = *elementCount(all[a].shape) / families / rank, columns = *elementCount(all[b].shape) / families / rank;
+  std::byte *toA, *toB;
+  const Array newA = Array::make(all[a].dtype, all[a].shape, toA), newB = Array::make(all[b].dtype, all[b].shape, toB);
+  std::vector<double> w(size_t(rows * columns)), left, right;
+  for (int64_t f = 0; f < families; ++f) {
+    for (int64_t i = 0; i < rows * columns; ++i) w[size_t(i)] = weight.at(f * rows * columns + i);
+    lowRank(w, rows, columns, rank, left, right);
+    for (int64_t i = 0; i < rows * rank; ++i) put(all[a].dtype, toA, f * rows * rank + i, left[size_t(i)]);
+    for (int64_t i = 0; i < rank * columns; ++i) put(all[b].dtype, toB, f * rank * columns + i, right[size_t(i)]);
+  }
+  program.set(a, newA), program.set(b, newB);
+}
+} // namespace fil
