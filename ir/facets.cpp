@@ -58,7 +58,7 @@ FacetCost FormatAttr::cost(Operation *, const Dims &) const {
   return c;
 }
 
-double GateAttr::kept(double granules) const { return std::max(1.0, std::round(getKeep().convertToDouble() * granules)); }
+double GateAttr::kept(double granules) const { return getKeep().isZero() ? granules : std::max(1.0, std::round(getKeep().convertToDouble() * granules)); }
 FacetCost GateAttr::cost(Operation *op, const Dims &dims) const {
   auto v = cast<VariableOp>(op);
   const MapSides s = sidesOf(v);

@@ -62,7 +62,8 @@ def Fil_GateAttr : Fil_FacetAttr<"Gate", "gate", [{
   let summary = "of what a map gives, the granules of which its predictor expects most are computed, in each row; the others are 0";
   let description = [{
     A granule is so many neighbours of the map's right side. The predictor of `W: A -> B` is a product of rank `rank`, `gate_A: A -> rank` and
-    `gate_B: rank -> B` (Davis and Arel 2013): with it in place of the map, the sum of magnitudes over a granule says what is expected of it.
+    `gate_B: rank -> B` (Davis and Arel 2013): with it in place of the map, the sum of magnitudes over a granule says what is expected of it. `keep` 0:
+    how many are chosen is a state, `gate_keep`.
   }];
   let parameters = (ins APFloatParameter<"">:$keep, "int64_t":$rank, "int64_t":$granule);
   let assemblyFormat = "`<` `keep` $keep `rank` $rank `granule` $granule `>`";

@@ -39,7 +39,7 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
   if (f.kind == "gate") {
     const std::string predictor = get(f.settings, "predictor", "lowrank(16)");
     const double rank = predictor.starts_with("lowrank(") ? std::stod(predictor.substr(8)) : 1;
-    return ir::GateAttr::get(ctx, APFloat(numberOf(get(f.settings, "keep", "1")).value_or(1)), int64_t(rank), std::stoll(get(f.settings, "granule", "16")));
+    return ir::GateAttr::get(ctx, APFloat(f.open() ? 0.0 : numberOf(f.settings.at("keep")).value_or(1)), int64_t(rank), std::stoll(get(f.settings, "granule", "16")));
   }
   if (f.kind == "topology") {
     auto number = [&](const char *name, const char *otherwise) { return numberOf(get(f.settings, name, otherwise)).value_or(0); };

@@ -105,6 +105,8 @@ struct PlanFacet {
   std::string text;                             ///< the line
   std::optional<TopologyEdits> edits;           ///< of masks
   std::vector<std::string> sharing;             ///< of masks: the sites that share the line's density
+  /// A gate whose share is still to be chosen.
+  bool open() const { return kind == "gate" && !settings.contains("keep"); }
 };
 
 /// A clause that no pass acts on yet.
@@ -125,6 +127,7 @@ struct CheckedPlan {
   StateFormats state;
   Remat remat;
   LoraSettings lora;
+  double gateBudget = 0;         ///< `run` may have this share of the operations that it has without gates; 0: lines say what gates keep
   std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says
   LoopCuts cuts;                 ///< where facets part the turns of a loop
   std::vector<Contract> contracts;

@@ -49,10 +49,16 @@ public:
   Facets(PlanContext &c, CheckedPlan &plan) : c(c), plan(plan) {}
 
   void sparsity(const Settings &all) {
+    if (auto *s = findSetting(all, "budget")) plan.gateBudget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
     for (const Setting &s : all.settings) {
+      if (!s.path) continue;
       const std::string word = wordAt(s, 0);
       if (word == "gather" || word == "grouped") onSites(facetOf(word, s), s, About::Subsets);
-      else if (word == "gate") onSites(with(facetOf("gate", s), "of", wordAt(s, 1)), s, About::Maps);
+      else if (word == "gate") {
+        PlanFacet f = with(facetOf("gate", s), "of", wordAt(s, 1));
+        if (f.open() && !plan.gateBudget) c.diags.report(Msg::P0449, s.span, print(s));
+        onSites(std::move(f), s, About::Maps);
+      }
       else if (word.starts_with("nm(") || word.starts_with("blocks(")) onSites(blocks(s, word), s, About::Maps);
       else topology(s, word);
     }

@@ -94,6 +94,12 @@ Verdict bound(const Expr &left, const Expr &right, const std::vector<std::string
   if (data && *nameOf(*l) == "loss") return {false, true, {}};
   return {std::find(m.units.begin(), m.units.end(), q->unit) != m.units.end(), true, {}};
 }
+/// `what <= 40%`
+Verdict atMostShare(const Expr &e, std::string_view what) {
+  auto *b = std::get_if<Binary>(&e.is);
+  if (!b || b->op != BinaryOp::Le || !nameOf(*b->left) || *nameOf(*b->left) != what) return no;
+  return share(*b->right, true);
+}
 Verdict anyBound(const Expr &, const Expr &right) {
   if (isAmount(right)) return yes;
   auto *b = std::get_if<Binary>(&right.is); // champion-0.5pp
@@ -274,11 +280,8 @@ const std::map<std::string, Check> &checks() {
       {"METRIC", [](C, E e) { return oneOf(e, metrics); }},
       {"DATAMETRIC", [](C, E e) { return oneOf(e, dataMetrics); }},
       {"DATABOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return bound(l, r, dataMetrics, true); }); }},
-      {"PARAMBOUND", [](C, E e) {
-         auto *b = std::get_if<Binary>(&e.is);
-         if (!b || b->op != BinaryOp::Le || !nameOf(*b->left) || *nameOf(*b->left) != "params") return no;
-         return share(*b->right, true);
-       }},
+      {"FLOPBOUND", [](C, E e) { return atMostShare(e, "flops"); }},
+      {"PARAMBOUND", [](C, E e) { return atMostShare(e, "params"); }},
       {"COSTBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return nameOf(l) ? bound(l, r, costMetrics, false) : no; }); }},
       {"METRICBOUND", [](C, E e) { return condition(e, true, [](E l, E r) { return bound(l, r, metrics, false); }); }},
       {"DROP", [](C, E e) {

@@ -17,7 +17,7 @@ ir::TensorType tensorOf(Value v) { return cast<ir::TensorType>(v.getType()); }
 
 /// A map with the facet. Its predictor exists once something is gated by it.
 struct Gated {
-  VariableOp map, a, b;
+  VariableOp map, a, b, count;
   GateAttr facet;
   Location because; ///< in the plan
   MapSides sides;
@@ -32,6 +32,7 @@ struct Product {
 };
 /// Neurons: values along `dim`, each made of products' values at its own place alone, that are summed by other maps.
 struct Neurons {
+  bool alone = true; ///< nothing else that rows have is in them, such as what is passed on beside a block
   Value h;
   StringAttr dim;
   SmallVector<Product> products;
@@ -49,7 +50,7 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
         auto gate = dyn_cast<GateAttr>(f);
         if (!gate) continue;
         for (auto v : module.getOps<VariableOp>())
-          if (v.getSite() == site.getPath() && gate.appliesTo(v, Role::forward)) all.push_back({v, {}, {}, gate, placeOf(site, f), sidesOf(v)});
+          if (v.getSite() == site.getPath() && gate.appliesTo(v, Role::forward)) all.push_back({v, {}, {}, {}, gate, placeOf(site, f), sidesOf(v)});
         consume(site, f, getArgument());
       }
     if (all.empty()) return;
@@ -98,9 +99,9 @@ private:
             known->readers.push_back(c);
             continue;
           }
-          Neurons n{h, d, {}, {}, {c}};
+          Neurons n{true, h, d, {}, {}, {c}};
           descend(h, d, n);
-          if (llvm::any_of(n.products, [](Product &p) { return p.of; })) found.push_back(std::move(n));
+          if (n.alone && llvm::any_of(n.products, [](Product &p) { return p.of; })) found.push_back(std::move(n));
         }
       }
     });
@@ -108,14 +109,25 @@ private:
   }
   void descend(Value v, StringAttr dim, Neurons &n) {
     Operation *op = v.getDefiningOp();
-    if (!op || !tensorOf(v).has(dim)) return;
-    if (auto c = dyn_cast<ContractOp>(op)) {
+    if (!tensorOf(v).has(dim)) return;
+    if (auto c = dyn_cast_or_null<ContractOp>(op)) {
       auto p = productOf(c);
-      if (p && rightOf(*p) == dim && llvm::none_of(n.products, [&](Product &q) { return q.op == c; })) n.products.push_back(*p);
-    } else if (auto r = dyn_cast<RenameOp>(op)) {
+      if (!p || rightOf(*p) != dim) n.alone &= ofAdapter(c);
+      else if (llvm::none_of(n.products, [&](Product &q) { return q.op == c; })) n.products.push_back(*p);
+    } else if (auto r = dyn_cast_or_null<RenameOp>(op)) {
       if (n.between.insert(op)) descend(r.getX(), dim == r.getToAttr() ? r.getFromAttr() : dim, n);
-    } else if (isa<MapOp>(op) && n.between.insert(op))
-      for (Value x : op->getOperands()) descend(x, dim, n);
+    } else if (isa_and_nonnull<MapOp>(op)) {
+      if (n.between.insert(op))
+        for (Value x : op->getOperands()) descend(x, dim, n);
+    } else n.alone &= ofParams(v);
+  }
+  static bool ofAdapter(ContractOp c) {
+    return llvm::any_of(ArrayRef<Value>{c.getLhs(), c.getRhs()}, [](Value v) { return paramOf(v) && paramOf(v).getAdapter(); });
+  }
+  /// A param such as a bias, or that of chosen members of a family; a constant.
+  static bool ofParams(Value v) {
+    if (auto g = v.getDefiningOp<GatherOp>()) return isa<SubsetType>(g.getIndex().getType()) && ofParams(g.getX());
+    return paramOf(v) || isa_and_nonnull<ConstantOp, SizeOp, IotaOp>(v.getDefiningOp());
   }
   static StringAttr rightOf(Product &p) { return sidesOf(mapOf(p.weight())).right.back(); }
 
@@ -128,18 +140,20 @@ private:
   void tellUnused(std::deque<Gated> &all) {
     llvm::MapVector<Location, std::pair<Gated *, bool>> lines;
     for (Gated &g : all) {
+      if (g.facet.getKeep().isExactlyValue(1.0)) continue;
       auto it = lines.insert({g.because, {&g, false}}).first;
       it->second.second |= used.contains(&g);
     }
     for (auto &[place, line] : lines)
-      if (!line.second) refuse(*line.first, "P0446", "`" + siteOf(line.first->map) + "`");
+      if (!line.second) refuse(*line.first, "P0446", "nothing is gated: no other map sums what `" + siteOf(line.first->map) + "` gives");
   }
+  static std::string alike(VariableOp a, VariableOp b) { return ("`" + siteOf(a) + "` and `" + siteOf(b) + "` make the same neurons, and the plan does not gate them alike").str(); }
   bool agrees(Neurons &n, const Dims &dims) {
     Gated &first = *llvm::find_if(n.products, [](Product &p) { return p.of; })->of;
     for (Product &p : n.products) {
-      if (!p.of) return refuse(first, "P0447", "`" + siteOf(first.map) + "` and `" + siteOf(mapOf(p.weight())) + "`"), false;
+      if (!p.of) return refuse(first, "P0447", alike(first.map, mapOf(p.weight()))), false;
       used.insert(p.of);
-      if (p.of->facet.getKeep() != first.facet.getKeep() || p.of->facet.getGranule() != first.facet.getGranule()) return refuse(*p.of, "P0447", "`" + siteOf(first.map) + "` and `" + siteOf(p.of->map) + "`"), false;
+      if (p.of->facet.getKeep() != first.facet.getKeep() || p.of->facet.getGranule() != first.facet.getGranule()) return refuse(*p.of, "P0447", alike(first.map, p.of->map)), false;
     }
     auto size = dims.value(n.dim.getValue()).constant();
     const int64_t granule = first.facet.getGranule();
@@ -163,7 +177,8 @@ private:
     if (!agrees(n, dims)) return;
     GateAttr facet = n.products[0].of->facet;
     const int64_t granule = facet.getGranule(), count = dims.value(n.dim.getValue()).constant()->num / granule, kept = int64_t(facet.kept(double(count)));
-    if (kept == count) return;
+    const bool open = facet.getKeep().isZero(); // how many is a state, for who is looking for it
+    if (kept == count && !open) return;
     ModuleOp module = getOperation();
     MLIRContext *ctx = &getContext();
     auto named = [&](const Twine &name, const Size &size) { return StringAttr::get(ctx, dims.named(module, name.str(), size)); };
@@ -192,11 +207,11 @@ private:
       granules = named(n.dim.getValue() + "/" + Twine(granule), dims.value(n.dim.getValue()) / Size(granule));
       score = body.reduce(ReduceFn::sum, body.cut(score, n.dim, granules, inside, granule), {inside});
     }
-    Value chosen = body.highest(score, body.whole(kept), {granules});
+    Value chosen = body.highest(score, open ? factor(n.products[0].weight(), countOf(*n.products[0].of, count, dims)) : body.whole(kept), {granules});
     auto masked = [&](Value x, StringAttr dim, bool zeros) -> Value {
       SmallVector<Attribute> pairs;
       if (dim != granules) pairs = {dim, granules};
-      return MaskOp::create(b, body.loc, x.getType(), x, chosen, b.getArrayAttr(pairs), b.getDenseI64ArrayAttr({kept, count}), b.getUnitAttr(), zeros ? b.getUnitAttr() : UnitAttr(), b.getStringAttr(body.site),
+      return MaskOp::create(b, body.loc, x.getType(), x, chosen, b.getArrayAttr(pairs), open ? DenseI64ArrayAttr() : b.getDenseI64ArrayAttr({kept, count}), b.getUnitAttr(), zeros ? b.getUnitAttr() : UnitAttr(), b.getStringAttr(body.site),
                             RoleAttr::get(ctx, Role::forward));
     };
     Value h = n.h;
@@ -218,7 +233,18 @@ private:
     for (Product &p : n.products)
       if (p.op.use_empty()) p.op.erase();
   }
-  /// A factor of the predictor, where the map's values are known as `weight`.
+  /// The state that says how many granules are chosen; all at first.
+  VariableOp countOf(Gated &g, int64_t all, const Dims &dims) {
+    if (g.count) return g.count;
+    OpBuilder b(g.b);
+    b.setInsertionPointAfter(g.b);
+    const auto site = b.getStringAttr(g.map.getSite() + ".gate_keep");
+    g.count = VariableOp::create(b, g.map.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), strings(g.map.getLoops()), IntType::get(b.getContext()))), site, InitAttr::get(b.getContext(), InitKind::constant, double(all), 0.0),
+                                 b.getArrayAttr({}), g.map.getLoopsAttr(), VariableKindAttr::get(b.getContext(), VariableKind::state), UnitAttr(), FloatAttr(), IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
+    g.count->setAttr("fil.predictor", b.getUnitAttr());
+    return g.count;
+  }
+  /// What stands beside a map, where the map's values are known as `weight`.
   Value factor(Value weight, VariableOp v) {
     return bringBeside(weight, [&](ReadOp r) -> Value {
       OpBuilder b(r);

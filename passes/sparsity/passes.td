@@ -6,7 +6,7 @@ include "mlir/Pass/PassBase.td"
 def AddGatesPass : Pass<"fil-sparsity-add-gates", "::mlir::ModuleOp"> {
   let summary = "what maps with the facet `gate` give is computed for a share of their neurons, chosen in each row";
   let description = [{
-    What: neurons are values h along the right side of a map that other maps sum, each made elementwise of products at its own place. A copy of what makes h, with
+    What: neurons are values h along the right side of a map that other maps sum, each made elementwise of products at its own place, and of params. A copy of what makes h, with
     the predictors `gate_A`, `gate_B` in place of the products (params beside the map), says how large h is expected to be; the sums of its magnitudes over
     granules are scores, `fil.highest` chooses, and `fil.mask .. chosen` leaves the others out of h, which the other maps read. In `train` 0 is
     added, with a gradient of the scores: what their granules would give, over the mean of the row's scores. In `run` the products are masked too, where nobody else reads them, and what reads h is told

@@ -42,7 +42,7 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
       InitAttr init = v.getInit();
       Value value = masks.lookup(v.getSymName());
       if (value) {
-      } else if (init.getKind() == InitKind::constant) value = body.fit(body.constant(init.a()), type);
+      } else if (init.getKind() == InitKind::constant) value = body.fit(type.isReal() ? body.constant(init.a()) : body.whole(int64_t(init.a())), type);
       else {
         const bool normal = init.getKind() == InitKind::normal;
         value = randomFor(body, v, "", type, seed, step, normal);

@@ -11,8 +11,8 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 static Matrix orthonormal(const Matrix &x) { return Eigen::HouseholderQR<Matrix>(x).householderQ() * Matrix::Identity(x.rows(), x.cols()); }
 
 void lowRank(const std::vector<double> &w, int64_t rows, int64_t columns, int64_t rank, std::vector<double> &left, std::vector<double> &right) {
-  constexpr int64_t further = 8; // vectors beside those that are wanted, and turns: the usual ones
-  constexpr int turns = 4;
+  constexpr int64_t further = 8; // vectors beside those that are wanted
+  constexpr int turns = 8;
   const Eigen::Map<const Matrix> x(w.data(), rows, columns);
   const int64_t tried = std::min({rank + further, rows, columns}), found = std::min(rank, tried);
   Matrix q(columns, tried);

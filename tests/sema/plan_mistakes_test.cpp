@@ -114,7 +114,8 @@ TEST(PlanMistakes, AMissingValue) {
    |             ^
    = help: for example `batch 32`
 )");
-  EXPECT_EQ(firstLine("sparsity { FFN: gate neurons }"), "error[P0406]: `FFN` needs `keep=`");
+  EXPECT_EQ(firstLine("sparsity { FFN: rigl }"), "error[P0406]: `FFN` needs `density=`");
+  EXPECT_EQ(firstLine("sparsity { FFN: gate neurons }"), "error[P0449]: `FFN: gate neurons` says no `keep`, and the plan no budget");
   EXPECT_EQ(firstLine("train { checkpoint }"), "error[P0406]: `checkpoint` needs `every=`");
   EXPECT_EQ(firstLine("train { optim sgd(momentum=0.9) }"), "error[P0406]: `sgd(..)` needs `lr=`");
   EXPECT_EQ(firstLine("train { tokens bpe() }"), "error[P0406]: `bpe(..)` needs a whole number from 1 on, such as `32`");

@@ -59,6 +59,7 @@ TEST(PlanTable, EveryRowNamesACommandThatExists) {
 const std::vector<std::pair<std::string, std::string>> language = {
     {"", "target mesh sparsity precision lora partition train distill serve explain rollout fallback require"},
     {"target", "mem threads"},
+    {"sparsity", "budget"},
     {"precision", "default accum master moments wire adapt qat"},
     {"precision.adapt", "up down budget"},
     {"partition", "layers schedule remat search"},

@@ -12,6 +12,7 @@ struct Commands::Options {
   TrainArguments train;
   ReplayArguments replay;
   ValidateArguments validate;
+  CalibrateArguments calibrate;
   RunArguments run;
   SampleArguments sample;
   bool json = false;
@@ -105,6 +106,14 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--weights", o.validate.weights, "a checkpoint that all begin with; else the base of the plan's `lora`, else first values")->type_name("CKPT");
   sub->add_option("--steps", o.validate.steps, "ends after step N; the schedule stays the plan's")->check(CLI::PositiveNumber)->type_name("N");
   sub->add_option("--seed", o.validate.seed, "in place of the plan's seed")->type_name("N");
+
+  sub = add(app, "calibrate", "chooses on data how much each gate of a trained model keeps, under the plan's budget", [&o] { return fil::calibrate(o.common, o.calibrate); });
+  addCommon(sub, o.common, "the plan, whose gates leave `keep` open and whose `sparsity` has a `budget`", true);
+  sub->add_option("--weights", o.calibrate.weights, "the checkpoint of the trained model; predictors that it lacks are made of its maps")->type_name("CKPT")->required();
+  sub->add_option("--data", o.calibrate.data, "in place of the file of a plan that names just one")->type_name("FILE");
+  sub->add_option("--samples", o.calibrate.samples, "held-out samples to measure the loss on, whole batches")->check(CLI::PositiveNumber)->type_name("N")->capture_default_str();
+  sub->add_option("--seed", o.calibrate.seed, "of what is random in the loss")->type_name("N");
+  sub->add_option("--out", o.calibrate.out, "the file of the plan PLAN_calibrated, which says what each gate keeps; else it goes to stdout")->type_name("FILE");
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");

@@ -43,6 +43,11 @@ struct ValidateArguments {
   std::optional<int64_t> steps;
   std::optional<uint64_t> seed;
 };
+struct CalibrateArguments {
+  std::string weights, data, out;
+  std::optional<uint64_t> seed;
+  int64_t samples = 1024;
+};
 struct RunArguments : ProfileArguments {
   std::string weights, out;
   std::vector<std::string> adapter; ///< `FILE`, `3=FILE`
@@ -94,6 +99,7 @@ Exit compile(const CommonOptions &, const CompileArguments &);
 Exit train(const CommonOptions &, const TrainArguments &);
 Exit replay(const CommonOptions &, const ReplayArguments &);
 Exit validate(const CommonOptions &, const ValidateArguments &);
+Exit calibrate(const CommonOptions &, const CalibrateArguments &);
 Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
 Exit cache(const std::string &what);

@@ -13,4 +13,4 @@ static std::unique_ptr<Executable> program(LoadedProgram &p, const sema::Checked
 } // namespace fil
 
 extern "C" const fil::CompilerLibrary fil_compiler_library;
-const fil::CompilerLibrary fil_compiler_library = {fil::check, fil::compile, fil::explain, fil::plan, fil::program, fil::composeFacets, fil::takeMlirFlags};
+const fil::CompilerLibrary fil_compiler_library = {fil::check, fil::compile, fil::explain, fil::plan, fil::program, fil::gateCosts, fil::composeFacets, fil::takeMlirFlags};

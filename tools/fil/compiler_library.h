@@ -3,6 +3,7 @@
 // of the checker never wait for it. It lies beside the command, as ../lib/libfil_compiler.so.
 #pragma once
 #include "tools/fil/commands.h"
+#include "tools/fil/gate_costs.h"
 #include "tools/fil/session.h"
 
 namespace fil {
@@ -14,6 +15,7 @@ struct CompilerLibrary {
   Exit (*plan)(const CommonOptions &, const PlanArguments &);
   /// Null where the program has mistakes, which are in its diagnostics.
   std::unique_ptr<Executable> (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
+  GateCosts (*gateCosts)(LoadedProgram &, const sema::CheckedPlan &);
   bool (*composeFacets)(const std::vector<sema::PlanFacet> &, Diagnostics &);
   std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);
 };

@@ -1,7 +1,7 @@
 // RUN: %fil-errors %s --fil-sparsity-add-gates
 
 fil.dims {B, D = "32", F = "64"}
-// expected-error @+1 {{P0446: `w`}}
+// expected-error @+1 {{P0446: nothing is gated: no other map sums what `w` gives}}
 fil.site "w" [#fil.gate<keep 0.5 rank 4 granule 16>]
 fil.variable param trained map 1 @w : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "w" declared ["D", "F"] loops []
 fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>) -> (!fil.tensor<[B,F], real>) {
@@ -12,7 +12,7 @@ fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>) -> (!fil.tensor<[B,F], r
 
 // -----
 fil.dims {B, D = "32", F = "64"}
-// expected-error @+1 {{P0447: `w` and `v`}}
+// expected-error @+1 {{P0447: `w` and `v` make the same neurons, and the plan does not gate them alike}}
 fil.site "w" [#fil.gate<keep 0.5 rank 4 granule 16>]
 fil.variable param trained map 1 @w : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "w" declared ["D", "F"] loops []
 fil.variable param trained map 1 @v : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "v" declared ["D", "F"] loops []

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gates of neurons: as a user trains them, puts them on a trained model, and has their shares chosen."""
+import math
+import random
+import re
+import struct
+import unittest
+
+from support import CommandTest, read_checkpoint, read_npy, write_npy
+
+MODEL = """
+dims B
+dims D = 32, F = 64, E = 8, L = 3
+block FFN(x: [B,D]) -> [B,D] { param gate, up: D -> F; param down: F -> D; return (tanh(x @ gate) * (x @ up)) @ down }
+model Net(x: [B,D]) -> [B,E] {
+  param head: D -> E
+  let h = x
+  layers l in 0..L { h += FFN(h) }
+  return h @ head
+}
+loss mse(y: [B,E], t: [B,E]) = mean((y - t)^2, over B, E)
+plan dense for Net { train { data x=npy("x.npy"), t=npy("t.npy"); split 0.75; batch 16; steps 60; optim adamw(lr=1e-2) } }
+plan gated for Net from dense { sparsity { FFN: gate neurons keep=0.5 predictor=lowrank(4) granule=16 } }
+plan single for Net from dense { train { steps 4 }; sparsity { l[1].FFN: gate neurons keep=0.25 predictor=lowrank(2) granule=1 } }
+plan open for Net from dense { sparsity { budget flops <= 70%; FFN: gate neurons predictor=lowrank(4) } }
+plan half for Net from dense { sparsity { up: gate neurons keep=0.5 } }
+plan nothing for Net from dense { sparsity { head: gate neurons keep=0.5 } }
+plan uneven for Net from dense { sparsity { FFN: gate neurons keep=0.5 granule=24 } }
+plan late for Net from dense { sparsity { FFN: gate channels keep=0.5 } }
+plan tight for Net from dense { sparsity { budget flops <= 1%; FFN: gate neurons predictor=lowrank(4) } }
+"""
+
+
+class Gates(CommandTest):
+    def setUp(self):
+        super().setUp()
+        rng = random.Random(5)
+        self.write("m.fil", MODEL)
+        x = [rng.gauss(0, 1) for _ in range(256 * 32)]
+        w = [rng.gauss(0, 0.3) for _ in range(32 * 8)]
+        t = [math.tanh(sum(x[r * 32 + k] * w[k * 8 + e] for k in range(32))) for r in range(256) for e in range(8)]
+        write_npy(self.path("x.npy"), "<f4", (256, 32), x)
+        write_npy(self.path("t.npy"), "<f4", (256, 8), t)
+        write_npy(self.path("one.npy"), "<f4", (1, 32), x[:32])
+        write_npy(self.path("many.npy"), "<f4", (40, 32), x[:40 * 32])
+
+    def fil(self, command, *args, **expected):
+        return super().fil(command, *args, *(["--backend=cpu"] if command in ("train", "run", "explain") else []), **expected)
+
+    def train(self, plan, out, *more, **expected):
+        return self.fil("train", "m.fil", "--plan", plan, "--out", out, *more, **expected)
+
+    def checkpoint(self, out):
+        return read_checkpoint(self.path(f"{out}/last.safetensors"))[1]
+
+    def floats(self, tensor):
+        return struct.unpack(f"<{len(tensor[2]) // 4}f", tensor[2])
+
+    def test_trains_resumes_and_runs_a_row_as_among_many(self):
+        self.train("gated", "o")
+        tensors = self.checkpoint("o")
+        self.assertEqual(tensors["l[2].FFN.up.gate_A"][1], [32, 4])
+        self.assertEqual(tensors["l[0].FFN.gate.gate_B"][1], [4, 64])
+        self.assertNotIn("l[0].FFN.down.gate_A", tensors)
+        self.train("gated", "part", "--steps", "20")
+        self.train("gated", "part", "--resume")
+        self.assertEqual(tensors, self.checkpoint("part"))
+        for name in ("one", "many"):
+            self.fil("run", "m.fil", "--weights", "o/last.safetensors", "--in", f"x={name}.npy", "--out", f"{name}.out.npy")
+        self.assertEqual(read_npy(self.path("one.out.npy"))[1], read_npy(self.path("many.out.npy"))[1][:8])
+        first = self.checkpoint("part")["l[0].FFN.up.gate_A"]
+        self.train("gated", "begun", "--steps", "0")
+        self.assertNotEqual(first, self.checkpoint("begun")["l[0].FFN.up.gate_A"])  # predictors learn
+
+    def test_one_turn_of_a_loop_has_a_gate_of_single_neurons(self):
+        self.train("single", "o")
+        self.assertEqual([n for n in sorted(self.checkpoint("o")) if ".gate_" in n and "#" not in n],
+                         ["l[1].FFN.gate.gate_A", "l[1].FFN.gate.gate_B", "l[1].FFN.up.gate_A", "l[1].FFN.up.gate_B"])
+
+    def test_predictors_of_a_dense_checkpoint_are_of_its_singular_vectors(self):
+        self.train("dense", "d")
+        self.train("gated", "g", "--weights", "d/last.safetensors", "--steps", "0")
+        tensors = self.checkpoint("g")
+        w, a, b = (self.floats(tensors["l[1].FFN.up" + n]) for n in ("", ".gate_A", ".gate_B"))
+        # Left and right vectors of the best approximation: W b' = a (b b'), W' a = b' (a' a), and a' a = b b' is diagonal.
+        gram = [[sum(a[k * 4 + i] * a[k * 4 + j] for k in range(32)) for j in range(4)] for i in range(4)]
+        other = [[sum(b[i * 64 + f] * b[j * 64 + f] for f in range(64)) for j in range(4)] for i in range(4)]
+        for i in range(4):
+            for j in range(4):
+                self.assertAlmostEqual(gram[i][j], other[i][j], delta=1e-4 * gram[0][0])
+                if i != j:
+                    self.assertAlmostEqual(gram[i][j], 0, delta=1e-4 * gram[0][0])
+            self.assertGreaterEqual(gram[i][i], gram[min(i + 1, 3)][min(i + 1, 3)])
+            for k in range(32):
+                self.assertAlmostEqual(sum(w[k * 64 + f] * b[i * 64 + f] for f in range(64)), a[k * 4 + i] * gram[i][i], delta=4e-3 * gram[0][0])
+        self.fil("run", "m.fil", "--plan", "gated", "--weights", "d/last.safetensors", "--in", "x=one.npy", "--out", "y.npy")
+        _, err = self.fil("run", "m.fil", "--plan", "dense", "--weights", "g/last.safetensors", "--in", "x=one.npy", exit=1, code="E0513")
+        self.assertIn("the plan has no gate for it", err)
+
+    def test_calibrate_keeps_a_budget(self):
+        self.train("dense", "d")
+        _, err = self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64", "--out", "found.fil")
+        self.assertRegex(err, r"loss [0-9.]+ with all neurons, [0-9.]+ with [0-9.]+% of the operations, on 64 samples")
+        found = self.read("found.fil").decode()
+        self.assertEqual(len(re.findall(r"\n    l\[[012]\]\.FFN\.(gate|up): gate neurons keep=[01](\.\d+)? predictor=lowrank\(4\)", found)), 6, found)
+        out = self.fil("plan", "m.fil", "found.fil", "--diff", "dense", "open_calibrated")[0].decode()
+        before, after = re.search(r"operations of `run` +(\d+)\*B -> (\d+)\*B", out).groups()
+        self.assertLess(int(after), 0.72 * int(before))
+        self.assertGreater(int(after), 0.6 * int(before))
+        self.assertEqual(self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64")[0].decode(), found)
+        self.fil("train", "m.fil", "found.fil", "--plan", "open_calibrated", "--weights", "d/last.safetensors", "--out", "t")
+        self.fil("calibrate", "m.fil", "--plan", "tight", "--weights", "d/last.safetensors", exit=1, code="P0451")
+        self.fil("calibrate", "m.fil", "--plan", "gated", "--weights", "d/last.safetensors", exit=1, code="E0510")
+
+    def test_is_refused_with_place_and_remedy(self):
+        for plan, code, text in (("half", "P0447", "name both in one line"), ("nothing", "P0446", "no other map sums what `head` gives"), ("uneven", "P0448", "granules of 24 do not divide `F`, which is 64"),
+                                 ("unsaid", "P0449", "budget flops <= 40%"), ("open", "P0450", "fil calibrate"), ("late", "E0603", "cannot act")):
+            self.write("m.fil", MODEL + ("plan unsaid for Net from dense { sparsity { FFN: gate neurons } }\n" if plan == "unsaid" else ""))
+            _, err = self.train(plan, "o", exit=1, code=code)
+            self.assertIn(text, err)
+            self.assertRegex(err, r"m\.fil:\d+:\d+")
+
+    def test_explain_and_diff_tell(self):
+        out = self.fil("explain", "m.fil", "l[0..3].FFN.up", "--plan", "gated")[0].decode()
+        self.assertRegex(out, r"facet gate: .*predictors of \d+ params choose 2 of 4 granules; \d of 3 products of `run`")
+        out = self.fil("plan", "m.fil", "--plan", "gated", "--expand")[0].decode()
+        self.assertIn("neurons left out; measure: the loss of the dense plan", out)
+
+
+if __name__ == "__main__":
+    unittest.main()

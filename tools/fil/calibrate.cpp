@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// `fil calibrate`: how much each gate of a trained model keeps, so that all together keep the plan's budget. Greedy: the gate that costs least loss for
+// each operation that it saves gives up some of its granules, until the budget holds. What a gate would cost is measured anew only where it is the next one by what was
+// measured before (Minoux 1978): others cost no less for what has been given up meanwhile.
+#include "runtime/train/feed.h"
+#include "tools/fil/compiler_library.h"
+#include "tools/fil/training.h"
+#include <algorithm>
+#include <queue>
+
+namespace fil {
+namespace {
+
+class Calibration {
+public:
+  Calibration(Training &t, const GateCosts &costs, double budget, int64_t samples) : t(t), program(*t.program), costs(costs), budget(budget * costs.dense), eval(*program.find("eval")), feed({&eval}, *t.data.set, t.options.batchDim, t.options.sizes) {
+    for (size_t i = 0; i < program.variables().size(); ++i)
+      if (auto it = costs.maps.find(program.variables()[i].name); it != costs.maps.end()) gates.push_back({it->first, i, int64_t(program.get(i).at(0)), int64_t(program.get(i).at(0))});
+    batches = std::min(t.data.set->validationBatches(t.options.batch), std::max<int64_t>(1, samples / t.options.batch));
+    if (batches == 0) throw Error(Exit::Input, "E0509", "no sample is held out to calibrate on", "lower `split`, or name data after `validate`");
+  }
+
+  void run(Progress &progress) {
+    double loss = measured();
+    const double whole = loss;
+    double now = operations();
+    std::map<std::string, double> least;
+    for (Gate &g : gates) least[g.name] = 0;
+    for (Gate &g : gates) g.kept = 1;
+    if (operations() > budget) throw Error(Exit::Input, "P0451", fmt::format("one granule for each gate still takes {:.3g}% of the operations", 100 * operations() / costs.dense), "a larger budget, a smaller rank, or gates on more sites");
+    for (Gate &g : gates) g.kept = g.all;
+    struct Offer { double price, loss; size_t gate; int64_t round; bool operator<(const Offer &o) const { return price > o.price; } };
+    std::priority_queue<Offer> offers;
+    for (size_t i = 0; i < gates.size(); ++i) offers.push({-HUGE_VAL, 0, i, -1});
+    for (int64_t round = 0; now > budget && !offers.empty();) {
+      const Offer best = offers.top();
+      offers.pop();
+      Gate &g = gates[best.gate];
+      const int64_t step = std::max<int64_t>(1, g.all / 32), before = g.kept;
+      if (before <= 1) continue;
+      g.kept = std::max<int64_t>(1, before - step);
+      const double then = operations();
+      if (best.round == round) { // still the cheapest
+        set(g);
+        loss = best.loss, now = then, ++round;
+        progress.note(fmt::format("{:5.1f}% of the operations, loss {:.5f}: {} keeps {} of {}", 100 * now / costs.dense, loss, siteOf(g), g.kept, g.all));
+        offers.push({-HUGE_VAL, 0, best.gate, -1});
+        continue;
+      }
+      set(g);
+      const double other = measured();
+      offers.push({(other - loss) / std::max(now - then, 1.0), other, best.gate, round});
+      g.kept = before, set(g);
+    }
+    progress.note(fmt::format("loss {:.5f} with all neurons, {:.5f} with {:.3g}% of the operations, on {} samples", whole, loss, 100 * now / costs.dense, samples));
+  }
+  /// Lines of `sparsity`: the plan's own, which keep all, and of each gate what it keeps.
+  std::string lines(const sema::CheckedPlan &plan) const {
+    std::string text;
+    for (const sema::PlanFacet &f : plan.facets)
+      if (f.open()) text += fmt::format("    {} keep=1\n", f.text);
+    for (const Gate &g : gates)
+      for (const std::string &map : costs.maps.at(g.name)) text += fmt::format("    {}: gate neurons keep={}{}\n", map, double(g.kept) / double(g.all), settingsAt(plan, map));
+    return text;
+  }
+
+private:
+  struct Gate {
+    std::string name;
+    size_t variable;
+    int64_t all, kept;
+  };
+  Training &t;
+  Executable &program;
+  const GateCosts &costs;
+  double budget;
+  const Entry &eval;
+  Feed feed;
+  Batch batch;
+  std::vector<Gate> gates;
+  int64_t batches = 0, samples = 0;
+
+  static std::string siteOf(const Gate &g) { return "`" + g.name.substr(0, g.name.rfind('.')) + "`"; }
+  void set(const Gate &g) {
+    const VariableInfo &v = program.variables()[g.variable];
+    program.set(g.variable, Array::of<int32_t>(v.dtype, v.shape, {int32_t(g.kept)}));
+  }
+  double operations() const {
+    std::map<std::string, double> shares;
+    for (const Gate &g : gates) shares[g.name] = double(g.kept) / double(g.all);
+    return costs.at(shares);
+  }
+  double measured() {
+    size_t loss = 0;
+    while (eval.outputs[loss].name != "loss") ++loss;
+    double sum = 0;
+    samples = 0;
+    for (int64_t i = 0; i < batches; ++i) {
+      t.data.set->validationBatch(i, t.options.batch, batch);
+      sum += program.run(eval, feed.inputs(eval, batch, {t.options.info.seed, 0, 0}))[loss].at(0) * double(batch.size), samples += batch.size;
+    }
+    return sum / double(samples);
+  }
+  /// A site of one turn lies in that of its class: `l[3].up` in `l[0..6].up`.
+  static bool holds(const std::string &site, const std::string &turn) {
+    size_t i = 0, j = 0;
+    for (; i < site.size() && j < turn.size(); ++i, ++j) {
+      if (site[i] == turn[j] && site[i] != '[') continue;
+      if (site[i] != '[' || turn[j] != '[') return false;
+      const size_t a = site.find(']', i), b = turn.find(']', j);
+      const std::string range = site.substr(i + 1, a - i - 1), one = turn.substr(j + 1, b - j - 1);
+      if (const size_t dots = range.find(".."); dots == std::string::npos ? range != one : std::stoll(one) < std::stoll(range) || std::stoll(one) >= std::stoll(range.substr(dots + 2))) return false;
+      i = a, j = b;
+    }
+    return i == site.size() && j == turn.size();
+  }
+  static std::string settingsAt(const sema::CheckedPlan &plan, const std::string &map) {
+    std::string text;
+    for (const sema::PlanFacet &f : plan.facets)
+      if (f.open() && std::any_of(f.sites.begin(), f.sites.end(), [&](const std::string &site) { return holds(site, map); }))
+        for (auto &[name, value] : f.settings)
+          if (name != "of") text += fmt::format(" {}={}", name, value);
+    return text;
+  }
+};
+} // namespace
+
+Exit calibrate(const CommonOptions &o, const CalibrateArguments &a) {
+  auto session = Session::open(o, "calibrate", readCheckpoint(systemFiles(), a.weights), true);
+  if (!session) return Exit::Input;
+  if (std::none_of(session->plan.facets.begin(), session->plan.facets.end(), [](const sema::PlanFacet &f) { return f.open(); }))
+    throw Error(Exit::Input, "E0510", fmt::format("no gate of the plan `{}` leaves open how much it keeps", session->plan.name), "leave `keep` out of the lines of gates, and write `budget flops <= 40%` beside them");
+  TrainArguments t;
+  t.data = a.data, t.seed = a.seed;
+  auto training = prepareTraining(*session, o, t);
+  if (!training) return Exit::Input;
+  const GateCosts costs = compilerLibrary().gateCosts(*session->program, session->plan);
+  Progress progress = progressTo(0);
+  Calibration c(*training, costs, session->plan.gateBudget, a.samples);
+  c.run(progress);
+  const std::string name = session->plan.name + "_calibrated";
+  const std::string text = fmt::format("plan {} for {} from {} {{\n  sparsity {{\n{}  }}\n}}\n", name, session->plan.model, session->plan.name, c.lines(session->plan));
+  if (a.out.empty()) fmt::print("{}", text);
+  else writeFile(systemFiles(), a.out, text), progress.note(fmt::format("plan {}: {}", name, a.out));
+  return Exit::Ok;
+}
+} // namespace fil

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/fil/gate_costs.h"
+#include "ir/contraction.h"
+#include "ir/layers.h"
+#include "passes/analysis/cost.h"
+#include "tools/driver/compile.h"
+#include "tools/driver/entry_sizes.h"
+#include <algorithm>
+
+namespace fil {
+using namespace mlir;
+
+/// The site with each `[lo..hi]` replaced by its loop's turn.
+static std::string ofTurn(StringRef site, ArrayRef<int64_t> turns) {
+  std::string text;
+  size_t loop = 0;
+  while (!site.empty()) {
+    auto [before, rest] = site.split('[');
+    text += before;
+    if (rest.empty()) break;
+    auto [inside, after] = rest.split(']');
+    text += "[" + (inside.contains("..") && loop < turns.size() ? std::to_string(turns[loop++]) : inside.str()) + "]";
+    site = after;
+  }
+  return text;
+}
+/// The site of the variable that says how many granules pass.
+static StringRef gateOf(ir::MaskOp m) {
+  auto highest = m ? m.getMask().getDefiningOp<ir::HighestOp>() : ir::HighestOp();
+  Value count = highest ? highest.getCount() : Value();
+  while (Value outside = count ? ir::outsideOf(count) : Value()) count = outside;
+  auto read = count ? count.getDefiningOp<ir::ReadOp>() : ir::ReadOp();
+  return read ? SymbolTable::lookupNearestSymbolFrom<ir::VariableOp>(read, read.getVariableAttr()).getSite() : StringRef();
+}
+
+GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan) {
+  GateCosts costs;
+  Compiler compiler(program, plan, {});
+  auto module = compiler.module(Stage::sparsity_);
+  if (!module) return costs;
+  const ir::Dims dims(*module);
+  const Binding sizes = trainingSizes(*module, plan.train);
+  passes::entryPoint(*module, "run").walk([&](Operation *op) {
+    auto costed = dyn_cast<ir::Costed>(op);
+    if (!costed || isa<ir::LayersOp>(op)) return;
+    const double operations = numberAt(costed.cost(dims).flops, sizes, "the operations of `run`");
+    if (operations == 0) return;
+    SmallVector<ir::LayersOp> loops;
+    for (auto l = op->getParentOfType<ir::LayersOp>(); l; l = l->getParentOfType<ir::LayersOp>()) loops.insert(loops.begin(), l);
+    auto contract = dyn_cast<ir::ContractOp>(op);
+    const auto skip = contract ? ir::skipsInRows(contract, dims) : std::nullopt;
+    const bool predicts = ir::siteOf(op).contains(".gate_");
+    SmallVector<int64_t> turns;
+    std::function<void()> each = [&] {
+      if (turns.size() < loops.size()) {
+        ir::LayersOp l = loops[turns.size()];
+        for (int64_t t = int64_t(l.getLo()); t < int64_t(l.getHi()); ++t) turns.push_back(t), each(), turns.pop_back();
+        return;
+      }
+      GateCosts::Term term{operations, {}};
+      if (skip)
+        for (ir::MaskOp m : {skip->columns, skip->sum})
+          if (StringRef gate = gateOf(m); !gate.empty()) {
+            term.gates.push_back(ofTurn(gate, turns));
+            auto &maps = costs.maps[term.gates.back()];
+            const std::string site = ofTurn(ir::siteOf(op), turns);
+            if (m == skip->columns && std::find(maps.begin(), maps.end(), site) == maps.end()) maps.push_back(site);
+          }
+      if (!predicts) costs.dense += operations;
+      costs.terms.push_back(std::move(term));
+    };
+    each();
+  });
+  return costs;
+}
+} // namespace fil

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a call of `run` costs as a function of how many granules each open gate lets pass.
+#pragma once
+#include "tools/driver/program.h"
+#include <map>
+
+namespace fil {
+
+struct GateCosts {
+  /// Operations, and the gates that leave a part of them out: variables of the program, as files call them.
+  struct Term { double operations; std::vector<std::string> gates; };
+  std::vector<Term> terms;
+  double dense = 0;                                       ///< without gates and what predicts for them
+  std::map<std::string, std::vector<std::string>> maps;   ///< by gate, the sites of the maps that make its neurons
+  /// Where each gate lets pass this share.
+  double at(const std::map<std::string, double> &shares) const {
+    double sum = 0;
+    for (const Term &t : terms) {
+      double part = t.operations;
+      for (const std::string &g : t.gates) part *= shares.at(g);
+      sum += part;
+    }
+    return sum;
+  }
+};
+/// At the plan's batch and window.
+GateCosts gateCosts(LoadedProgram &, const sema::CheckedPlan &);
+
+} // namespace fil
