@@ -70,6 +70,16 @@ struct DriftContract {
   std::string text;
 };
 
+/// `latency(B=1) <= 25ms`: the median time of a call of `run`; checked by `fil validate`.
+struct LatencyContract {
+  int64_t batch = 1;              ///< rows of a call
+  std::string comparison;
+  double value;                   ///< seconds, or a share of the plain plan's
+  bool ofPlain;
+  Span span;
+  std::string text;
+};
+
 /// `partition { remat .. }`: what layers save for their gradient, and what the gradient computes again.
 struct Remat {
   std::string rule = "auto";      ///< auto, none, attn or all
@@ -133,6 +143,9 @@ struct CheckedPlan {
   std::vector<Contract> contracts;
   std::vector<CostContract> costs;
   std::vector<DriftContract> drifts;
+  std::vector<LatencyContract> latencies;
+  /// Is there anything that `fil validate` alone checks?
+  bool validated() const { return !drifts.empty() || !latencies.empty(); }
   std::vector<Refused> refused;
   std::string text;              ///< canonical text of the whole plan with `from` resolved: what a checkpoint keeps
   std::shared_ptr<const PlanTree> tree; ///< what `text` prints; owns `train.lossCall`

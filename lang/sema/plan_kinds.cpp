@@ -283,6 +283,7 @@ const std::map<std::string, Check> &checks() {
       {"FLOPBOUND", [](C, E e) { return atMostShare(e, "flops"); }},
       {"PARAMBOUND", [](C, E e) { return atMostShare(e, "params"); }},
       {"COSTBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return nameOf(l) ? bound(l, r, costMetrics, false) : no; }); }},
+      {"LATENCYBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return bound(l, r, {"latency"}, false); }); }},
       {"METRICBOUND", [](C, E e) { return condition(e, true, [](E l, E r) { return bound(l, r, metrics, false); }); }},
       {"DROP", [](C, E e) {
          auto *b = std::get_if<Binary>(&e.is);

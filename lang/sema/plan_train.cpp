@@ -238,6 +238,43 @@ static double amountOf(const Expr &e) {
   auto unit = q ? units.find(q->unit) : units.end();
   return unit == units.end() ? numberOf(e) : unit->second * std::strtod(q->number.c_str(), nullptr);
 }
+/// In seconds, or a plain number.
+static double secondsOf(const Expr &e) {
+  static const std::map<std::string, double> units{{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+  auto *q = std::get_if<Quantity>(&e.is);
+  auto unit = q ? units.find(q->unit) : units.end();
+  return unit == units.end() ? numberOf(e) : unit->second * std::strtod(q->number.c_str(), nullptr);
+}
+/// `latency` or `latency(B=1)`: the batch, 1 unless said; none where another dim is named.
+static std::optional<int64_t> batchOf(const Expr &e, const std::string &batchDim) {
+  auto *call = std::get_if<Call>(&e.is);
+  if (!call || call->args.empty()) return 1;
+  auto *named = call->args.size() == 1 ? std::get_if<Argument::Named>(&call->args[0].is) : nullptr;
+  if (!named || named->name.name != batchDim) return {};
+  const double n = numberOf(*named->value);
+  return n >= 1 && n == std::floor(n) && n <= 1e9 ? std::optional(int64_t(n)) : std::nullopt;
+}
+/// Of comparisons the first one tells.
+static bool isLatency(const Expr &e) {
+  if (auto *b = std::get_if<Binary>(&e.is)) return isLatency(*b->left);
+  auto *call = std::get_if<Call>(&e.is);
+  return textOf(call ? *call->callee : e) == "latency";
+}
+static void latenciesOf(PlanContext &c, const Expr &e, const Setting &s, CheckedPlan &plan) {
+  auto &b = std::get<Binary>(e.is);
+  if (b.op == BinaryOp::And) {
+    latenciesOf(c, *b.left, s, plan), latenciesOf(c, *b.right, s, plan);
+    return;
+  }
+  const auto batch = batchOf(*b.left, plan.train.batchDim);
+  if (!batch) {
+    c.diags.report(Msg::P0452, s.span, printValue(*b.left), plan.train.batchDim);
+    return;
+  }
+  static const std::map<BinaryOp, const char *> texts{{BinaryOp::Lt, "<"}, {BinaryOp::Le, "<="}, {BinaryOp::Gt, ">"}, {BinaryOp::Ge, ">="}};
+  auto *q = std::get_if<Quantity>(&b.right->is);
+  plan.latencies.push_back({*batch, texts.at(b.op), secondsOf(*b.right), q && (q->unit == "x" || q->unit == "%"), s.span, printValue(e)});
+}
 static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPlan &plan) {
   auto &b = std::get<Binary>(e.is);
   if (b.op == BinaryOp::And) {
@@ -274,6 +311,10 @@ void typeContracts(PlanContext &c, CheckedPlan &plan) {
       continue;
     }
     if (refused || s.phrases[0].items[0].kind != Item::Value || !std::holds_alternative<Binary>(s.phrases[0].items[0].value.from->is)) continue;
+    if (isLatency(*s.phrases[0].items[0].value.from)) {
+      latenciesOf(c, *s.phrases[0].items[0].value.from, s, plan);
+      continue;
+    }
     const auto words = valuesOf(s);
     const std::string on = words.empty() || textOf(*words.back()) == "dense" ? "" : textOf(*words.back());
     if (!on.empty() && !plan.train.validates) c.diags.report(Msg::P0423, s.span);

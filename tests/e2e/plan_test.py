@@ -65,7 +65,7 @@ plan flops for Char from p { lora { q: r=1 }; require { flops <= 0.4x dense } }
 plan params for Char from p { require { params < 2584 } }
 plan mem for Char from p { require { mem <= 50KiB } }
 plan wide for Char from p { precision { default f64 }; require { state >= 1.99x; state <= 2.01x } }
-plan late for Char from p { require { latency(B=1) <= 25ms } }
+plan late for Char from p { require { p99 <= 25ms } }
 """)
         cpu = ("c.fil", "r.fil", "--backend=cpu", "--plan")
         self.fil("compile", *cpu, "ok", "-o", "program")

@@ -10,6 +10,8 @@ PLANS = """
 plan kept for Char from p { sparsity { q: rigl density=0.9 every=4 }; require { loss within 50% of f32; loss <= 6; loss drop <= 100pp } }
 plan lost for Char from p { train { optim adamw(lr=3e-2) }; sparsity { emb: rigl density=0.002 every=4; {q,k}: set density=0.9 every=4 }; require { loss within 0.01% of f32 } }
 plan tuned for Char from p { lora on load("base/last.safetensors") { q: r=2 }; require { loss within 10% of f32 } }
+plan quick for Char from p { lora { q: r=2 }; require { latency <= 1min; latency(B=2) <= 100x dense; bit_exact } }
+plan slow for Char from p { require { latency(B=3) <= 1ns } }
 plan nothing for Char from p { require { flops <= 2x dense } }
 plan later for Char from p { require { loss within 1% of bf16 } }
 """
@@ -47,6 +49,17 @@ class Validate(CommandTest):
         out, _ = self.validate("tuned", "--steps", "1")
         values = [float(v) for v in re.findall(r"(?:plain|plan) ([\d.]+)", out)[:2]]
         self.assertLess(max(values), 5.5)  # first values would be above ln 256
+
+    def test_latency_is_measured(self):
+        out, _ = self.validate("quick", "--steps", "2")
+        self.assertRegex(out, r"latency +[\d.e-]+ ms \([\d.]+x of the plain plan's [\d.e-]+ ms\); required latency <= 1min: met\n")
+        self.assertRegex(out, r"required latency\(B=2\) <= 100x: met\n")
+        _, err = self.validate("slow", "--steps", "2", exit=3, code="E0708")
+        self.assertIn("required latency(B=3) <= 1ns: missed", err)
+        self.assertIn("fil run --profile", err)
+        self.assertIn("latency or beside the plain plan is checked by `fil validate`", self.fil("train", "c.fil", "--plan", "slow", "--steps", "1", "--out", "o")[1])
+        self.write("w.fil", "plan wrong for Char from p { require { latency(T=4) <= 1s } }")
+        self.fil("check", "c.fil", "w.fil", exit=1, code="P0452")
 
     def test_what_cannot_be_checked_is_refused(self):
         self.validate("nothing", exit=1, code="E0510")

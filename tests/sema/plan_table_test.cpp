@@ -70,7 +70,7 @@ const std::vector<std::pair<std::string, std::string>> language = {
     {"rollout", "shadow gate champion rollback"},
     {"fallback", "on breaker half_open alarm"},
     {"lora", "adapters budget"},
-    {"require", "loss deterministic batch_invariant audit"},
+    {"require", "loss deterministic bit_exact batch_invariant audit"},
 };
 TEST(PlanTable, HoldsEveryKeyOfTheLanguageAndNoOther) {
   std::set<std::string> expected, got;

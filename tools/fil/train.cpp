@@ -150,7 +150,7 @@ Exit train(const CommonOptions &o, const TrainArguments &a) {
   TrainResult result = fil::train(*t->program, *t->data.set, systemFiles(), systemClock(), progress, options);
   if (result.interrupted) progress.note(fmt::format("stopped after step {}; `--resume` goes on", result.step));
   else if (!result.finished && !options.contracts.empty()) progress.note(fmt::format("stopped after step {} of {}: what the plan requires is checked at its end", result.step, options.schedule.steps));
-  if (!session->plan.drifts.empty()) progress.note("what the plan requires beside the plain plan is checked by `fil validate`");
+  if (session->plan.validated()) progress.note("what the plan requires of its latency or beside the plain plan is checked by `fil validate`");
   progress.note(fmt::format("checkpoint: {}/last.safetensors", a.out));
   if (a.profile) printProfile(*t->program, session->plan.precision, a.profileOut);
   return Exit::Ok;

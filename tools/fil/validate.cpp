@@ -37,9 +37,17 @@ public:
       lines += fmt::format("{:<9} {:.4f}; required {} {}: {}\n", c.metric, whole.at(c.metric), c.comparison, c.value, held ? "met" : "missed");
       if (!held && missed.empty()) missed = fmt::format("the plan requires {} {} {}, but it is {:.4f}", c.metric, c.comparison, c.value, whole.at(c.metric));
     }
+    const bool lost = !missed.empty();
+    for (const sema::LatencyContract &c : plan.latencies) {
+      const double own = whole.at(latencyName(c)), other = plain.at(latencyName(c)), ratio = c.ofPlain ? own / other : own;
+      const bool held = Contract{"latency", c.comparison, c.value}.holds(ratio);
+      const std::string is = fmt::format("{:.4g} ms ({:.3f}x of the plain plan's {:.4g} ms)", 1e3 * own, own / other, 1e3 * other);
+      lines += fmt::format("{:<9} {}; required {}: {}\n", "latency", is, c.text, held ? "met" : "missed");
+      if (!held && missed.empty()) missed = fmt::format("the plan requires {}, but it is {}", c.text, is);
+    }
     fmt::print(missed.empty() ? stdout : stderr, "{}", lines);
     if (missed.empty()) return;
-    throw Error(Exit::Numeric, "E0708", missed, cause(plain));
+    throw Error(Exit::Numeric, "E0708", missed, lost ? cause(plain) : "`fil run --profile` tells where the time goes, `fil explain --kernels` what each kernel reaches");
   }
 
 private:
@@ -69,6 +77,28 @@ private:
            std::all_of(plan.contracts.begin(), plan.contracts.end(), [&](auto &c) { return Contract{c.metric, c.comparison, c.value}.holds(other.at(c.metric)); });
   }
 
+  static std::string latencyName(const sema::LatencyContract &c) { return fmt::format("latency {}", c.batch); }
+  /// The median time of a call of `run` on so many samples, in seconds.
+  double latency(Training &t, int64_t rows) const {
+    constexpr double enough = 1; // seconds to look
+    constexpr size_t least = 21;
+    const Entry *run = t.program->find("run");
+    const Feed feed({run}, *t.data.set, t.options.batchDim, t.options.sizes);
+    Batch batch;
+    t.data.set->trainBatch(t.options.info.seed, 0, rows, batch);
+    const auto inputs = feed.inputs(*run, batch, {t.options.info.seed, 0, 0});
+    std::vector<Array> outputs;
+    std::vector<double> times;
+    for (int i = 0; i < 3; ++i) t.program->run(*run, inputs, outputs); // weights are packed, memory is there
+    for (const double begun = systemClock().seconds(); times.size() < least || systemClock().seconds() - begun < enough;) {
+      const double from = systemClock().seconds();
+      t.program->run(*run, inputs, outputs);
+      times.push_back(systemClock().seconds() - from);
+    }
+    std::nth_element(times.begin(), times.begin() + long(times.size() / 2), times.end());
+    return times[times.size() / 2];
+  }
+
   Measured train(const sema::CheckedPlan &p, const std::string &what) {
     session.plan = p;
     session.plan.costs.clear(); // they are of the whole plan, and checked when it is compiled to be trained
@@ -93,6 +123,8 @@ private:
     if (r.interrupted) throw Error(Exit::Numeric, "E0708", "interrupted before the contracts could be checked", "begin again");
     Measured m{{"loss", r.validLoss.value_or(0)}};
     m.insert(r.metrics.begin(), r.metrics.end());
+    for (const sema::LatencyContract &c : plan.latencies)
+      if (!m.contains(latencyName(c))) m[latencyName(c)] = latency(*training, c.batch);
     return m;
   }
 
@@ -147,7 +179,7 @@ private:
 Exit validate(const CommonOptions &o, const ValidateArguments &a) {
   auto session = Session::open(o, "validate", {}, true);
   if (!session) return Exit::Input;
-  if (session->plan.drifts.empty() && session->plan.contracts.empty())
+  if (!session->plan.validated() && session->plan.contracts.empty())
     throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` requires nothing of the data", session->plan.name), "write what must hold: `require { loss within 1% of f32 }`");
   catchSignals();
   Validation(*session, o, a).run();

@@ -1,8 +1,8 @@
 // RUN: %fil-opt %s --fil-sparsity-add-gates | FileCheck %s
 // RUN: %fil-opt %s --fil-sparsity-add-gates --mlir-print-op-generic > /dev/null
 
-// CHECK: fil.dims {B, D = "32", F = "64", L = "4", "l#0" = "4", rank4 = "4", "F%16" = "16", "F/16" = "4"
-fil.dims {B, D = "32", F = "64", L = "4", "l#0" = "4"}
+// CHECK: fil.dims {B, D = "32", F = "64", L = "4", "l#0" = "4", rank2 = "2", rank4 = "4", "F%16" = "16", "F/16" = "4"
+fil.dims {B, D = "32", F = "64", L = "4", "l#0" = "4", rank2 = "2"}
 // CHECK: fil.site "l[0..4].gate" [] consumed [#fil.consumed<#fil.gate<keep 5.000000e-01 rank 4 granule 16> by "fil-sparsity-add-gates">]
 fil.site "l[0..4].gate" [#fil.gate<keep 0.5 rank 4 granule 16>] loc("m.fil":3:1)
 fil.site "l[0..4].up" [#fil.gate<keep 0.5 rank 4 granule 16>] loc("m.fil":3:1)
@@ -75,4 +75,29 @@ fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>) -> (!fil.tensor<[B,D], r
     fil.yield %o : !fil.tensor<[B,D], real>
   }
   fil.return %y : !fil.tensor<[B,D], real>
+}
+// An adapter's product is whole, and is part of what is expected; the frozen map's predictor stands in for the map alone.
+// CHECK: fil.variable param map 1 @tuned.gate_A
+// CHECK-LABEL: fil.func entry "eval" @eval
+// CHECK: %[[AB:.*]] = fil.contract %{{.*}}, %{{.*}} over ["rank2"]
+// CHECK: %[[WAB:.*]] = fil.map add(
+// CHECK: %[[PW:.*]] = fil.contract %{{.*}} over ["rank4"] {site = "tuned.gate_B"}
+// CHECK: %[[PS:.*]] = fil.map add(%[[PW]], %[[AB]])
+// CHECK: fil.map abs(%[[PS]])
+// CHECK: %[[C3:.*]] = fil.highest
+// CHECK: %[[S3:.*]] = fil.mask %[[WAB]] by %[[C3]]
+// CHECK: fil.contract %[[S3]], %{{.*}} over ["F"]
+fil.site "tuned" [#fil.gate<keep 0.25 rank 4 granule 16>]
+fil.variable param map 1 @tuned : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "tuned" declared ["D", "F"] loops []
+fil.variable param trained adapter 1.0 map 1 @tuned.lora_B : !fil.tensor<[F,rank2], real> init <constant, 0.0, 0.0> site "tuned.lora_B" declared ["rank2", "F"] loops []
+fil.variable param map 1 @last : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "last" declared ["F", "D"] loops []
+fil.func entry "eval" @eval(%x: !fil.tensor<[B,D], real>, %xa: !fil.tensor<[B,rank2], real>) -> (!fil.tensor<[B,D], real>) {
+  %w = fil.read @tuned : <[D,F], real>
+  %b = fil.read @tuned.lora_B : <[F,rank2], real>
+  %l = fil.read @last : <[D,F], real>
+  %1 = fil.contract %x, %w over ["D"] : (!fil.tensor<[B,D], real>, !fil.tensor<[D,F], real>) -> !fil.tensor<[B,F], real>
+  %2 = fil.contract %xa, %b over ["rank2"] : (!fil.tensor<[B,rank2], real>, !fil.tensor<[F,rank2], real>) -> !fil.tensor<[B,F], real>
+  %3 = fil.map add(%1, %2) : (!fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>) -> !fil.tensor<[B,F], real>
+  %4 = fil.contract %3, %l over ["F"] : (!fil.tensor<[B,F], real>, !fil.tensor<[D,F], real>) -> !fil.tensor<[B,D], real>
+  fil.return %4 : !fil.tensor<[B,D], real>
 }
