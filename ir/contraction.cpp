@@ -142,9 +142,12 @@ std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims, int columnsOp
   RowSkip s;
   if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen() && column) {
     s.width = m.lengthAlong(dims, column);
-    if (s.width && s.width % 16 == 0 && !(dims.value(column.getValue()) == Size(s.width))) s.columns = m;
+    Size sum(1);
+    for (StringAttr d : strings(c.getOver())) sum = sum * dims.value(d.getValue());
+    const bool wide = s.width && s.width % 16 == 0, single = s.width && 16 % s.width == 0 && sum.constant() && sum.constant()->num % 16 == 0;
+    if ((wide || single) && !(dims.value(column.getValue()) == Size(s.width))) s.columns = m;
   }
-  if (auto m = c->getOperand(unsigned(1 - columnsOperand)).getDefiningOp<MaskOp>(); m && m.getZeros() && summed) {
+  if (auto m = c->getOperand(unsigned(1 - columnsOperand)).getDefiningOp<MaskOp>(); m && m.getZeros() && summed && !s.narrow()) {
     s.length = m.lengthAlong(dims, summed);
     if (s.length && dims.value(summed.getValue()).constant()) s.sum = m;
   }

@@ -35,6 +35,7 @@ std::optional<Skip> skips(ContractOp, const Dims &, int columnsOperand, mlir::St
 struct RowSkip {
   MaskOp columns, sum;       ///< of the result; of the operand that has the rows. Null: none
   int64_t width = 0, length = 0; ///< neighbours that are masked alike, along the columns and along the sum
+  bool narrow() const { return columns && width % 16; } ///< columns are read one by one, so the right side lies column by column
   /// Of the multiplications, at most so many are left.
   double share() const;
 };

@@ -83,7 +83,7 @@ public:
     unpacked = !ragged && !listed() && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
               ((n == Size(shape.columns()) && right->sum == n) || (k.constant() && k.constant()->num * n.constant()->num * elementBytes(shape.element) <= target.l1 / 2));
     rowSkip = findRowSkip();
-    if (rowSkip && rowSkip->columns) panel = std::gcd(shape.columns(), rowSkip->width);
+    if (rowSkip && rowSkip->columns && !rowSkip->narrow()) panel = std::gcd(shape.columns(), rowSkip->width);
   }
   void chooseTiles(const Target &target, bool fewRows) {
     descriptor.fewRows = fewRows;
@@ -148,7 +148,7 @@ private:
   std::optional<RowSkip> findRowSkip() {
     if (ragged || skip || unpacked || !left || d.columns.empty() || d.summed.empty() || !n.constant() || !k.constant()) return {};
     auto s = skipsInRows(c, dims, 1 - leftOperand, last(d.columns), last(d.summed));
-    if (s && s->columns && n.constant()->num % shape.columns()) s->columns = {};
+    if (s && s->columns && !s->narrow() && n.constant()->num % shape.columns()) s->columns = {};
     return s && (s->columns || s->sum) ? s : std::nullopt;
   }
   std::optional<Skip> findSkip() {
@@ -422,6 +422,85 @@ public:
     k.finish();
     return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(nc), "few rows"};
   }
+  /// The right side column by column, k contiguous, for `pickedColumns`.
+  EmittedKernel packColumns() {
+    auto &b = k.b;
+    LV packed = k.buffer(number), N = k.size(p.n), K = k.size(p.k);
+    const int64_t chunk = 64;
+    const Size chunks = Size::ceil(p.n / Size(chunk));
+    emitLoop(b, k.begin(), k.end(), 1, [&](LV tile) {
+      Point batch;
+      LV number = b.CreateUDiv(tile, k.size(chunks)), first = b.CreateMul(b.CreateURem(tile, k.size(chunks)), k.number(chunk));
+      digits(k, number, p.d.batch, batch);
+      emitLoop(b, first, emitMin(b, N, b.CreateAdd(first, k.number(chunk))), 1, [&](LV column) {
+        LV to = elementAt(packed, b.CreateMul(b.CreateAdd(b.CreateMul(number, N), column), K));
+        emitLoop(b, k.number(0), K, 1, [&](LV step) {
+          e.scope([&] {
+            Point q = batch;
+            digits(k, column, p.d.columns, q), digits(k, step, p.d.summed, q);
+            b.CreateAlignedStore(operand(1 - p.leftOperand, q), elementAt(to, step), align());
+          });
+        });
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.batch * chunks, k.scratchBytes, 1, "packing columns"};
+  }
+  /// Row by row, what is computed there: single columns, each from its own place, or all columns of single steps.
+  EmittedKernel pickedSingly() {
+    auto &b = k.b;
+    int count = number;
+    std::vector<Memory> results;
+    for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
+    const RowSkip &skip = *p.rowSkip;
+    const bool columns = skip.narrow();
+    LV packed = columns ? k.buffer(count) : nullptr;
+    const int64_t nc = p.blocks.nc, bytes = p.shape.element == Element::F64 ? 8 : 4, length = columns ? skip.width : skip.length, most = columns ? nc : p.k.constant()->num;
+    const Size nTiles = Size::ceil(p.n / Size(nc));
+    LV tileC = k.allocateScratch(Size((nc + k.lanes) * bytes)), list = k.allocateScratch(Size((most + k.lanes + length) * 4));
+    emitLoop(b, k.begin(), k.end(), 1, [&](LV tile) {
+      LV number = b.CreateUDiv(tile, k.size(nTiles));
+      Part t;
+      digits(k, number, p.d.batch, t.batch);
+      t.n0 = b.CreateMul(b.CreateURem(tile, k.size(nTiles)), k.number(nc));
+      LV cols = emitMin(b, k.number(nc), b.CreateSub(k.size(p.n), t.n0));
+      emitLoop(b, k.number(0), k.size(p.m), 1, [&](LV i) {
+        t.m0 = i;
+        Point row = t.batch;
+        digits(k, i, p.d.rows, row);
+        LV found = emitLoop(b, k.number(0), columns ? cols : k.size(p.k), length, {k.number(0)}, [&](LV at, llvm::ArrayRef<LV> before) -> Values {
+          LV here = nullptr;
+          e.scope([&] {
+            Point q = row;
+            digits(k, columns ? b.CreateAdd(t.n0, at) : at, columns ? p.d.columns : p.d.summed, q);
+            here = e.inMask(columns ? skip.columns : skip.sum, q);
+          });
+          for (int64_t j = 0; j < length; ++j) b.CreateAlignedStore(b.CreateTrunc(b.CreateAdd(at, k.number(j)), k.i32), emitAt(b, k.i32, list, b.CreateAdd(before[0], k.number(j))), llvm::Align(4));
+          return {b.CreateSelect(here, b.CreateAdd(before[0], k.number(length)), before[0])};
+        })[0];
+        LV left = elementAt(start(*p.left, t.batch), b.CreateMul(i, k.size(p.left->outer)));
+        if (columns) {
+          PickedColumns o;
+          o.a = left, o.aK = k.size(p.left->sum), o.k = o.bRow = k.size(p.k), o.c = tileC, o.list = list, o.count = found;
+          o.b = elementAt(packed, b.CreateMul(b.CreateAdd(b.CreateMul(number, k.size(p.n)), t.n0), o.bRow));
+          emitPickedColumns(b, p.shape.element, k.lanes, o);
+        } else {
+          for (int64_t j = 0; j < 4; ++j) b.CreateAlignedStore(b.getInt32(0), emitAt(b, k.i32, list, b.CreateAdd(found, k.number(j))), llvm::Align(4));
+          PickedSteps o;
+          o.a = left, o.aK = k.size(p.left->sum), o.bK = k.size(p.right->sum), o.c = tileC, o.list = list, o.count = found, o.n = cols;
+          o.b = elementAt(start(*p.right, t.batch), t.n0);
+          emitPickedSteps(b, p.shape.element, k.lanes, o);
+        }
+        epilogue(t, k.number(1), cols, tileC, nc, results);
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(nc), "few rows, granules of " + std::to_string(length) + (columns ? " columns" : " steps")};
+  }
+  /// Single steps of all columns, which lie in place.
+  static bool picksSteps(const Problem &p) {
+    return !p.rowSkip->columns && p.rowSkip->length < 4 && p.right && p.right->outer == Size(1) && p.n.constant()->num % 16 == 0;
+  }
   /// Row by row, from packed panels: granules that masks of the row leave out are not read.
   EmittedKernel pickedRows() {
     auto &b = k.b;
@@ -668,7 +747,10 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     Problem one = p;
     one.shape.rows = 1, one.descriptor.sizes.m = 1;
     one.chooseTiles(target, false);
-    out.few = ContractionEmitter(target, one, f64).pickedRows();
+    if (p.rowSkip->narrow()) {
+      out.fewPack = ContractionEmitter(target, one, f64).packColumns();
+      out.few = ContractionEmitter(target, one, f64).pickedSingly();
+    } else out.few = ContractionEmitter::picksSteps(one) ? ContractionEmitter(target, one, f64).pickedSingly() : ContractionEmitter(target, one, f64).pickedRows();
     out.limit = std::max<int64_t>(1, int64_t(1 / p.rowSkip->share()));
   } else if (few && out.once) {
     Problem one = p;

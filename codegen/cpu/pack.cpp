@@ -18,8 +18,8 @@ class Packer {
 public:
   /// Groups of `width` neighbours of a panel are moved together.
   Packer(IRBuilderBase &b, Element element, int lanes, int columns, const PackOperands &o)
-      : b(b), o(o), scalar(elementType(b, element)), align(uint64_t(elementBytes(element))), lanes(lanes), columns(columns),
-        width(columns <= lanes ? columns : std::gcd(columns, lanes)), perLane(16 / elementBytes(element)) {}
+      : b(b), o(o), element(element), scalar(elementType(b, element)), align(uint64_t(elementBytes(element))), lanes(lanes), columns(columns),
+        width(columns <= lanes ? columns : std::gcd(columns, lanes)) {}
 
   void emit() {
     if (isOne(o.stride)) return copyPanels();
@@ -105,7 +105,7 @@ private:
       SmallVector<Value *> x;
       for (Value *row : rows) x.push_back(kMask ? load(lanes, emitAt(b, scalar, row, k), kMask) : load(lanes, emitAt(b, scalar, row, k)));
       x.resize(size_t(lanes), PoisonValue::get(vectorOf(lanes)));
-      transpose(x);
+      emitTranspose(b, element, x);
       for (int i = 0; i < lanes; ++i) {
         Value *v = x[size_t(i)];
         if (width < lanes) {
@@ -130,42 +130,6 @@ private:
     });
   }
 
-  /// x[i][j] becomes x[j][i]: first the squares within 128 bits by unpacking, then ever larger ones are exchanged.
-  void transpose(MutableArrayRef<Value *> x) {
-    auto shuffle = [&](Value *p, Value *q, function_ref<int(int)> source) {
-      SmallVector<int> indices;
-      for (int j = 0; j < lanes; ++j) indices.push_back(source(j));
-      return b.CreateShuffleVector(p, q, indices);
-    };
-    // Elements n and n+1 (as `size` pieces) of each 128 bits, alternately from p and q.
-    auto unpack = [&](Value *p, Value *q, int size, bool high) {
-      return shuffle(p, q, [&](int j) {
-        int lane = j / perLane * perLane, within = j % perLane, piece = within / size;
-        int index = lane + (high ? perLane / 2 : 0) + piece / 2 * size + within % size;
-        return piece % 2 ? lanes + index : index;
-      });
-    };
-    for (int i = 0; i < lanes; i += perLane) {
-      Value **r = &x[size_t(i)];
-      if (perLane == 2) {
-        Value *low = unpack(r[0], r[1], 1, false), *high = unpack(r[0], r[1], 1, true);
-        r[0] = low, r[1] = high;
-        continue;
-      }
-      Value *a = unpack(r[0], r[1], 1, false), *c = unpack(r[0], r[1], 1, true);
-      Value *d = unpack(r[2], r[3], 1, false), *e = unpack(r[2], r[3], 1, true);
-      r[0] = unpack(a, d, 2, false), r[1] = unpack(a, d, 2, true);
-      r[2] = unpack(c, e, 2, false), r[3] = unpack(c, e, 2, true);
-    }
-    for (int d = perLane; d < lanes; d *= 2)
-      for (int i = 0; i < lanes; ++i)
-        if (!(i & d)) {
-          Value *p = x[size_t(i)], *q = x[size_t(i + d)];
-          x[size_t(i)] = shuffle(p, q, [&](int j) { return j & d ? lanes + j - d : j; });
-          x[size_t(i + d)] = shuffle(p, q, [&](int j) { return j & d ? lanes + j : j + d; });
-        }
-  }
-
   void gatherPanel(Value *from, Value *to, Value *left) {
     Value *valid = emitMin(b, left, word(columns));
     emitLoop(b, word(0), o.steps, 1, [&](Value *k) {
@@ -179,12 +143,50 @@ private:
 
   IRBuilderBase &b;
   const PackOperands &o;
+  Element element;
   Type *scalar;
   Align align;
-  int lanes, columns, width, perLane;
+  int lanes, columns, width;
 };
 
 } // namespace
+
+// First the squares within 128 bits by unpacking, then ever larger ones are exchanged.
+void emitTranspose(IRBuilderBase &b, Element element, MutableArrayRef<Value *> x) {
+  const int lanes = int(x.size()), perLane = 16 / elementBytes(element);
+  auto shuffle = [&](Value *p, Value *q, function_ref<int(int)> source) {
+    SmallVector<int> indices;
+    for (int j = 0; j < lanes; ++j) indices.push_back(source(j));
+    return b.CreateShuffleVector(p, q, indices);
+  };
+  // Elements n and n+1 (as `size` pieces) of each 128 bits, alternately from p and q.
+  auto unpack = [&](Value *p, Value *q, int size, bool high) {
+    return shuffle(p, q, [&](int j) {
+      int lane = j / perLane * perLane, within = j % perLane, piece = within / size;
+      int index = lane + (high ? perLane / 2 : 0) + piece / 2 * size + within % size;
+      return piece % 2 ? lanes + index : index;
+    });
+  };
+  for (int i = 0; i < lanes; i += perLane) {
+    Value **r = &x[size_t(i)];
+    if (perLane == 2) {
+      Value *low = unpack(r[0], r[1], 1, false), *high = unpack(r[0], r[1], 1, true);
+      r[0] = low, r[1] = high;
+      continue;
+    }
+    Value *a = unpack(r[0], r[1], 1, false), *c = unpack(r[0], r[1], 1, true);
+    Value *d = unpack(r[2], r[3], 1, false), *e = unpack(r[2], r[3], 1, true);
+    r[0] = unpack(a, d, 2, false), r[1] = unpack(a, d, 2, true);
+    r[2] = unpack(c, e, 2, false), r[3] = unpack(c, e, 2, true);
+  }
+  for (int d = perLane; d < lanes; d *= 2)
+    for (int i = 0; i < lanes; ++i)
+      if (!(i & d)) {
+        Value *p = x[size_t(i)], *q = x[size_t(i + d)];
+        x[size_t(i)] = shuffle(p, q, [&](int j) { return j & d ? lanes + j - d : j; });
+        x[size_t(i + d)] = shuffle(p, q, [&](int j) { return j & d ? lanes + j : j + d; });
+      }
+}
 
 void emitPackB(IRBuilderBase &b, const TileShape &shape, const PackOperands &o) {
   Packer(b, shape.element, shape.lanes, shape.columns(), o).emit();

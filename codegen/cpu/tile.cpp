@@ -252,6 +252,72 @@ void emitPicked(IRBuilderBase &b, Element element, int lanes, const PickedOperan
   });
 }
 
+void emitPickedColumns(IRBuilderBase &b, Element element, int lanes, const PickedColumns &o) {
+  Type *scalar = elementType(b, element);
+  auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
+  const Align align(uint64_t(elementBytes(element)));
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  auto place = [&](Value *i) { return emitAt(b, b.getInt32Ty(), o.list, i); };
+  auto load = [&](Value *i) { return b.CreateAlignedLoad(b.getInt32Ty(), place(i), Align(4)); };
+  BasicBlock &entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+  IRBuilder<> top(&entry, entry.begin());
+  Value *found = top.CreateAlloca(vector);
+  emitIf(b, b.CreateICmpNE(o.count, word(0)), [&] {
+    Value *last = load(b.CreateSub(o.count, word(1)));
+    for (int i = 0; i + 1 < lanes; ++i) b.CreateAlignedStore(last, place(b.CreateAdd(o.count, word(i))), Align(4));
+    emitLoop(b, word(0), o.count, lanes, [&](Value *i) { // so many columns at once, a square of them and of k at a time
+      SmallVector<Value *> numbers, columns;
+      for (int j = 0; j < lanes; ++j) {
+        numbers.push_back(b.CreateSExt(load(b.CreateAdd(i, word(j))), b.getInt64Ty()));
+        columns.push_back(emitAt(b, scalar, o.b, b.CreateMul(numbers.back(), o.bRow)));
+      }
+      Value *sums = emitLoop(b, word(0), o.k, lanes, {Constant::getNullValue(vector)}, [&](Value *k, ArrayRef<Value *> now) -> Values {
+        SmallVector<Value *> x;
+        for (Value *column : columns) {
+          x.push_back(b.CreateAlignedLoad(vector, emitAt(b, scalar, column, k), align));
+          emitPrefetch(b, scalar, column, b.CreateAdd(k, word(512 / elementBytes(element))), false);
+        }
+        emitTranspose(b, element, x);
+        Value *sum = now[0];
+        for (int j = 0; j < lanes; ++j) {
+          Value *a = b.CreateAlignedLoad(scalar, emitAt(b, scalar, o.a, b.CreateMul(b.CreateAdd(k, word(j)), o.aK)), align);
+          sum = b.CreateIntrinsic(Intrinsic::fma, {vector}, {b.CreateVectorSplat(unsigned(lanes), a), x[size_t(j)], sum});
+        }
+        return {sum};
+      })[0];
+      b.CreateStore(sums, found);
+      for (int j = 0; j < lanes; ++j) b.CreateAlignedStore(b.CreateAlignedLoad(scalar, emitAt(b, scalar, found, word(j)), align), emitAt(b, scalar, o.c, numbers[size_t(j)]), align);
+    });
+  });
+}
+void emitPickedSteps(IRBuilderBase &b, Element element, int lanes, const PickedSteps &o) {
+  Type *scalar = elementType(b, element);
+  auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
+  const Align align(uint64_t(elementBytes(element)));
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  auto step = [&](Value *i) { return b.CreateSExt(b.CreateAlignedLoad(b.getInt32Ty(), emitAt(b, b.getInt32Ty(), o.list, i), Align(4)), b.getInt64Ty()); };
+  emitLoop(b, word(0), o.n, lanes, [&](Value *j) { b.CreateAlignedStore(Constant::getNullValue(vector), emitAt(b, scalar, o.c, j), align); });
+  // Some rows of B pass over C, which stays in the first-level cache; the next ones are asked for meanwhile.
+  auto together = [&](Value *i, int rows, bool ahead) {
+    SmallVector<Value *> factors, from, later;
+    for (int r = 0; r < rows; ++r) {
+      Value *k = step(b.CreateAdd(i, word(r)));
+      factors.push_back(b.CreateVectorSplat(unsigned(lanes), b.CreateAlignedLoad(scalar, emitAt(b, scalar, o.a, b.CreateMul(k, o.aK)), align)));
+      from.push_back(emitAt(b, scalar, o.b, b.CreateMul(k, o.bK)));
+      if (ahead) later.push_back(emitAt(b, scalar, o.b, b.CreateMul(step(b.CreateAdd(i, word(rows + r))), o.bK)));
+    }
+    emitLoop(b, word(0), o.n, lanes, [&](Value *j) {
+      Value *at = emitAt(b, scalar, o.c, j), *sum = b.CreateAlignedLoad(vector, at, align);
+      for (Value *row : later) emitPrefetch(b, scalar, row, j, false);
+      for (auto [x, row] : zip(factors, from)) sum = b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, b.CreateAlignedLoad(vector, emitAt(b, scalar, row, j), align), sum});
+      b.CreateAlignedStore(sum, at, align);
+    });
+  };
+  Value *whole = b.CreateAnd(o.count, word(-4));
+  emitLoop(b, word(0), whole, 4, [&](Value *i) { together(i, 4, true); });
+  emitLoop(b, whole, o.count, 1, [&](Value *i) { together(i, 1, false); });
+}
+
 void emitSkinny(IRBuilderBase &b, Element element, int lanes, int registers, const SkinnyOperands &o) {
   Type *scalar = elementType(b, element);
   auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };

@@ -74,6 +74,23 @@ struct PickedOperands {
 };
 void emitPicked(llvm::IRBuilderBase &, Element, int lanes, const PickedOperands &);
 
+/// One row, of few of whose columns the products are wanted, each with k contiguous: C[n] = sum_k A[k] B[n,k] for the n of a list, in the order of k.
+struct PickedColumns {
+  llvm::Value *a = nullptr, *aK = nullptr, *b = nullptr, *bRow = nullptr, *c = nullptr; ///< A[k] = a[k * aK], B[n,k] = b[n * bRow + k], C[n] = c[n]
+  llvm::Value *list = nullptr, *count = nullptr; ///< i32; room for as many more behind them as a vector has lanes
+  llvm::Value *k = nullptr;                      ///< a multiple of the lanes
+};
+void emitPickedColumns(llvm::IRBuilderBase &, Element, int lanes, const PickedColumns &);
+/// One row, of which few steps of k are wanted, B in place with n contiguous: C[n] = sum_k A[k] B[k,n] for the k of a list, in its order.
+struct PickedSteps {
+  llvm::Value *a = nullptr, *aK = nullptr, *b = nullptr, *bK = nullptr, *c = nullptr; ///< B[k,n] = b[k * bK + n]
+  llvm::Value *list = nullptr, *count = nullptr; ///< i32; four more behind them may be read
+  llvm::Value *n = nullptr;                      ///< a multiple of the lanes
+};
+void emitPickedSteps(llvm::IRBuilderBase &, Element, int lanes, const PickedSteps &);
+/// x[i][j] becomes x[j][i]: as many vectors as lanes.
+void emitTranspose(llvm::IRBuilderBase &, Element, llvm::MutableArrayRef<llvm::Value *> x);
+
 /// One row, both operands with k contiguous: c[n] = sum_k a[k] b[n * bRow + k]. Sums end in a tree over the lanes.
 struct DotOperands { llvm::Value *n = nullptr, *k = nullptr, *a = nullptr, *b = nullptr, *bRow = nullptr, *c = nullptr; };
 void emitDots(llvm::IRBuilderBase &, Element, int lanes, const DotOperands &);

@@ -448,10 +448,10 @@ private:
     return p;
   }
   /// Where packed variables stay, the turn's part; entries that pack the same ones in the same way share it.
-  View derived(EmittedContraction &c, llvm::ArrayRef<Place> inputs) {
+  View derived(EmittedKernel &pack, const EmittedContraction &c, llvm::ArrayRef<Place> inputs) {
     Storage s;
     s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "packed";
-    std::string key = irBytes(c.pack->module);
+    std::string key = irBytes(pack.module);
     std::map<int, int64_t> around;
     for (unsigned i : c.packs) {
       const View &v = inputs[i].view;
@@ -459,7 +459,7 @@ private:
       key += fmt::format("; {} from {}", buffers.all[size_t(v.buffer)].index, v.offset.str());
       for (auto &[loop, bytes] : v.steps) key += fmt::format(", {} turns of {}", turns[loop], bytes.str()), around[loop] = turns[loop];
     }
-    for (const Size &size : c.pack->sizes) key += "; " + size.str();
+    for (const Size &size : pack.sizes) key += "; " + size.str();
     View view;
     Size bytes = c.packedBytes;
     for (auto [loop, n] : llvm::reverse(around)) view.steps.push_back({loop, bytes}), bytes = bytes * Size(n);
@@ -524,15 +524,22 @@ private:
       std::optional<View> packed;
       std::vector<Step> packing, many;
       if (c.pack) {
-        packed = c.once ? derived(c, inputs) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
+        packed = c.once ? derived(*c.pack, c, inputs) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
         launch(packing, std::move(*c.pack), c.packs, false, packed, {{}, Size(2) * c.packedBytes});
-        if (c.once) step(steps, {OnceStep{buffers.all[size_t(packed->buffer)].index, std::move(packing)}});
+        if (c.once) step(c.fewPack ? many : steps, {OnceStep{buffers.all[size_t(packed->buffer)].index, std::move(packing)}});
         else many = std::move(packing);
       }
       if (c.product) launch(many, std::move(*c.product), all, true, packed, work), notes.launches.back().back().contraction = c.descriptor;
       if (c.few && c.product) {
         ChoiceStep choice{c.rows, c.limit, {}, std::move(many)};
-        launch(choice.upTo, std::move(*c.few), all, true, c.once ? packed : std::nullopt, work);
+        std::optional<View> read = c.once ? packed : std::nullopt;
+        if (c.fewPack) {
+          read = derived(*c.fewPack, c, inputs);
+          std::vector<Step> packing;
+          launch(packing, std::move(*c.fewPack), c.packs, false, read, {{}, Size(2) * c.packedBytes});
+          step(choice.upTo, {OnceStep{buffers.all[size_t(read->buffer)].index, std::move(packing)}});
+        }
+        launch(choice.upTo, std::move(*c.few), all, true, read, work);
         step(steps, {std::move(choice)});
       } else if (c.few) launch(steps, std::move(*c.few), all, true, {}, work);
       else std::ranges::move(many, std::back_inserter(steps));

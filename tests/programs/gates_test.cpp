@@ -181,6 +181,7 @@ class FewRows : public testing::TestWithParam<Wide> {};
 INSTANTIATE_TEST_SUITE_P(Of, FewRows,
                          testing::Values(Wide{"granules", "sparsity { {w1,g,u}: gate neurons keep=0.3 granule=16 }", "cpu"}, Wide{"granulesAvx2", "sparsity { {w1,g,u}: gate neurons keep=0.3 granule=16 }", "x86-64-v3"},
                                          Wide{"wide", "sparsity { {w1,g,u}: gate neurons keep=0.4 granule=64 }", "cpu"}, Wide{"single", "sparsity { {w1,g,u}: gate neurons keep=0.2 granule=1 }", "cpu"},
+                                         Wide{"singleAvx2", "sparsity { {w1,g,u}: gate neurons keep=0.2 granule=1 }", "x86-64-v3"}, Wide{"narrow", "sparsity { {w1,g,u}: gate neurons keep=0.3 granule=4 }", "cpu"},
                                          Wide{"masked", "sparsity { {w1,g,u}: gate neurons keep=0.3 granule=16\n {w1,g}: rigl density=0.5 granule=16x16 }", "cpu"},
                                          Wide{"bf16", "sparsity { {w1,g,u}: gate neurons keep=0.3 granule=16 }\n precision { default bf16 }", "cpu"},
                                          Wide{"lora", "sparsity { {w1,g,u}: gate neurons keep=0.3 granule=16 }\n lora { {w1,g}: r=3 merge=never }", "cpu"}),
