@@ -77,7 +77,8 @@ public:
         for (mlir::Value x : op->getOperands()) readBy(x);
     };
     readBy(c->getOperand(unsigned(1 - leftOperand)));
-    for (mlir::Value s : c.getSubsets()) readBy(s);
+    if (ragged != Rows) // the right side of sorted points is that of each position, whoever chose it
+      for (mlir::Value s : c.getSubsets()) readBy(s);
     if (ragged == Sums) readBy(c.getRoster());
     packs = read.takeVector();
     unpacked = !ragged && !listed() && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+from side import Side
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CHARLM = os.path.join(ROOT, "examples", "02_charlm", "charlm.fil")
@@ -78,44 +80,6 @@ class Machine:
         (t, busy, ours), self.last = self.last, self.now()
         seconds = max(self.last[0] - t, 1e-3) * os.cpu_count()
         return max(0.0, 100 * (self.last[1] - busy - self.last[2] + ours) / seconds)
-
-
-class Side:
-    """A process that stays warm and does what a line says; idle meanwhile."""
-
-    def __init__(self, command, env={}):
-        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **env})
-        self.ready = self.read()
-        self.calls = None
-
-    def read(self):
-        line = self.process.stdout.readline().strip()
-        if not line:
-            raise SystemExit(f"{' '.join(self.process.args)} ended")
-        return line
-
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def number(self, line):
-        return float(self.ask(line))
-
-    def turn(self):
-        """Seconds of a call, the mean of as many as make a turn of some 20 ms, after one that does not count where calls are short."""
-        if self.calls is None:
-            self.number("run 1 1")
-            self.calls = max(1, min(200, int(0.02 / self.number("run 0 1"))))
-        return self.number(f"run {int(self.calls > 1)} {self.calls}")
-
-    def results(self, what="sample"):
-        return json.loads(self.ask(what))
-
-    def close(self):
-        self.process.stdin.write("quit\n")
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def differs(results, reference):

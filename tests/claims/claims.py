@@ -17,6 +17,8 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "bench"))
+from side import Side
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CHARLM = os.path.join(ROOT, "examples", "02_charlm", "charlm.fil")
 PLANS = os.path.join(HERE, "lora.plan.fil")
@@ -184,31 +186,45 @@ class Claims:
         whole, left = (float(x) for x in re.search(r"operations of `run` +([0-9.e+]+)\*B -> ([0-9.e+]+)\*B", self.run("plan", model, plans, "--diff", "longer", "gated")).groups())
         self.add("gates_mnist points", statistics.mean(points), ">= -0.3", statistics.mean(points) >= -0.3 and left <= 0.38 * whole, seeds=points, dense=[one["longer"] for one in last], operations=f"{left / whole:.3f}x, predictors among them")
         write_npy(self.path("row.npy"), (1, 784), [random.random() * (random.random() < 0.2) for _ in range(784)], "f")
-        self.add_speed("gates_mnist, one row", [self.seconds_of_run(model, plans, "--plan", n, "--weights", self.path(n, "last.safetensors"), "--in", "x=" + self.path("row.npy")) for _ in range(11) for n in ("longer", "gated")], ["gated"], [1.5])
+        self.add_speed("gates_mnist, one row", [[self.seconds_of_run(model, plans, "--plan", n, "--weights", self.path(n, "last.safetensors"), "--in", "x=" + self.path("row.npy")) for n in ("longer", "gated")] for _ in range(11)], ["gated"], [1.5])
+
+    def side(self, file, *options):
+        """A program that stays loaded, for short turns."""
+        return Side([os.path.join(os.path.dirname(self.fil), "program_bench"), os.path.join(HERE, file), "--threads", "2", "--target-cpu", {"native": "x86-64-v4" if cpu()[1] else "x86-64-v3"}.get(self.target, self.target), *options])
+
+    def turns(self, sides, count=41):
+        """Seconds of each in turn, again and again."""
+        times = [[s.turn() for s in sides] for _ in range(count)]
+        for s in sides:
+            s.close()
+        return times
 
     def gates_ffn(self):
         """One row through eight feed-forward blocks 2048-8192-2048, 1.1 GB of weights, with half and 30 % of the neurons by granules of 16, gates counted, and the same of single neurons, beside the dense program: times faster.
         With 10 % through 24 blocks, so that what is read does not stay in a cache. With all neurons a gate is none: the same program."""
-        model = os.path.join(HERE, "gates.fil")
-        for name, rows in (("x.npy", 600), ("t.npy", 600), ("row2048.npy", 1)):
-            self.random_npy(name, (rows, 2048))
         for depth, keeps in ((8, (50, 30)), (24, (10,))):
-            dim = ["--dim", f"L={depth}"]
-            for plan, more in (("dense", []), ("keep50", ["--weights", self.path("dense", "last.safetensors")])):  # the others have the same predictors
-                self.run("train", model, "--plan", plan, *dim, "--data-dir", self.out, "--steps", "0", "--out", self.path(plan), *more)
-            times = [self.seconds_of_run(model, "--plan", plan, *dim, "--weights", self.path("dense" if plan == "dense" else "keep50", "last.safetensors"), "--in", "x=" + self.path("row2048.npy"))
-                     for _ in range(11) for plan in ("dense", *(f"{what}{k}" for what in ("keep", "single") for k in keeps))]
-            self.add_speed("gates_ffn", times, [f"{what} {k} %" for what in ("keep", "single neurons,") for k in keeps], [share * 100 / k for share in (0.88, 0.45) for k in keeps])
-        same = "->" not in self.run("plan", model, "--diff", "dense", "keep100").split("\n", 1)[1]
+            for what, share in (("keep", 0.88), ("single", 0.45)):
+                sides = [self.side("gates.fil", "--plan", plan, "--entry", "run", "--size", "B=1", "--dim", f"L={depth}") for plan in ("dense", *(f"{what}{k}" for k in keeps))]
+                self.add_speed("gates_ffn", self.turns(sides), [("keep" if what == "keep" else "single neurons,") + f" {k} %" for k in keeps], [share * 100 / k for k in keeps])
+        same = "->" not in self.run("plan", os.path.join(HERE, "gates.fil"), "--diff", "dense", "keep100").split("\n", 1)[1]
         self.add("gates_ffn, keep 100 %, times faster", 1, ">= 0.97", same, because="the same program")
 
-    def add_speed(self, row, times, names, bounds):
-        """`times` in turns: of the dense program, then of each name. Met where the median reaches the bound and the 10th percentile is within 5 % of it."""
-        turns = [times[i:i + 1 + len(names)] for i in range(0, len(times), 1 + len(names))]
+    def experts(self):
+        """64 experts 2048-1408-2048, six for each of 512 rows, beside one feed-forward network of as many operations: share of its speed, forward, and with all gradients; and the time where experts are drawn as 1 / rank, over that of equal shares."""
+        for entry, bound in (("run", 0.85), ("grad", 0.75)):
+            def of(model):
+                return self.side("experts.fil", "--model", model, *(["--loss", "along"] if entry == "grad" else []), "--entry", entry, "--size", "B=512")
+            what = "forward" if entry == "run" else "forward and backward"
+            self.add_speed(f"experts, {what}", self.turns([of("Dense"), of("Balanced")], 11), ["share of dense"], [bound])
+            ratios = [b / a for a, b in self.turns([of("Balanced"), of("Zipf")], 11)]
+            self.add_times(f"experts by 1 / rank, {what}", ratios, 1.15)
+
+    def add_speed(self, row, turns, names, bounds):
+        """`turns`: of the dense program, then of each name. Met where the median reaches the bound and the 10th percentile is within 5 % of it."""
         for k, (name, bound) in enumerate(zip(names, bounds)):
             ratios = sorted(t[0] / t[1 + k] for t in turns)
             median, p10 = statistics.median(ratios), ratios[int(0.1 * len(ratios))]
-            self.add(f"{row}, {name}, times faster", median, f">= {bound:.3g}", median >= bound and p10 >= 0.95 * bound, p10=round(p10, 3), dense_us=round(1e6 * statistics.median(t[0] for t in turns), 1))
+            self.add(f"{row}, {name}, times as fast", median, f">= {bound:.3g}", median >= bound and p10 >= 0.95 * bound, p10=round(p10, 3), dense_us=round(1e6 * statistics.median(t[0] for t in turns), 1))
 
     def topology_step(self):
         """A step of a feed-forward network 2048-8192-2048, 512 rows, with 20 % of its 16x16 granules, beside the dense step: the time, and edits beside steps."""
@@ -235,7 +251,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "precision_charlm": Claims.precision_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "experts": Claims.experts, "precision_charlm": Claims.precision_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)
@@ -251,7 +267,7 @@ def main():
     machine, avx512 = cpu()
     isa = "AVX-512" if avx512 and options.target_cpu != "x86-64-v3" else "AVX2"
     print(f"{datetime.date.today()}, {machine}, {isa}")
-    for name in options.rows or ["topology_step", "gates_ffn", "lora_step", "lora_adapters"]:
+    for name in options.rows or ["topology_step", "gates_ffn", "experts", "lora_step", "lora_adapters"]:
         rows[name](claims)
     with open(os.path.join(os.path.dirname(options.out), "claims.json"), "w") as f:
         json.dump([{**r, "cpu": machine, "isa": isa, "date": str(datetime.date.today())} for r in claims.rows], f, indent=1)
