@@ -42,6 +42,11 @@ const Refusal mergeWouldDensify{"with merge=always, or with merge=masked and dor
   llvm::raw_string_ostream(note) << llvm::format("merged density would be 1.00 instead of %.2f", density);
   return refused(v, "P0412", note, "`merge=never` (two further products) or `merge=masked`");
 }};
+const Refusal gateOfSum{"with merge=always or masked, or dora", [](Facet, Facet adapter, Verdict &v) {
+  auto lora = cast<LoraAttr>(adapter);
+  if (lora.getVariant() == LoraVariant::dora) return refused(v, "P0430", "dora divides by norms of the whole sum, and the predictor stands in for the map alone", "`variant=plain` or `rs`");
+  return (lora.getMerge() == Merge::always || lora.getMerge() == Merge::masked) && refused(v, "P0430", "the predictor stands in for the map, not for its sum with an adapter", "`merge=never` (two further products)");
+}};
 const Refusal mergeWouldRequantise{"with merge=always on a base of whole numbers or fp8", [](Facet a, Facet b, Verdict &v) {
   Facet lora = a.kind() == FacetKind::lora ? a : b, base = a.kind() == FacetKind::lora ? b : a;
   auto format = dyn_cast<FormatAttr>(base);

@@ -154,6 +154,7 @@ std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims, int columnsOp
   return s.columns || s.sum ? std::optional(s) : std::nullopt;
 }
 std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims) {
+  if (skips(c, dims)) return {};
   ContractionDims d = classify(c);
   dims.sort(d.rows), dims.sort(d.columns), dims.sort(d.summed);
   auto last = [](ArrayRef<StringAttr> list) { return list.empty() ? StringAttr() : list.back(); };

@@ -41,7 +41,7 @@ struct RowSkip {
 };
 /// `columnsOperand`: 0 or 1, the one that has the columns; last of the columns and of the sum.
 std::optional<RowSkip> skipsInRows(ContractOp, const Dims &, int columnsOperand, mlir::StringAttr column, mlir::StringAttr summed);
-std::optional<RowSkip> skipsInRows(ContractOp, const Dims &);
+std::optional<RowSkip> skipsInRows(ContractOp, const Dims &); ///< none where a mask of the weight says what is left out
 /// The param whose values these are, through renames, masks and loops; null if it is none. What narrower formats make of it is the param too.
 VariableOp paramOf(mlir::Value);
 /// The tensor as it is when read through those of the subsets that select from its dims, and these subsets.

@@ -49,7 +49,7 @@ Cost ReduceOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(
 Cost ContractOp::cost(const Dims &dims) {
   auto skip = skips(*this, dims);
   Size share = skip ? skip->mask.share() : Size(1);
-  if (auto rows = skip ? std::nullopt : skipsInRows(*this, dims))
+  if (auto rows = skipsInRows(*this, dims))
     for (MaskOp m : {rows->columns, rows->sum})
       if (m) share = share * m.share();
   return moved(*this, dims, Size(2) * iteration(*this, dims) * share);

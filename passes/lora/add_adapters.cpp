@@ -92,7 +92,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
 
   // ---- params ----
 
-  /// Would the sum be denser than the base, or rounded once more to 8 bits?
+  /// Would the sum be denser than the base, be rounded once more to 8 bits, or hide the map from its gate?
   bool costsToMerge(SiteOp at) {
     bool masked = false;
     FormatAttr format; // of the innermost site
@@ -100,7 +100,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     for (auto s : getOperation().getOps<SiteOp>())
       if (s.getPath().empty() || within(at.getPath(), s.getPath()))
         for (Attribute f : s.getFacets()) {
-          masked |= isa<TopologyAttr>(f);
+          masked |= isa<TopologyAttr, GateAttr>(f);
           if (auto own = dyn_cast<FormatAttr>(f); own && (!format || s.getPath().size() >= longest)) format = own, longest = s.getPath().size();
         }
     return masked || (format && format.coarse());

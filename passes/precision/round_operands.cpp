@@ -87,9 +87,11 @@ public:
       FormatAttr format = formats.at(c.getSite());
       auto out = format && params.contains(c.getSite()) && c.getRole() != Role::wgrad && c.getRole() != Role::update ? formatOf(format.getOut()) : std::nullopt;
       if (!out) continue;
-      b.setInsertionPointAfter(c);
-      Value kept = converted(c.getResult(), {*out, {}, {}}, c);
-      c.getResult().replaceAllUsesExcept(kept, kept.getDefiningOp()->getOperand(0).getDefiningOp());
+      Operation *last = c; // what is left out of it is seen between the product and the rounding
+      if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen()) last = m;
+      b.setInsertionPointAfter(last);
+      Value kept = converted(last->getResult(0), {*out, {}, {}}, c);
+      last->getResult(0).replaceAllUsesExcept(kept, kept.getDefiningOp()->getOperand(0).getDefiningOp());
     }
     for (ContractOp c : all) {
       FormatAttr format = formats.at(c.getSite());

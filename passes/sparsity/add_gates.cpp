@@ -55,10 +55,20 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
       }
     if (all.empty()) return;
     for (Gated &g : all) byMap[g.map] = &g;
-    for (FuncOp f : module.getOps<FuncOp>())
-      if (!f.getEntry().empty())
-        for (Neurons &n : find(f)) gate(f, n, dims);
+    std::vector<std::pair<FuncOp, llvm::SmallPtrSet<Gated *, 8>>> entries;
+    for (FuncOp f : module.getOps<FuncOp>()) {
+      if (f.getEntry().empty()) continue;
+      auto &own = entries.emplace_back(f, llvm::SmallPtrSet<Gated *, 8>()).second;
+      for (Neurons &n : find(f)) {
+        gate(f, n, dims);
+        for (Product &p : n.products) own.insert(p.of);
+      }
+    }
     tellUnused(all);
+    for (auto &[f, own] : entries) // what is trained with a gate is run with it
+      for (Gated *g : used)
+        if (!own.contains(g) && llvm::any_of(f.getBody().front().getOps<ReadOp>(), [&](ReadOp r) { return r.getVariable() == g->map.getSymName(); }))
+          refuse(*g, "P0446", "`" + siteOf(g->map) + "` makes neurons, but not in `" + f.getEntry() + "`");
     if (refused) signalPassFailure();
   }
 
@@ -75,6 +85,11 @@ private:
     auto variable = v.getDefiningOp<ReadOp>() ? paramOf(v) : VariableOp();
     return variable && variable.getMap() ? variable : VariableOp();
   }
+  /// The same of a map that reads neurons, whose adapter may be merged: the sum begins with the map.
+  static VariableOp readerOf(Value v) {
+    for (auto sum = v.getDefiningOp<MapOp>(); sum && sum.getArgs()[0].getType() == v.getType(); sum = v.getDefiningOp<MapOp>()) v = sum.getArgs()[0];
+    return mapOf(v);
+  }
   std::optional<Product> productOf(ContractOp c) {
     for (unsigned i : {1u, 0u}) {
       VariableOp map = mapOf(c->getOperand(i));
@@ -90,8 +105,8 @@ private:
     f.walk([&](ContractOp c) {
       if (c.getRole() != Role::forward) return;
       for (auto [h, w] : {std::pair<Value, Value>{c.getLhs(), c.getRhs()}, std::pair<Value, Value>{c.getRhs(), c.getLhs()}}) {
-        VariableOp map = mapOf(w);
-        if (!map || mapOf(h)) continue;
+        VariableOp map = readerOf(w);
+        if (!map || readerOf(h)) continue;
         for (StringAttr d : sidesOf(map).left) {
           if (!tensorOf(h).has(d) || !llvm::is_contained(strings(c.getOver()), d)) continue;
           auto known = llvm::find_if(found, [&](Neurons &n) { return n.h == h && n.dim == d; });
@@ -122,7 +137,10 @@ private:
     } else n.alone &= ofParams(v);
   }
   static bool ofAdapter(ContractOp c) {
-    return llvm::any_of(ArrayRef<Value>{c.getLhs(), c.getRhs()}, [](Value v) { return paramOf(v) && paramOf(v).getAdapter(); });
+    return llvm::any_of(ArrayRef<Value>{c.getLhs(), c.getRhs()}, [](Value v) {
+      if (auto row = v.getDefiningOp<GatherOp>()) v = row.getX(); // of several adapters each row's own
+      return paramOf(v) && paramOf(v).getAdapter();
+    });
   }
   /// A param such as a bias, or that of chosen members of a family; a constant.
   static bool ofParams(Value v) {
@@ -198,7 +216,7 @@ private:
     }
     SmallVector<Operation *> order(n.between.begin(), n.between.end());
     llvm::sort(order, [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
-    for (Operation *op : order) b.clone(*op, predicted);
+    for (Operation *op : order) b.clone(*op, predicted)->setAttr("site", b.getStringAttr(body.site)); // what it costs, the predictor does
 
     Value score = body.map(MapFn::abs, {predicted.lookup(n.h)});
     StringAttr granules = n.dim;

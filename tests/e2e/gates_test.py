@@ -27,6 +27,10 @@ plan half for Net from dense { sparsity { up: gate neurons keep=0.5 } }
 plan nothing for Net from dense { sparsity { head: gate neurons keep=0.5 } }
 plan uneven for Net from dense { sparsity { FFN: gate neurons keep=0.5 granule=24 } }
 plan late for Net from dense { sparsity { FFN: gate channels keep=0.5 } }
+plan mixed for Net from dense { sparsity { budget flops <= 80%; l[0].FFN: gate neurons keep=0.5 predictor=lowrank(4); l[1..].FFN: gate neurons predictor=lowrank(4) } }
+plan narrow for Net from open { precision { default bf16 } }
+plan tuned for Net from gated { train { steps 4 }; lora { {up,down}: r=2 } }
+plan missed for Net from gated { train { steps 8 }; sparsity { FFN: gate neurons keep=0.01 predictor=lowrank(1) }; require { loss <= 1e-9 } }
 plan tight for Net from dense { sparsity { budget flops <= 1%; FFN: gate neurons predictor=lowrank(4) } }
 """
 
@@ -109,6 +113,12 @@ class Gates(CommandTest):
         self.assertGreater(int(after), 0.6 * int(before))
         self.assertEqual(self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64")[0].decode(), found)
         self.fil("train", "m.fil", "found.fil", "--plan", "open_calibrated", "--weights", "d/last.safetensors", "--out", "t")
+        for plan, share in (("mixed", 0.8), ("narrow", 0.7)):
+            self.fil("calibrate", "m.fil", "--plan", plan, "--weights", "d/last.safetensors", "--samples", "64", "--out", "other.fil")
+            out = self.fil("plan", "m.fil", "other.fil", "--diff", "dense", plan + "_calibrated")[0].decode()
+            before, after = re.search(r"operations of `run` +(\d+)\*B -> (\d+)\*B", out).groups()
+            self.assertLess(int(after), 1.02 * share * int(before), plan)
+            self.assertGreater(int(after), 0.85 * share * int(before), plan)
         self.fil("calibrate", "m.fil", "--plan", "tight", "--weights", "d/last.safetensors", exit=1, code="P0451")
         self.fil("calibrate", "m.fil", "--plan", "gated", "--weights", "d/last.safetensors", exit=1, code="E0510")
 
@@ -119,6 +129,20 @@ class Gates(CommandTest):
             _, err = self.train(plan, "o", exit=1, code=code)
             self.assertIn(text, err)
             self.assertRegex(err, r"m\.fil:\d+:\d+")
+
+    def test_a_gate_stays_beside_adapters_and_is_named_as_a_cause(self):
+        self.train("gated", "g")
+        self.train("tuned", "t", "--weights", "g/last.safetensors")
+        self.assertEqual(self.checkpoint("g")["l[0].FFN.up.gate_B"], self.checkpoint("t")["l[0].FFN.up.gate_B"])  # frozen
+        self.fil("run", "m.fil", "--weights", "t/last.safetensors", "--in", "x=many.npy", "--out", "a.npy")
+        out = self.fil("compile", "m.fil", "--plan", "tuned", "--emit=sparsity")[0].decode()
+        run = out[out.index('entry "run"'):]
+        self.assertEqual(run.count("fil.highest"), 1)  # in the body of the loop
+        _, err = self.fil("validate", "m.fil", "--plan", "missed", exit=3, code="E0708")
+        self.assertIn("it is missed because of `FFN: gate neurons keep=0.01", err)
+        self.write("w.fil", "plan wrong for Net from gated { lora { up: r=2 merge=always } }")
+        _, err = self.fil("train", "m.fil", "w.fil", "--plan", "wrong", "--out", "o", exit=1, code="P0430")
+        self.assertIn("the predictor stands in for the map, not for its sum with an adapter", err)
 
     def test_explain_and_diff_tell(self):
         out = self.fil("explain", "m.fil", "l[0..3].FFN.up", "--plan", "gated")[0].decode()

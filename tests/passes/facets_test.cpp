@@ -60,6 +60,8 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
            {of(FacetKind::topology), of(FacetKind::blocks), "P0430"},
            {of(FacetKind::grouped, "{capacity = 1.2}"), of(FacetKind::replica), "P0432"},
            {of(FacetKind::gate, "2"), of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), "P0433"},
+           {of(FacetKind::gate), of(FacetKind::lora, "", "always"), "P0430"},
+           {of(FacetKind::gate), of(FacetKind::lora, "", "dora never"), "P0430"},
            {of(FacetKind::qat), of(FacetKind::format, "e4m3"), "P0434"}}) {
     const Verdict v = c.a.compose(c.b);
     EXPECT_EQ(v.outcome, Outcome::refuse);

@@ -302,20 +302,25 @@ private:
   std::string gatedBy(const sema::PlanFacet &f, const Size &params) {
     if (params == Size()) return ": keeps all, so it is no gate";
     std::string text = fmt::format(": predictors of {} params", params.str());
+    auto ours = [&](ir::MaskOp m) { return m && m.getChosen() && llvm::any_of(f.sites, [&](const std::string &site) { return ir::within(ir::siteOf(m), site); }); };
+    std::vector<std::string> chosen;
     int all = 0, skipping = 0;
     double most = 0;
-    std::set<std::string> told;
-    module.walk([&](ir::ContractOp c) {
-      if (c->getParentOfType<ir::FuncOp>().getEntry() != "run") return;
-      auto ours = [&](ir::MaskOp m) { return m && llvm::any_of(f.sites, [&](const std::string &site) { return ir::within(ir::siteOf(m), site); }); };
-      auto s = ir::skipsInRows(c, dims);
+    module.walk([&](Operation *op) {
+      if (auto f = op->getParentOfType<ir::FuncOp>(); !f || f.getEntry() != "run") return;
+      if (auto m = dyn_cast<ir::MaskOp>(op); ours(m)) {
+        const std::string kept = fmt::format("{} of {}", (*m.getKept())[0], (*m.getKept())[1]);
+        if (std::find(chosen.begin(), chosen.end(), kept) == chosen.end()) chosen.push_back(kept);
+      }
+      auto c = dyn_cast<ir::ContractOp>(op);
+      auto s = c ? ir::skipsInRows(c, dims) : std::nullopt;
       if (!s || !(ours(s->columns) || ours(s->sum))) return;
-      for (ir::MaskOp m : {s->columns, s->sum})
-        if (ours(m) && told.insert(fmt::format("{} of {}", (*m.getKept())[0], (*m.getKept())[1])).second) text += fmt::format("{}{}", told.size() > 1 ? ", " : " choose ", *std::prev(told.end()));
       ++all;
       if (ir::worthPacking(c, dims)) ++skipping, most = std::max(most, 1 / s->share());
     });
-    return fmt::format("{} granules; {} of {} products of `run` compute these alone, in calls of up to {:.0f} rows, and the others, like those of training, compute all", text, skipping, all, std::floor(most));
+    text += fmt::format(" choose {} granules; ", fmt::join(chosen, ", "));
+    if (all == 0) return text + "no product of `run` computes these alone: all is computed and masked";
+    return text + fmt::format("{} of {} products of `run` compute these alone, in calls of up to {:.0f} rows, and the others, like those of training, compute all", skipping, all, std::floor(most));
   }
   /// Which products of the line's masks leave granules out.
   std::string productsOf(const sema::PlanFacet &f) {

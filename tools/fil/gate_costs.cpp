@@ -66,7 +66,7 @@ GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan) {
             const std::string site = ofTurn(ir::siteOf(op), turns);
             if (m == skip->columns && std::find(maps.begin(), maps.end(), site) == maps.end()) maps.push_back(site);
           }
-      if (!predicts) costs.dense += operations;
+      if (!predicts) costs.dense += skip ? operations / skip->share() : operations; // what gates of known shares leave out is not counted
       costs.terms.push_back(std::move(term));
     };
     each();

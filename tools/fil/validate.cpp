@@ -141,7 +141,7 @@ private:
     std::string left;
     for (size_t f = 0; f < p.facets.size(); ++f)
       std::erase_if(p.facets[f].sites, [&](const std::string &site) {
-        const bool in = std::any_of(units.begin(), units.end(), [&](const Unit &u) { return u.facet == f && u.site == site; });
+        const bool in = std::any_of(units.begin(), units.end(), [&](const Unit &u) { return u.facet == f && (u.site == site || plan.facets[f].kind == "gate"); });
         if (in) left += fmt::format("{} {}\n", f, site);
         return !in && matters(p.facets[f].kind);
       });
@@ -155,7 +155,8 @@ private:
   std::string cause(const Measured &plain) {
     std::vector<Unit> all;
     for (size_t f = 0; f < plan.facets.size(); ++f)
-      if (matters(plan.facets[f].kind))
+      if (plan.facets[f].kind == "gate") all.push_back({f, plan.facets[f].sites[0]}); // maps that make the same neurons stay together
+      else if (matters(plan.facets[f].kind))
         for (const std::string &site : plan.facets[f].sites) all.push_back({f, site});
     if (all.empty()) return "no facet that could be left out alone changes what is computed: the format, or the recipe";
     return "it is missed because of " + named(halved(plain, all)) + "; leave it out there, or weaken it";
