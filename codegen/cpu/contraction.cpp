@@ -766,6 +766,13 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     else out.few = emitRows(target, dims, f64, group, placement);
     out.limit = fewRows;
   }
+  // A few dozen rows for each position read its part of the right side hardly more often than packing would.
+  if (auto positions = p.ragged == Problem::Rows && !out.once && p.right && p.right->outer == Size(1) && p.n.constant() && p.n.constant()->num % p.shape.columns() == 0 ? p.positions().constant() : std::nullopt) {
+    Problem inPlace = p;
+    inPlace.unpacked = true, inPlace.ahead = 16 * p.shape.columns();
+    out.few = ContractionEmitter(target, inPlace, f64).product();
+    out.limit = 128 * positions->num;
+  }
   if (!(few && m)) out.product = ContractionEmitter(target, p, f64).product();
   if (out.product && !p.unpacked) out.pack = std::move(pack);
   return out;

@@ -107,7 +107,7 @@ private:
     if (block.ahead) {
       const int perLine = 64 / elementBytes(block.element);
       for (int line = 0; line < block.vectors * block.lanes; line += perLine)
-        emitPrefetch(b, scalar, rowB, b.getInt64(uint64_t(block.ahead + line)), false);
+        emitPrefetch(b, scalar, emitAt(b, scalar, rowB, emitMul(b, block.bK, b.getInt64(uint64_t(block.ahead / (block.vectors * block.lanes))))), b.getInt64(uint64_t(line)), false);
     }
     size_t i = 0;
     for (Value *a : block.a) {

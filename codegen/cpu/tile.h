@@ -32,7 +32,7 @@ struct TileOperands {
 
   /// B[k, p * columns + n] = b[p * bPanel + k * bK + n]; all columns of a panel are read. As emitPackB leaves it: bK = columns.
   llvm::Value *b = nullptr, *bPanel = nullptr, *bK = nullptr;
-  int64_t ahead = 0;             ///< elements of B that are asked for so long before they are read; 0: none
+  int64_t ahead = 0;             ///< elements of B, rows of a panel, that are asked for so long before they are read; 0: none
   int64_t narrow = 0;            ///< panels of so many columns in place of one of shape.columns(), `bNarrow` apart; bK = narrow. 0: none
   llvm::Value *bNarrow = nullptr;
 
