@@ -61,6 +61,7 @@ Value BodyBuilder::cut(Value x, StringAttr dim, StringAttr blocks, StringAttr in
   auto windows = builder.getArrayAttr(WindowDimAttr::get(ctx, dim, inside, blocks, length, 0));
   return WindowOp::create(builder, loc, dims.tensor(ctx, all, tensorOf(x).getElement()), x, windows, builder.getStringAttr(site), RoleAttr::get(ctx, role));
 }
+Value BodyBuilder::stopGrad(Value x) { return StopGradOp::create(builder, loc, x.getType(), x, builder.getStringAttr(site), RoleAttr::get(builder.getContext(), role)); }
 Value BodyBuilder::contract(Value a, Value b, ValueRange subsets, TensorType result) {
   // The iteration: the dims of the operands, a subset's dim through which one of them is read in place of the dim it selects from.
   SmallVector<StringAttr> over, iteration;

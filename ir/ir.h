@@ -83,6 +83,7 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b) { return map(MapFn::mul, {a, b}); }
   mlir::Value div(mlir::Value a, mlir::Value b) { return map(MapFn::div, {a, b}); }
   mlir::Value neg(mlir::Value a) { return map(MapFn::neg, {a}); }
+  mlir::Value stopGrad(mlir::Value);
   mlir::Value select(mlir::Value c, mlir::Value a, mlir::Value b) { return map(MapFn::select, {c, a, b}); }
   mlir::Value reduce(ReduceFn, mlir::Value, llvm::ArrayRef<mlir::StringAttr> over);
   mlir::Value highest(mlir::Value score, mlir::Value count, llvm::ArrayRef<mlir::StringAttr> over);

@@ -231,19 +231,25 @@ void typeRemat(PlanContext &c, CheckedPlan &plan) {
 }
 
 static bool isCost(const std::string &metric) { return metric == "flops" || metric == "params" || metric == "state" || metric == "mem"; }
-/// Bytes, or a plain number.
-static double amountOf(const Expr &e) {
-  static const std::map<std::string, double> units{{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+/// In the unit that the table's factors are of; a plain number, or one of another unit, as it is.
+static double inUnits(const Expr &e, const std::map<std::string, double> &units) {
   auto *q = std::get_if<Quantity>(&e.is);
   auto unit = q ? units.find(q->unit) : units.end();
   return unit == units.end() ? numberOf(e) : unit->second * std::strtod(q->number.c_str(), nullptr);
 }
-/// In seconds, or a plain number.
+static double bytesOf(const Expr &e) {
+  static const std::map<std::string, double> units{{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+  return inUnits(e, units);
+}
 static double secondsOf(const Expr &e) {
   static const std::map<std::string, double> units{{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+  return inUnits(e, units);
+}
+static const char *textOf(BinaryOp comparison) { return comparison == BinaryOp::Lt ? "<" : comparison == BinaryOp::Le ? "<=" : comparison == BinaryOp::Gt ? ">" : ">="; }
+/// Of the plan without facets, which `x` and `%` are shares of.
+static bool isShare(const Expr &e) {
   auto *q = std::get_if<Quantity>(&e.is);
-  auto unit = q ? units.find(q->unit) : units.end();
-  return unit == units.end() ? numberOf(e) : unit->second * std::strtod(q->number.c_str(), nullptr);
+  return q && (q->unit == "x" || q->unit == "%");
 }
 /// `latency` or `latency(B=1)`: the batch, 1 unless said; none where another dim is named.
 static std::optional<int64_t> batchOf(const Expr &e, const std::string &batchDim) {
@@ -271,9 +277,7 @@ static void latenciesOf(PlanContext &c, const Expr &e, const Setting &s, Checked
     c.diags.report(Msg::P0452, s.span, printValue(*b.left), plan.train.batchDim);
     return;
   }
-  static const std::map<BinaryOp, const char *> texts{{BinaryOp::Lt, "<"}, {BinaryOp::Le, "<="}, {BinaryOp::Gt, ">"}, {BinaryOp::Ge, ">="}};
-  auto *q = std::get_if<Quantity>(&b.right->is);
-  plan.latencies.push_back({*batch, texts.at(b.op), secondsOf(*b.right), q && (q->unit == "x" || q->unit == "%"), s.span, printValue(e)});
+  plan.latencies.push_back({*batch, textOf(b.op), secondsOf(*b.right), isShare(*b.right), s.span, printValue(e)});
 }
 static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPlan &plan) {
   auto &b = std::get<Binary>(e.is);
@@ -281,13 +285,11 @@ static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPl
     contractsOf(*b.left, on, at, plan), contractsOf(*b.right, on, at, plan);
     return;
   }
-  static const std::map<BinaryOp, const char *> texts{{BinaryOp::Lt, "<"}, {BinaryOp::Le, "<="}, {BinaryOp::Gt, ">"}, {BinaryOp::Ge, ">="}};
   if (isCost(textOf(*b.left))) {
-    auto *q = std::get_if<Quantity>(&b.right->is);
-    plan.costs.push_back({textOf(*b.left), texts.at(b.op), amountOf(*b.right), q && (q->unit == "x" || q->unit == "%"), at});
+    plan.costs.push_back({textOf(*b.left), textOf(b.op), bytesOf(*b.right), isShare(*b.right), at});
     return;
   }
-  plan.contracts.push_back({textOf(*b.left), texts.at(b.op), numberOf(*b.right), on, at});
+  plan.contracts.push_back({textOf(*b.left), textOf(b.op), numberOf(*b.right), on, at});
 }
 static bool typeDrift(const Setting &s, CheckedPlan &plan) {
   const auto words = valuesOf(s);
@@ -298,7 +300,7 @@ static bool typeDrift(const Setting &s, CheckedPlan &plan) {
   }
   auto *b = std::get_if<Binary>(&words[0]->is);
   if (!b || textOf(*b->left) != "drop") return false;
-  plan.drifts.push_back({keyOf(s).name, b->op == BinaryOp::Lt ? "<" : "<=", numberOf(*b->right), std::get<Quantity>(b->right->is).unit == "%", s.span, print(s)});
+  plan.drifts.push_back({keyOf(s).name, textOf(b->op), numberOf(*b->right), std::get<Quantity>(b->right->is).unit == "%", s.span, print(s)});
   return true;
 }
 void typeContracts(PlanContext &c, CheckedPlan &plan) {

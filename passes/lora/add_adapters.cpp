@@ -229,7 +229,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   /// What dora multiplies by: of the weight's dims without the left side.
   Value ratio(const Weight &w, Value sum, BodyBuilder &body) {
     auto square = [&](Value v) { return body.reduce(ReduceFn::sum, body.mul(v, v), w.of.sides.left); };
-    Value fixed = StopGradOp::create(body.builder, body.loc, sum.getType(), sum, body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
+    Value fixed = body.stopGrad(sum);
     Value norms = body.map(MapFn::sqrt, {body.div(square(w.base), body.map(MapFn::max, {square(fixed), body.constant(1e-30)}))});
     return body.mul(body.add(w.magnitude, body.constant(1)), norms);
   }

@@ -243,7 +243,7 @@ private:
       h = made.lookup(n.h);
     }
     h = masked(h, n.dim, false);
-    if (f.getEntry() == "train") h = body.add(h, body.mul(fixed(n.h, body), straightThrough(score, n.dim, granules, inside, granule, body)));
+    if (f.getEntry() == "train") h = body.add(h, body.mul(body.stopGrad(n.h), straightThrough(score, n.dim, granules, inside, granule, body)));
     if (f.getEntry() == "run") h = masked(h, n.dim, true);
     for (ContractOp c : n.readers) c->replaceUsesOfWith(n.h, h);
     for (Operation *op : llvm::reverse(order))
@@ -270,13 +270,10 @@ private:
       return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward));
     });
   }
-  Value fixed(Value v, BodyBuilder &body) {
-    return StopGradOp::create(body.builder, body.loc, v.getType(), v, body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), Role::forward));
-  }
   /// 0, with the gradient of the scores over their mean: a score grows where what it lets pass lowers the loss, or would.
   Value straightThrough(Value score, StringAttr dim, StringAttr granules, StringAttr inside, int64_t length, BodyBuilder &body) {
     Value mean = body.div(body.reduce(ReduceFn::sum, score, {granules}), body.size(body.dims.value(granules.getValue())));
-    Value one = body.div(body.sub(score, fixed(score, body)), body.add(fixed(mean, body), body.constant(1e-20)));
+    Value one = body.div(body.sub(score, body.stopGrad(score)), body.add(body.stopGrad(mean), body.constant(1e-20)));
     if (dim == granules) return one;
     SmallVector<StringAttr> wide(tensorOf(one).getDims()), all;
     wide.push_back(inside);

@@ -3,10 +3,9 @@
 import math
 import random
 import re
-import struct
 import unittest
 
-from support import CommandTest, read_checkpoint, read_npy, write_npy
+from support import CommandTest, read_npy, write_npy
 
 MODEL = """
 dims B
@@ -54,37 +53,31 @@ class Gates(CommandTest):
     def train(self, plan, out, *more, **expected):
         return self.fil("train", "m.fil", "--plan", plan, "--out", out, *more, **expected)
 
-    def checkpoint(self, out):
-        return read_checkpoint(self.path(f"{out}/last.safetensors"))[1]
-
-    def floats(self, tensor):
-        return struct.unpack(f"<{len(tensor[2]) // 4}f", tensor[2])
-
     def test_trains_resumes_and_runs_a_row_as_among_many(self):
         self.train("gated", "o")
-        tensors = self.checkpoint("o")
+        tensors = self.tensors("o")
         self.assertEqual(tensors["l[2].FFN.up.gate_A"][1], [32, 4])
         self.assertEqual(tensors["l[0].FFN.gate.gate_B"][1], [4, 64])
         self.assertNotIn("l[0].FFN.down.gate_A", tensors)
         self.train("gated", "part", "--steps", "20")
         self.train("gated", "part", "--resume")
-        self.assertEqual(tensors, self.checkpoint("part"))
+        self.assertEqual(tensors, self.tensors("part"))
         for name in ("one", "many"):
             self.fil("run", "m.fil", "--weights", "o/last.safetensors", "--in", f"x={name}.npy", "--out", f"{name}.out.npy")
         self.assertEqual(read_npy(self.path("one.out.npy"))[1], read_npy(self.path("many.out.npy"))[1][:8])
-        first = self.checkpoint("part")["l[0].FFN.up.gate_A"]
+        first = self.tensors("part")["l[0].FFN.up.gate_A"]
         self.train("gated", "begun", "--steps", "0")
-        self.assertNotEqual(first, self.checkpoint("begun")["l[0].FFN.up.gate_A"])  # predictors learn
+        self.assertNotEqual(first, self.tensors("begun")["l[0].FFN.up.gate_A"])  # predictors learn
 
     def test_one_turn_of_a_loop_has_a_gate_of_single_neurons(self):
         self.train("single", "o")
-        self.assertEqual([n for n in sorted(self.checkpoint("o")) if ".gate_" in n and "#" not in n],
+        self.assertEqual([n for n in sorted(self.tensors("o")) if ".gate_" in n and "#" not in n],
                          ["l[1].FFN.gate.gate_A", "l[1].FFN.gate.gate_B", "l[1].FFN.up.gate_A", "l[1].FFN.up.gate_B"])
 
     def test_predictors_of_a_dense_checkpoint_are_of_its_singular_vectors(self):
         self.train("dense", "d")
         self.train("gated", "g", "--weights", "d/last.safetensors", "--steps", "0")
-        tensors = self.checkpoint("g")
+        tensors = self.tensors("g")
         w, a, b = (self.floats(tensors["l[1].FFN.up" + n]) for n in ("", ".gate_A", ".gate_B"))
         # Left and right vectors of the best approximation: W b' = a (b b'), W' a = b' (a' a), and a' a = b b' is diagonal.
         gram = [[sum(a[k * 4 + i] * a[k * 4 + j] for k in range(32)) for j in range(4)] for i in range(4)]
@@ -133,7 +126,7 @@ class Gates(CommandTest):
     def test_a_gate_stays_beside_adapters_and_is_named_as_a_cause(self):
         self.train("gated", "g")
         self.train("tuned", "t", "--weights", "g/last.safetensors")
-        self.assertEqual(self.checkpoint("g")["l[0].FFN.up.gate_B"], self.checkpoint("t")["l[0].FFN.up.gate_B"])  # frozen
+        self.assertEqual(self.tensors("g")["l[0].FFN.up.gate_B"], self.tensors("t")["l[0].FFN.up.gate_B"])  # frozen
         self.fil("run", "m.fil", "--weights", "t/last.safetensors", "--in", "x=many.npy", "--out", "a.npy")
         out = self.fil("compile", "m.fil", "--plan", "tuned", "--emit=sparsity")[0].decode()
         run = out[out.index('entry "run"'):]

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Topologies of weights: as a user trains, resumes, prunes and tunes them."""
 import json
-import struct
 import unittest
 
-from support import CharTest, read_checkpoint
+from support import CharTest
 
 PLANS = """
 plan rigl for Char from p { train { steps 8 }; sparsity { Attention.{q,k,v,o}: rigl density=0.25 every=2 alpha=0.5 granule=2x2 } }
@@ -22,16 +21,10 @@ def bits(data, n):
 class Sparsity(CharTest):
     plans = PLANS
 
-    def checkpoint(self, out):
-        return read_checkpoint(self.path(f"{out}/last.safetensors"))[1]
-
-    def floats(self, tensor):
-        return struct.unpack(f"<{len(tensor[2]) // 4}f", tensor[2])
-
     def test_a_mask_keeps_its_number_and_everything_obeys_it(self):
         self.train("rigl", "o")
-        tensors = self.checkpoint("o")
-        begun = (self.train("rigl", "first", "--steps", "1"), self.checkpoint("first"))[1]
+        tensors = self.tensors("o")
+        begun = (self.train("rigl", "first", "--steps", "1"), self.tensors("first"))[1]
         changed = 0
         for name, (dtype, shape, data) in tensors.items():
             if not name.endswith(".mask"):
@@ -57,14 +50,14 @@ class Sparsity(CharTest):
 
     def test_one_turn_of_a_loop_has_a_mask(self):
         self.train("set", "o")
-        tensors = self.checkpoint("o")
+        tensors = self.tensors("o")
         self.assertEqual([n for n in tensors if n.endswith(".mask")], ["l[1].Attention.q.mask"])
         self.assertEqual(sum(bits(tensors["l[1].Attention.q.mask"][2], 8)), 4)
 
     def test_pruning_begins_with_dense_weights_and_ends_at_the_density(self):
         self.train("p", "dense")
         self.train("prune", "o", "--weights", "dense/last.safetensors")
-        for name, (_, _, data) in self.checkpoint("o").items():
+        for name, (_, _, data) in self.tensors("o").items():
             if name.endswith(".mask"):
                 self.assertEqual(sum(bits(data, 64)), 16, name)
         self.assertIn("has dense weights", self.train("rigl", "x", "--weights", "dense/last.safetensors", exit=1, code="E0513"))
@@ -72,10 +65,10 @@ class Sparsity(CharTest):
 
     def test_adapters_stand_beside_a_mask_that_stands_still(self):
         self.train("rigl", "base")
-        base = self.checkpoint("base")
+        base = self.tensors("base")
         for plan in ("tuned", "masked"):
             self.train(plan, plan, "--weights", "base/last.safetensors")
-            tuned = self.checkpoint(plan)
+            tuned = self.tensors(plan)
             for name, tensor in base.items():
                 if "#" not in name:
                     self.assertEqual(tuned[name], tensor, name)

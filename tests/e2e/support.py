@@ -122,6 +122,9 @@ class CommandTest(unittest.TestCase):
     def tensors(self, out):
         return read_checkpoint(self.path(out + "/last.safetensors"))[1]
 
+    def floats(self, tensor):
+        return struct.unpack(f"<{len(tensor[2]) // 4}f", tensor[2])
+
 
 class CharTest(CommandTest):
     """Of training Char."""

@@ -25,8 +25,6 @@ public:
     double loss = measured();
     const double whole = loss;
     double now = operations();
-    std::map<std::string, double> least;
-    for (Gate &g : gates) least[g.name] = 0;
     for (Gate &g : gates) g.kept = 1;
     if (operations() > budget) throw Error(Exit::Input, "P0451", fmt::format("one granule for each gate still takes {:.3g}% of the operations", 100 * operations() / costs.dense), "a larger budget, a smaller rank, or gates on more sites");
     for (Gate &g : gates) g.kept = g.all;
