@@ -49,11 +49,12 @@ const Refusal gateOfSum{"with merge=always or masked, or dora", [](Facet, Facet 
 }};
 const Refusal mergeWouldRequantise{"with merge=always on a base of whole numbers or fp8", [](Facet a, Facet b, Verdict &v) {
   Facet lora = a.kind() == FacetKind::lora ? a : b, base = a.kind() == FacetKind::lora ? b : a;
-  auto format = dyn_cast<FormatAttr>(base);
+  auto format = dyn_cast<FormatAttr>(base); // else qat, or whole numbers
   const bool narrow = !format || format.coarse();
   return narrow && cast<LoraAttr>(lora).getMerge() == Merge::always && refused(v, "P0429", "the sum would be rounded to the base's format again, with an error that nothing bounds", "`merge=never` (two further products)");
 }};
 const Refusal twoFormats{"where the format is one of whole numbers or fp8", [](Facet, Facet format, Verdict &v) {
+  if (isa<WholeAttr>(format)) return refused(v, "P0434", "qat trains the map that the line keeps as whole numbers", "leave one of them out; `fil convert` makes one of the other");
   return cast<FormatAttr>(format).coarse() && refused(v, "P0434", "qat trains for whole numbers, and the line rounds to fp8", "leave one of them out");
 }};
 

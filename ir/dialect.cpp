@@ -75,7 +75,8 @@ std::optional<Format> TensorType::format() const {
   if (getElement().isBF16()) return Format::Bf16;
   if (getElement().isF16()) return Format::F16;
   if (isa<Float8E4M3FNType>(getElement())) return Format::E4M3;
-  return isa<Float8E5M2Type>(getElement()) ? std::optional(Format::E5M2) : std::nullopt;
+  if (isa<Float8E5M2Type>(getElement())) return Format::E5M2;
+  return getElement().isInteger(8) ? std::optional(Format::Int8) : std::nullopt;
 }
 int64_t bytesOf(Type value, int64_t realBytes) {
   auto t = dyn_cast<TensorType>(value);
@@ -88,7 +89,8 @@ Type elementOf(MLIRContext *ctx, Format f) {
   case Format::Bf16: return BFloat16Type::get(ctx);
   case Format::F16: return Float16Type::get(ctx);
   case Format::E4M3: return Float8E4M3FNType::get(ctx);
-  default: return Float8E5M2Type::get(ctx);
+  case Format::E5M2: return Float8E5M2Type::get(ctx);
+  default: return IntegerType::get(ctx, 8);
   }
 }
 

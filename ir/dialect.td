@@ -43,7 +43,7 @@ def Fil_MapFnAttr : I32EnumAttr<"MapFn", "an elementwise function", [
   I32EnumAttrCase<"ceil", 20>, I32EnumAttrCase<"eq", 21>, I32EnumAttrCase<"ne", 22>, I32EnumAttrCase<"lt", 23>,
   I32EnumAttrCase<"le", 24>, I32EnumAttrCase<"gt", 25>, I32EnumAttrCase<"ge", 26>, I32EnumAttrCase<"logical_and", 27, "and">,
   I32EnumAttrCase<"logical_or", 28, "or">, I32EnumAttrCase<"logical_not", 29, "not">, I32EnumAttrCase<"select", 30>,
-  I32EnumAttrCase<"cast", 31>, I32EnumAttrCase<"pow2ceil", 32>]> {
+  I32EnumAttrCase<"cast", 31>, I32EnumAttrCase<"pow2ceil", 32>, I32EnumAttrCase<"round", 33>]> {
   let cppNamespace = "::fil::ir";
 }
 

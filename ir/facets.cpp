@@ -20,6 +20,7 @@ bool BlocksAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool QatAttr::appliesTo(Operation *op, Role role) const { return isMap(op) || (isa<ContractOp>(op) && role != Role::update); }
 bool LoraAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool FormatAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
+bool WholeAttr::appliesTo(Operation *op, Role) const { return isMap(op); }
 bool AdaptAttr::appliesTo(Operation *op, Role) const { return isa<ContractOp>(op); }
 bool RematAttr::appliesTo(Operation *op, Role role) const { return anyOp(op) && (role == Role::forward || role == Role::saved); }
 bool ReplicaAttr::appliesTo(Operation *op, Role) const { return anyOp(op); }
@@ -46,9 +47,32 @@ FacetCost LoraAttr::cost(Operation *op, const Dims &dims) const {
   return {Size(2) * times * each, elements, elements, {}};
 }
 
+/// Scales of a map, and of what it is multiplied by.
+static Size scalesOf(VariableOp v, ScalesPer per, bool acts, const Dims &dims) {
+  const MapSides s = sidesOf(v);
+  const Size turns = product(strings(v.getLoops()), dims);
+  return turns * product(s.families, dims) * (per == ScalesPer::channel ? product(s.right, dims) : Size(1)) + (acts ? turns : Size());
+}
+FacetCost QatAttr::cost(Operation *op, const Dims &dims) const {
+  auto v = cast<VariableOp>(op);
+  const Size scales = scalesOf(v, getPer(), getActs() != 0, dims);
+  return {{}, Size(2) * scales, v.getTrained() ? scales : Size(), {}, std::ldexp(1.0, -int(getBits()))};
+}
+FacetCost WholeAttr::cost(Operation *op, const Dims &dims) const { return {{}, scalesOf(cast<VariableOp>(op), getPer(), getActs() != 0, dims), {}, {}, std::ldexp(1.0, -int(getBits()))}; }
+Facet innermostFacet(ModuleOp module, StringRef place, FacetKind kind, StringRef *at) {
+  Facet found;
+  StringRef innermost;
+  for (auto site : module.getOps<SiteOp>())
+    if ((site.getPath().empty() || within(place, site.getPath())) && site.getPath().size() >= innermost.size())
+      for (Attribute a : site.getFacets())
+        if (auto f = cast<Facet>(a); f.kind() == kind) found = f, innermost = site.getPath();
+  if (at) *at = innermost;
+  return found;
+}
+
 SiteFormat FormatAttr::of(Role role) const { return role == Role::dgrad ? getDgrad() : role == Role::wgrad ? getWgrad() : role == Role::update ? SiteFormat::f32 : getForward(); }
 bool FormatAttr::coarse() const {
-  return llvm::any_of(ArrayRef{getForward(), getDgrad(), getWgrad()}, [](SiteFormat f) { return f >= SiteFormat::e4m3 && f <= SiteFormat::int4; });
+  return llvm::any_of(ArrayRef{getForward(), getDgrad(), getWgrad()}, [](SiteFormat f) { return f == SiteFormat::e4m3 || f == SiteFormat::e5m2; });
 }
 
 FacetCost FormatAttr::cost(Operation *, const Dims &) const {
@@ -84,6 +108,20 @@ FacetCost TopologyAttr::cost(Operation *op, const Dims &dims) const {
   return {Size(-2) * gone, {}, {}, gone};
 }
 
+Value scalarInput(FuncOp f, StringRef name, Type element) {
+  Block &block = f.getBody().front();
+  for (unsigned i = 0; i < block.getNumArguments(); ++i)
+    if (f.inputName(i) == name) return block.getArgument(i);
+  Builder b(f.getContext());
+  auto type = TensorType::get(f.getContext(), {}, element);
+  SmallVector<Type> in(f.getArgumentTypes());
+  in.push_back(type);
+  SmallVector<Attribute> names(f.getArgAttrs()->begin(), f.getArgAttrs()->end());
+  names.push_back(b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(name))));
+  f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(in, f.getResultTypes())));
+  f.setArgAttrsAttr(b.getArrayAttr(names));
+  return block.addArgument(type, f.getLoc());
+}
 MapSides sidesOf(VariableOp v) {
   MapSides s;
   const size_t families = v.getSite().count("[*]"), right = size_t(*v.getMap());

@@ -44,7 +44,6 @@ class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindN
 def Fil_GatherAttr : Fil_WrittenFacet<"Gather", "gather">;
 def Fil_GroupedAttr : Fil_WrittenFacet<"Grouped", "grouped">;
 def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
-def Fil_QatAttr : Fil_WrittenFacet<"Qat", "qat">;
 def Fil_AdaptAttr : Fil_WrittenFacet<"Adapt", "adapt">;
 def Fil_RematAttr : Fil_WrittenFacet<"Remat", "remat">;
 def Fil_ReplicaAttr : Fil_WrittenFacet<"Replica", "replica">;   // settings: dim, axis
@@ -91,6 +90,23 @@ def Fil_TopologyAttr : Fil_FacetAttr<"Topology", "topology", [{
   let assemblyFormat = "`<` $method `density` $density `every` $every `alpha` $alpha `until` $until `granule` $left $right `>`";
 }
 
+def Fil_ScalesPer : I32EnumAttr<"ScalesPer", "what of a map shares a scale", [I32EnumAttrCase<"channel", 0>, I32EnumAttrCase<"tensor", 1>]> {
+  let cppNamespace = "::fil::ir";
+  let genSpecializedAttr = 0;
+}
+def Fil_QatAttr : Fil_FacetAttr<"Qat", "qat", [{
+    ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;
+  }]> {
+  let summary = "a map is trained as whole numbers of `bits` bits times scales, and so is what it is multiplied by, where `acts` is not 0";
+  let description = [{
+    Fake quantisation (Jacob et al. 2018) with learned scales (Esser et al. 2020): w becomes s * round(clamp(w / s)), with its gradient straight through. It begins where `warm` of the
+    last `steps` of the run are over (0: of the whole run). `per` is about the map: each position of its right side has a scale, or all have one; each member of a family
+    has its own.
+  }];
+  let parameters = (ins "int64_t":$bits, "int64_t":$acts, EnumParameter<Fil_ScalesPer>:$per, "int64_t":$steps, APFloatParameter<"">:$warm);
+  let assemblyFormat = "`<` `bits` $bits `acts` $acts `per` $per `steps` $steps `warm` $warm `>`";
+}
+
 def Fil_LoraInit : I32EnumAttr<"LoraInit", "which of A and B begins at random; the other is 0, so their product is", [
   I32EnumAttrCase<"gauss", 0>, I32EnumAttrCase<"zero", 1>]> {
   let cppNamespace = "::fil::ir";
@@ -119,7 +135,7 @@ def Fil_LoraAttr : Fil_FacetAttr<"Lora", "lora", "double scale(int64_t rank) con
 // The formats of a site's products. Each role's operands are rounded to the role's format before they are multiplied; products are exact and summed in f32.
 def Fil_SiteFormat : I32EnumAttr<"SiteFormat", "a number format of a plan", [
   I32EnumAttrCase<"f32", 0>, I32EnumAttrCase<"bf16", 1>, I32EnumAttrCase<"f16", 2>, I32EnumAttrCase<"e4m3", 3>, I32EnumAttrCase<"e5m2", 4>,
-  I32EnumAttrCase<"int8", 5>, I32EnumAttrCase<"int4", 6>, I32EnumAttrCase<"f64", 7>]> {
+  I32EnumAttrCase<"f64", 5>]> {
   let cppNamespace = "::fil::ir";
   let genSpecializedAttr = 0;
 }
@@ -137,6 +153,18 @@ def Fil_FormatAttr : Fil_FacetAttr<"Format", "format", [{
   let parameters = (ins EnumParameter<Fil_SiteFormat>:$forward, EnumParameter<Fil_SiteFormat>:$dgrad, EnumParameter<Fil_SiteFormat>:$wgrad,
                         EnumParameter<Fil_SiteFormat>:$out, ArrayRefParameter<"int64_t">:$activations, ArrayRefParameter<"int64_t">:$weights);
   let assemblyFormat = "`<` $forward `dgrad` $dgrad `wgrad` $wgrad `out` $out `activations` `[` $activations `]` `weights` `[` $weights `]` `>`";
+}
+
+// Of the same kind: a site has one or the other.
+def Fil_WholeAttr : Fil_Attr<"Whole", "whole", [Fil_Facet]> {
+  let summary = "a map that is not trained is kept as whole numbers of `bits` bits times scales; with `acts` it is multiplied by whole numbers times a scale";
+  let parameters = (ins "int64_t":$bits, "int64_t":$acts, EnumParameter<Fil_ScalesPer>:$per);
+  let assemblyFormat = "`<` `bits` $bits `acts` $acts `per` $per `>`";
+  let extraClassDeclaration = [{
+    ::fil::ir::FacetKind kind() const { return ::fil::ir::FacetKind::format; }
+    bool appliesTo(::mlir::Operation *op, ::fil::ir::Role role) const;
+    ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;
+  }];
 }
 
 def Fil_ConsumedAttr : Fil_Attr<"Consumed", "consumed"> {

@@ -149,10 +149,14 @@ VariableOp paramBeside(VariableOp map, llvm::StringRef name, llvm::ArrayRef<mlir
                        llvm::ArrayRef<mlir::StringAttr> right, InitAttr, const Dims &, VariableOp after);
 /// Of the mask of a map: the dims that one turn's and family's mask has.
 llvm::SmallVector<mlir::StringAttr> maskDims(VariableOp mask);
+/// The scalar input of an entry, added where there is none.
+mlir::Value scalarInput(FuncOp, llvm::StringRef name, mlir::Type element);
 /// How many granules that is.
 double granulesIn(VariableOp mask, const Dims &);
 /// Of a map that is masked: `granules` of its fil.mask.
 mlir::ArrayAttr granulesOf(VariableOp masked);
+/// Of the facets of that kind, which are not consumed yet, that of the innermost site which the place lies within; null: none. `at`: that site.
+Facet innermostFacet(mlir::ModuleOp, llvm::StringRef place, FacetKind, llvm::StringRef *at = nullptr);
 /// The clause that put the facet there.
 mlir::Location placeOf(SiteOp, mlir::Attribute facet);
 /// Moves a facet of the row to those that a pass has made part of the program.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/layers.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 namespace fil::ir {
@@ -107,4 +108,29 @@ LayersOp dropUnusedResults(LayersOp op) {
   op.erase();
   return made;
 }
+void bringNarrow(Value wide, Value narrow) {
+  llvm::SetVector<LayersOp> loops;
+  for (Operation *user : wide.getUsers())
+    if (auto loop = dyn_cast<LayersOp>(user); loop && !llvm::is_contained(loop.getCarried(), wide)) loops.insert(loop);
+  for (LayersOp loop : loops) {
+    SmallVector<BlockArgument> inside;
+    for (auto [a, v] : llvm::zip(loop.stackedArgs(), loop.getStacked()))
+      if (v == wide) inside.push_back(a);
+    for (auto [a, v] : llvm::zip(loop.sharedArgs(), loop.getShared()))
+      if (v == wide) inside.push_back(a);
+    LayersEdit edit(loop);
+    const bool stacked = llvm::is_contained(loop.getStacked(), wide);
+    Value part = stacked ? edit.stacked(narrow) : edit.shared(narrow);
+    loop = edit.finish();
+    for (BlockArgument a : inside) {
+      if (a.getType() == part.getType()) continue;
+      bringNarrow(a, part);
+      OpBuilder b = OpBuilder::atBlockBegin(a.getOwner());
+      Value back = DequantizeOp::create(b, a.getLoc(), a.getType(), part, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), loop.getSiteAttr(), loop.getRoleAttr());
+      a.replaceAllUsesWith(back);
+    }
+    dropUnused(loop);
+  }
+}
+
 } // namespace fil::ir

@@ -36,4 +36,7 @@ LayersOp dropUnused(LayersOp);
 /// Removes the stacked results that nobody uses.
 LayersOp dropUnusedResults(LayersOp);
 
+/// Loops take the narrow value in place of the wide one, its fil.dequantize, which is made where it is read.
+void bringNarrow(mlir::Value wide, mlir::Value narrow);
+
 } // namespace fil::ir

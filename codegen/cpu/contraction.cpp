@@ -93,6 +93,14 @@ public:
   /// Granules of the right side are listed for each panel, and read from a packed left side.
   bool listed() const { return skip && skip->masked < 2; }
   bool packsLeft() const { return listed() || !left || !(left->sum == Size(1)); }
+  /// Of a right side that is narrow numbers in memory, which are quickly made wide; none of others.
+  std::optional<Format> storedFormat() {
+    mlir::Value v = c->getOperand(unsigned(1 - leftOperand));
+    while (auto r = v.getDefiningOp<RenameOp>()) v = r.getX();
+    auto q = v.getDefiningOp<DequantizeOp>();
+    auto f = q && !q.getScale() && isa<mlir::BlockArgument>(q.getX()) && !ragged && !listed() ? cast<TensorType>(q.getX().getType()).format() : std::nullopt;
+    return f && (*f == Format::Int8 || *f == Format::Bf16 || *f == Format::F16) ? f : std::nullopt;
+  }
   enum Ragged { None, Rows, Sums };
   const Dims &dims;
   GroupOp group;
@@ -107,6 +115,7 @@ public:
   TileShape shape;
   CacheBlocks blocks;
   int64_t ahead = 0; ///< TileOperands::ahead
+  std::optional<Format> stored; ///< of panels that are packed as they stand in memory
   std::optional<Plain> left, right;
   bool alongRows = false;    ///< a left side that is not plain is packed step by step, lanes along its rows; else row by row, lanes along the sum
   std::optional<Skip> skip;  ///< of the right side, or the result
@@ -193,6 +202,7 @@ public:
     const Size inAll = p.panels() * Size(p.shape.columns() / p.panel);
     LV packed = k.buffer(number), panels = k.size(inAll), columns = k.number(p.panel), K = k.size(p.k);
     Size chunks = sorted ? Size::ceil(p.k / Size(some)) : Size(1);
+    LV wide = p.stored ? k.allocateScratch(Size(p.panel * int64_t(align().value()))) : nullptr;
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       LV panel = tile, begin = k.number(0), end = K;
       if (sorted) {
@@ -202,7 +212,7 @@ public:
       Point batch;
       digits(k, k.b.CreateUDiv(panel, panels), sorted ? p.others : p.d.batch, batch);
       LV first = k.b.CreateMul(k.b.CreateURem(panel, panels), columns);
-      LV to = elementAt(packed, k.b.CreateMul(panel, k.b.CreateMul(columns, K)));
+      LV to = panelAt(packed, k.b.CreateMul(panel, k.b.CreateMul(columns, K)));
       LV count = emitMin(k.b, columns, k.b.CreateSub(k.size(p.n), first));
       if (p.right) {
         PackOperands o;
@@ -215,7 +225,12 @@ public:
           e.scope([&] {
             Point q = batch;
             sorted ? point(step, q) : digits(k, step, p.d.summed, q);
-            along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.panel, elementAt(to, k.b.CreateMul(step, columns)));
+            LV row = panelAt(to, k.b.CreateMul(step, columns));
+            along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.panel, p.stored ? wide : row);
+            for (int64_t c = 0; p.stored && c < p.panel; c += k.lanes) {
+              LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(wide, k.number(c)), align());
+              k.b.CreateAlignedStore(k.encoded(*p.stored, x), panelAt(row, k.number(c)), llvm::Align(uint64_t(bytesOf(*p.stored))));
+            }
           });
         });
     });
@@ -328,8 +343,9 @@ public:
           b0 = elementAt(start(*p.right, t.batch), t.n0);
         } else {
           o.bPanel = p.listed() ? k.size(p.panelElements()) : k.b.CreateMul(K, k.number(columns)), o.bK = k.number(p.panel);
-          b0 = elementAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
-          b0 = elementAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
+          b0 = panelAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
+          b0 = panelAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
+          if (p.stored) o.stored = storedType(), o.decode = [&](LV x) { return k.decoded(*p.stored, x); };
         }
         if (p.ragged == Problem::Sums) b0 = elementAt(b0, k.b.CreateMul(t.first, k.number(columns)));
         if (direct) {
@@ -341,7 +357,7 @@ public:
         emitLoop(k.b, k.number(0), p.ragged ? emitMax(k.b, t.k, k.number(1)) : K, kc, [&](LV k0) {
           o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
-          o.b = elementAt(b0, k.b.CreateMul(k0, o.bK));
+          o.b = panelAt(b0, k.b.CreateMul(k0, o.bK));
           if (p.listed()) o.granules = [&](LV panel) { return granulesOf(elementAt(b0, k.b.CreateMul(panel, o.bPanel)), k0); };
           else if (p.skip) o.wanted = [&](LV row, LV panel) {
             Point q = t.batch;
@@ -422,6 +438,45 @@ public:
     });
     k.finish();
     return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(nc), "few rows"};
+  }
+  /// Row by row, operands made where they are multiplied: each column is summed step after step, as tiles do.
+  EmittedKernel madeRows() {
+    auto &b = k.b;
+    int count = number;
+    std::vector<Memory> results;
+    for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
+    const int64_t width = p.shape.columns(), bytes = p.shape.element == Element::F64 ? 8 : 4;
+    const Size nTiles = Size::ceil(p.n / Size(width));
+    LV sums = k.allocateScratch(Size(width * bytes)), step = k.allocateScratch(Size(width * bytes));
+    auto *vector = k.vector(k.real);
+    auto at = [&](LV from, int64_t offset) { return elementAt(from, k.number(offset)); };
+    emitLoop(b, k.begin(), k.end(), 1, [&](LV tile) {
+      Part t;
+      digits(k, b.CreateUDiv(tile, k.size(nTiles)), p.d.batch, t.batch);
+      t.n0 = b.CreateMul(b.CreateURem(tile, k.size(nTiles)), k.number(width));
+      LV cols = emitMin(b, k.number(width), b.CreateSub(k.size(p.n), t.n0));
+      emitLoop(b, k.number(0), k.size(p.m), 1, [&](LV i) {
+        t.m0 = i;
+        Point row = t.batch;
+        digits(k, i, p.d.rows, row);
+        for (int64_t c = 0; c < width; c += k.lanes) b.CreateAlignedStore(llvm::Constant::getNullValue(vector), at(sums, c), align());
+        emitLoop(b, k.number(0), k.size(p.k), 1, [&](LV s) {
+          e.scope([&] {
+            Point q = row;
+            digits(k, s, p.d.summed, q);
+            LV x = k.splat(operand(p.leftOperand, q));
+            along(1 - p.leftOperand, q, p.d.columns, t.n0, true, cols, width, step);
+            for (int64_t c = 0; c < width; c += k.lanes) {
+              LV y = b.CreateAlignedLoad(vector, at(step, c), align()), sum = b.CreateAlignedLoad(vector, at(sums, c), align());
+              b.CreateAlignedStore(b.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x, y, sum}), at(sums, c), align());
+            }
+          });
+        });
+        epilogue(t, k.number(1), cols, sums, width, results);
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.batch * nTiles, k.scratchBytes, grain(width), "few rows, operands made where they are read"};
   }
   /// The right side column by column, k contiguous, for `pickedColumns`.
   EmittedKernel packColumns() {
@@ -581,6 +636,8 @@ private:
 
   llvm::Align align() { return llvm::Align(p.shape.element == Element::F64 ? 8 : 4); }
   LV elementAt(LV pointer, LV offset) { return emitAt(k.b, k.real, pointer, offset); }
+  llvm::Type *storedType() { return p.stored ? k.b.getIntNTy(unsigned(traits(*p.stored).bits())) : k.real; }
+  LV panelAt(LV pointer, LV offset) { return emitAt(k.b, storedType(), pointer, offset); }
   /// One element of the roster.
   LV roster(LV i) {
     Point at;
@@ -749,21 +806,27 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     one.shape.rows = 1, one.descriptor.sizes.m = 1;
     one.chooseTiles(target, false);
     if (p.rowSkip->narrow()) {
-      out.fewPack = ContractionEmitter(target, one, f64).packColumns();
+      out.fewPack = ContractionEmitter(target, one, f64).packColumns(), out.fewBytes = out.packedBytes;
       out.few = ContractionEmitter(target, one, f64).pickedSingly();
     } else out.few = ContractionEmitter::picksSteps(one) ? ContractionEmitter(target, one, f64).pickedSingly() : ContractionEmitter(target, one, f64).pickedRows();
     out.limit = std::max<int64_t>(1, int64_t(1 / p.rowSkip->share()));
   } else if (few && out.once) {
     Problem one = p;
-    one.shape.rows = 1, one.shape.unroll = 4, one.descriptor.sizes.m = 1;
+    // What few rows read comes from memory: the fewer bytes the better. Up to so many it is faster than wide panels, measured at 2048 x 8192.
+    one.stored = p.storedFormat();
+    out.limit = !one.stored ? 1 : bytesOf(*one.stored) == 1 ? 8 : 2;
+    one.shape.rows = one.stored ? 2 : 1, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide
     if (!p.listed()) one.chooseTiles(target, false);
     p.chooseTiles(target, true);
     out.descriptor = p.descriptor;
+    if (one.stored) {
+      one.ahead *= elementBytes(one.shape.element) / bytesOf(*one.stored);
+      out.fewPack = ContractionEmitter(target, one, f64).pack(), out.fewBytes = one.packedBatches() * one.packedElements() * Size(bytesOf(*one.stored));
+    }
     out.few = ContractionEmitter(target, one, f64).product();
-    out.limit = 1;
   } else if (few) {
     if (ContractionEmitter::readsFewRows(p)) out.few = ContractionEmitter(target, p, f64).fewRows();
-    else out.few = emitRows(target, dims, f64, group, placement);
+    else out.few = ContractionEmitter(target, p, f64).madeRows();
     out.limit = fewRows;
   }
   // A few dozen rows for each position read its part of the right side hardly more often than packing would.

@@ -14,6 +14,13 @@ static Type *with(Value *like, Type *t) {
 
 Value *KernelBuilder::rounded(Format f, Value *x, Value *random) {
   const FormatTraits t = traits(f);
+  if (t.whole()) {
+    if (random) match(x, random);
+    Value *r = random ? intrinsic(Intrinsic::floor, {x}) : intrinsic(Intrinsic::roundeven, {x});
+    if (random) r = b.CreateFAdd(r, b.CreateSelect(b.CreateFCmpOLT(random, b.CreateFSub(x, r)), like(x, 1), like(x, 0)));
+    r = b.CreateSelect(b.CreateFCmpOGT(r, like(x, -t.largest - 1)), r, like(x, -t.largest - 1)), r = b.CreateSelect(b.CreateFCmpOLT(r, like(x, t.largest)), r, like(x, t.largest));
+    return b.CreateSelect(b.CreateFCmpUNO(x, x), like(x, 0), b.CreateFAdd(r, like(x, 0))); // no -0
+  }
   if (f == Format::F16 && !f64 && !random) return b.CreateFPExt(b.CreateFPTrunc(x, with(x, b.getHalfTy())), x->getType());
   const int fraction = f64 ? 52 : 23, drop = fraction - t.fractionBits;
   Type *whole = with(x, f64 ? i64 : i32);
@@ -50,6 +57,7 @@ Value *KernelBuilder::encoded(Format f, Value *x) {
   if (f64) x = b.CreateFPTrunc(x, with(x, b.getFloatTy())); // exact: it is a number of the format
   Value *raw = bits(x);
   Type *narrow = with(x, b.getIntNTy(unsigned(t.bits())));
+  if (t.whole()) return b.CreateTrunc(b.CreateFPToSI(x, raw->getType()), narrow);
   // NaN is chosen behind the truncation: LLVM 22 joins a truncation with the masked store behind it, and writes 32 bits where that has a constant mask of one lane.
   auto orNan = [&](Value *wide, uint64_t nan) { return b.CreateSelect(b.CreateFCmpUNO(x, x), ConstantInt::get(narrow, nan), b.CreateTrunc(wide, narrow)); };
   if (f == Format::F16) {
@@ -73,6 +81,7 @@ Value *KernelBuilder::decoded(Format f, Value *stored) {
 Value *KernelBuilder::decodedF32(Format f, Value *stored) {
   const FormatTraits t = traits(f);
   Type *to = with(stored, b.getFloatTy());
+  if (t.whole()) return b.CreateSIToFP(b.CreateSExt(stored, with(stored, i32)), to);
   if (f == Format::F16) return b.CreateFPExt(b.CreateBitCast(stored, with(stored, b.getHalfTy())), to);
   Value *raw = b.CreateZExt(stored, with(stored, i32));
   if (f == Format::Bf16) return b.CreateBitCast(b.CreateShl(raw, constant(raw, 16)), to);

@@ -37,7 +37,8 @@ struct EmittedContraction {
   bool once = false;                    ///< they are variables: what is packed holds until one of them changes
   std::optional<EmittedKernel> few;     ///< for up to `limit` rows; reads panels if they are packed once
   int64_t limit = 0;
-  std::optional<EmittedKernel> fewPack; ///< what `few` reads in place of `packed`, as large; made once as well
+  std::optional<EmittedKernel> fewPack; ///< what `few` reads in place of `packed`; made once as well
+  Size fewBytes;                        ///< of that
   std::optional<EmittedKernel> product; ///< by register tiles, for more; none where there never are
   Size rows;
   ContractionDescriptor descriptor;

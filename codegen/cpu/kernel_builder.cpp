@@ -72,7 +72,8 @@ Value *KernelBuilder::local(Type *t) {
 Type *KernelBuilder::scalar(mlir::Type e) { return mlir::isa<ir::BoolType>(e) ? i1 : mlir::isa<ir::IntType, ir::IndexType, mlir::IntegerType>(e) ? i32 : real; }
 Type *KernelBuilder::stored(mlir::Type e) {
   if (auto f = mlir::dyn_cast<mlir::FloatType>(e); f && f.getWidth() < 32) return b.getIntNTy(f.getWidth());
-  return e.isInteger(16) ? b.getInt16Ty() : mlir::isa<ir::BoolType>(e) ? i8 : scalar(e);
+  if (e.isInteger()) return b.getIntNTy(e.getIntOrFloatBitWidth());
+  return mlir::isa<ir::BoolType>(e) ? i8 : scalar(e);
 }
 Value *KernelBuilder::laneNumbers(Type *t) {
   SmallVector<Constant *> all;

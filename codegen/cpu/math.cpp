@@ -162,6 +162,7 @@ Value *KernelBuilder::function1(MapFn fn, Value *x) {
   case MapFn::rsqrt: return b.CreateFDiv(like(x, 1), intrinsic(Intrinsic::sqrt, {x}));
   case MapFn::floor: return intrinsic(Intrinsic::floor, {x});
   case MapFn::ceil: return intrinsic(Intrinsic::ceil, {x});
+  case MapFn::round: return intrinsic(Intrinsic::roundeven, {x});
   default: llvm_unreachable("a function of one real");
   }
 }

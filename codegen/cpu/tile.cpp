@@ -21,12 +21,14 @@ struct Block {
   std::optional<Granules> granules{}; ///< then k has no meaning
   int64_t narrow = 0;              ///< as TileOperands has it
   Value *bNarrow = nullptr;
+  Type *stored = nullptr;          ///< as TileOperands has it
+  std::function<Value *(Value *)> decode{};
 };
 
 class BlockEmitter {
 public:
   BlockEmitter(IRBuilderBase &b, const Block &block)
-      : b(b), block(block), scalar(elementType(b, block.element)), vector(FixedVectorType::get(scalar, unsigned(block.lanes))) {}
+      : b(b), block(block), scalar(elementType(b, block.element)), bScalar(block.stored ? block.stored : scalar), vector(FixedVectorType::get(scalar, unsigned(block.lanes))) {}
 
   void emit() {
     Value *zero = Constant::getNullValue(vector);
@@ -50,6 +52,13 @@ private:
     return b.CreateMaskedLoad(vector, at(base, v), align(), block.mask[size_t(v)], Constant::getNullValue(vector));
   }
 
+  Value *loadB(Value *base, int v) {
+    if (!block.stored) return load(base, v);
+    Value *from = emitAt(b, bScalar, base, b.getInt64(uint64_t(v * block.lanes)));
+    return block.decode(b.CreateAlignedLoad(FixedVectorType::get(bScalar, unsigned(block.lanes)), from, Align(uint64_t(bytesOfB()))));
+  }
+  int64_t bytesOfB() { return bScalar->getPrimitiveSizeInBits() / 8; }
+
   Values loadC() {
     Values sums;
     for (Value *row : block.c)
@@ -72,8 +81,8 @@ private:
     Values next(carried.begin(), carried.end());
     Value *offsetA = next.pop_back_val(), *rowB = next.pop_back_val();
     auto ahead = [&](Value *stride, int u) { return emitMul(b, stride, b.getInt64(uint64_t(u))); };
-    for (int u = 0; u < unroll; ++u) addStep(emitAt(b, scalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
-    next.push_back(emitAt(b, scalar, rowB, ahead(block.bK, unroll)));
+    for (int u = 0; u < unroll; ++u) addStep(emitAt(b, bScalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
+    next.push_back(emitAt(b, bScalar, rowB, ahead(block.bK, unroll)));
     next.push_back(emitAdd(b, offsetA, ahead(block.aK, unroll)));
     return next;
   }
@@ -101,13 +110,13 @@ private:
     const int together = block.narrow ? int(block.narrow) / block.lanes : block.vectors;
     Value *panel = rowB;
     for (int v = 0; v < block.vectors; ++v) {
-      if (v && v % together == 0) panel = emitAt(b, scalar, panel, block.bNarrow);
-      row.push_back(load(panel, v % together));
+      if (v && v % together == 0) panel = emitAt(b, bScalar, panel, block.bNarrow);
+      row.push_back(loadB(panel, v % together));
     }
     if (block.ahead) {
-      const int perLine = 64 / elementBytes(block.element);
+      const int perLine = int(64 / bytesOfB());
       for (int line = 0; line < block.vectors * block.lanes; line += perLine)
-        emitPrefetch(b, scalar, emitAt(b, scalar, rowB, emitMul(b, block.bK, b.getInt64(uint64_t(block.ahead / (block.vectors * block.lanes))))), b.getInt64(uint64_t(line)), false);
+        emitPrefetch(b, bScalar, emitAt(b, bScalar, rowB, emitMul(b, block.bK, b.getInt64(uint64_t(block.ahead / (block.vectors * block.lanes))))), b.getInt64(uint64_t(line)), false);
     }
     size_t i = 0;
     for (Value *a : block.a) {
@@ -119,7 +128,7 @@ private:
 
   IRBuilderBase &b;
   const Block &block;
-  Type *scalar;
+  Type *scalar, *bScalar;
   FixedVectorType *vector;
 };
 
@@ -147,7 +156,7 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
     Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
     block.a = rowAddresses(b, scalar, a, o.aRow, rows, o.spare ? nullptr : valid);
     block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid, o.spare);
-    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow;
+    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow, block.stored = o.stored, block.decode = o.decode;
     block.granules = granules;
     BlockEmitter(b, block).emit();
   };
@@ -173,7 +182,7 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
   }
   emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
     auto where = [&](Value *row, function_ref<void()> then) { o.wanted ? emitIf(b, o.wanted(row, p), then) : then(); };
-    Value *panel = emitAt(b, scalar, o.b, emitMul(b, p, o.bPanel));
+    Value *panel = emitAt(b, o.stored ? o.stored : scalar, o.b, emitMul(b, p, o.bPanel));
     Value *columns = emitAt(b, scalar, o.c, emitMul(b, p, word(shape.columns())));
     Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, columns}, [&](Value *i, ArrayRef<Value *> at) {
       where(i, [&] { emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i)); });
@@ -252,6 +261,24 @@ void emitPicked(IRBuilderBase &b, Element element, int lanes, const PickedOperan
   });
 }
 
+/// So many columns at once, a square of them and of k from `k` on, transposed in registers: sums[n] += a[k * aK] columns[n][k], in the order of k.
+static Value *emitSquare(IRBuilderBase &b, Element element, int lanes, ArrayRef<Value *> columns, Value *k, Value *a, Value *aK, Value *sums) {
+  Type *scalar = elementType(b, element);
+  auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
+  const Align align(uint64_t(elementBytes(element)));
+  auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
+  SmallVector<Value *> x;
+  for (Value *column : columns) {
+    x.push_back(b.CreateAlignedLoad(vector, emitAt(b, scalar, column, k), align));
+    emitPrefetch(b, scalar, column, b.CreateAdd(k, word(512 / elementBytes(element))), false);
+  }
+  emitTranspose(b, element, x);
+  for (int j = 0; j < lanes; ++j) {
+    Value *factor = b.CreateAlignedLoad(scalar, emitAt(b, scalar, a, b.CreateMul(b.CreateAdd(k, word(j)), aK)), align);
+    sums = b.CreateIntrinsic(Intrinsic::fma, {vector}, {b.CreateVectorSplat(unsigned(lanes), factor), x[size_t(j)], sums});
+  }
+  return sums;
+}
 void emitPickedColumns(IRBuilderBase &b, Element element, int lanes, const PickedColumns &o) {
   Type *scalar = elementType(b, element);
   auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
@@ -265,26 +292,13 @@ void emitPickedColumns(IRBuilderBase &b, Element element, int lanes, const Picke
   emitIf(b, b.CreateICmpNE(o.count, word(0)), [&] {
     Value *last = load(b.CreateSub(o.count, word(1)));
     for (int i = 0; i + 1 < lanes; ++i) b.CreateAlignedStore(last, place(b.CreateAdd(o.count, word(i))), Align(4));
-    emitLoop(b, word(0), o.count, lanes, [&](Value *i) { // so many columns at once, a square of them and of k at a time
+    emitLoop(b, word(0), o.count, lanes, [&](Value *i) {
       SmallVector<Value *> numbers, columns;
       for (int j = 0; j < lanes; ++j) {
         numbers.push_back(b.CreateSExt(load(b.CreateAdd(i, word(j))), b.getInt64Ty()));
         columns.push_back(emitAt(b, scalar, o.b, b.CreateMul(numbers.back(), o.bRow)));
       }
-      Value *sums = emitLoop(b, word(0), o.k, lanes, {Constant::getNullValue(vector)}, [&](Value *k, ArrayRef<Value *> now) -> Values {
-        SmallVector<Value *> x;
-        for (Value *column : columns) {
-          x.push_back(b.CreateAlignedLoad(vector, emitAt(b, scalar, column, k), align));
-          emitPrefetch(b, scalar, column, b.CreateAdd(k, word(512 / elementBytes(element))), false);
-        }
-        emitTranspose(b, element, x);
-        Value *sum = now[0];
-        for (int j = 0; j < lanes; ++j) {
-          Value *a = b.CreateAlignedLoad(scalar, emitAt(b, scalar, o.a, b.CreateMul(b.CreateAdd(k, word(j)), o.aK)), align);
-          sum = b.CreateIntrinsic(Intrinsic::fma, {vector}, {b.CreateVectorSplat(unsigned(lanes), a), x[size_t(j)], sum});
-        }
-        return {sum};
-      })[0];
+      Value *sums = emitLoop(b, word(0), o.k, lanes, {Constant::getNullValue(vector)}, [&](Value *k, ArrayRef<Value *> now) -> Values { return {emitSquare(b, element, lanes, columns, k, o.a, o.aK, now[0])}; })[0];
       b.CreateStore(sums, found);
       for (int j = 0; j < lanes; ++j) b.CreateAlignedStore(b.CreateAlignedLoad(scalar, emitAt(b, scalar, found, word(j)), align), emitAt(b, scalar, o.c, numbers[size_t(j)]), align);
     });
@@ -364,32 +378,18 @@ void emitDots(IRBuilderBase &b, Element element, int lanes, const DotOperands &o
   auto *vector = FixedVectorType::get(scalar, unsigned(lanes));
   const Align align(uint64_t(elementBytes(element)));
   auto word = [&](int64_t v) { return b.getInt64(uint64_t(v)); };
-  Value *zero = Constant::getNullValue(vector), *whole = b.CreateAnd(o.k, word(-lanes)), *mask = emitMask(b, b.CreateSub(o.k, whole), lanes);
-  auto load = [&](Value *at, Value *masked) -> Value * {
-    if (masked) return b.CreateMaskedLoad(vector, at, align, masked, zero);
-    return b.CreateAlignedLoad(vector, at, align);
-  };
-  // `count` columns from n on share the loads of a; their sums do not wait for each other.
-  auto columns = [&](Value *n, int count) {
-    SmallVector<Value *> rows;
-    for (int j = 0; j < count; ++j) rows.push_back(emitAt(b, scalar, o.b, emitMul(b, b.CreateAdd(n, word(j)), o.bRow)));
-    auto add = [&](Value *k, Value *masked, ArrayRef<Value *> sums) {
-      Values next;
-      Value *x = load(emitAt(b, scalar, o.a, k), masked);
-      for (auto [row, sum] : zip(rows, sums)) next.push_back(b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, load(emitAt(b, scalar, row, k), masked), sum}));
-      return next;
-    };
-    Values sums = emitLoop(b, word(0), whole, lanes, Values(size_t(count), zero), [&](Value *k, ArrayRef<Value *> now) { return add(k, nullptr, now); });
-    if (auto *known = dyn_cast<ConstantInt>(o.k); !known || known->getSExtValue() % lanes)
-      sums = emitIf(b, b.CreateICmpSLT(whole, o.k), [&] { return add(whole, mask, sums); }, [&] { return sums; });
-    for (auto [j, sum] : enumerate(sums)) {
-      Value *all = emitTree(b, sum, [&](Value *x, Value *y) { return b.CreateFAdd(x, y); });
-      b.CreateAlignedStore(all, emitAt(b, scalar, o.c, b.CreateAdd(n, word(int64_t(j)))), align);
-    }
-  };
-  Value *four = b.CreateAnd(o.n, word(-4));
-  emitLoop(b, word(0), four, 4, [&](Value *n) { columns(n, 4); });
-  emitLoop(b, four, o.n, 1, [&](Value *n) { columns(n, 1); });
+  Value *whole = b.CreateAnd(o.k, word(-lanes)), *last = b.CreateSub(o.n, word(1));
+  emitLoop(b, word(0), o.n, lanes, [&](Value *n) {
+    SmallVector<Value *> columns; // beyond the last one, that
+    for (int j = 0; j < lanes; ++j) columns.push_back(emitAt(b, scalar, o.b, b.CreateMul(emitMin(b, b.CreateAdd(n, word(j)), last), o.bRow)));
+    Values sums = emitLoop(b, word(0), whole, lanes, {Constant::getNullValue(vector)}, [&](Value *k, ArrayRef<Value *> now) -> Values { return {emitSquare(b, element, lanes, columns, k, o.a, word(1), now[0])}; });
+    sums = emitLoop(b, whole, o.k, 1, sums, [&](Value *k, ArrayRef<Value *> now) -> Values {
+      Value *x = PoisonValue::get(vector), *a = b.CreateAlignedLoad(scalar, emitAt(b, scalar, o.a, k), align);
+      for (int j = 0; j < lanes; ++j) x = b.CreateInsertElement(x, b.CreateAlignedLoad(scalar, emitAt(b, scalar, columns[size_t(j)], k), align), uint64_t(j));
+      return {b.CreateIntrinsic(Intrinsic::fma, {vector}, {b.CreateVectorSplat(unsigned(lanes), a), x, now[0]})};
+    });
+    b.CreateMaskedStore(sums[0], emitAt(b, scalar, o.c, n), align, emitMask(b, b.CreateSub(o.n, n), lanes));
+  });
 }
 
 } // namespace fil

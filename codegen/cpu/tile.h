@@ -32,6 +32,8 @@ struct TileOperands {
 
   /// B[k, p * columns + n] = b[p * bPanel + k * bK + n]; all columns of a panel are read. As emitPackB leaves it: bK = columns.
   llvm::Value *b = nullptr, *bPanel = nullptr, *bK = nullptr;
+  llvm::Type *stored = nullptr;  ///< of the elements of B, where these are not what is computed with: then `decode` makes that of them
+  std::function<llvm::Value *(llvm::Value *)> decode;
   int64_t ahead = 0;             ///< elements of B, rows of a panel, that are asked for so long before they are read; 0: none
   int64_t narrow = 0;            ///< panels of so many columns in place of one of shape.columns(), `bNarrow` apart; bK = narrow. 0: none
   llvm::Value *bNarrow = nullptr;
@@ -91,7 +93,7 @@ void emitPickedSteps(llvm::IRBuilderBase &, Element, int lanes, const PickedStep
 /// x[i][j] becomes x[j][i]: as many vectors as lanes.
 void emitTranspose(llvm::IRBuilderBase &, Element, llvm::MutableArrayRef<llvm::Value *> x);
 
-/// One row, both operands with k contiguous: c[n] = sum_k a[k] b[n * bRow + k]. Sums end in a tree over the lanes.
+/// One row, both operands with k contiguous: c[n] = sum_k a[k] b[n * bRow + k], in the order of k.
 struct DotOperands { llvm::Value *n = nullptr, *k = nullptr, *a = nullptr, *b = nullptr, *bRow = nullptr, *c = nullptr; };
 void emitDots(llvm::IRBuilderBase &, Element, int lanes, const DotOperands &);
 

@@ -448,12 +448,12 @@ private:
     return p;
   }
   /// Where packed variables stay, the turn's part; entries that pack the same ones in the same way share it.
-  View derived(EmittedKernel &pack, const EmittedContraction &c, llvm::ArrayRef<Place> inputs) {
+  View derived(EmittedKernel &pack, Size bytes, llvm::ArrayRef<unsigned> packs, llvm::ArrayRef<Place> inputs) {
     Storage s;
     s.kind = Storage::Derived, s.dtype = f64 ? DType::F64 : DType::F32, s.symbol = "packed";
     std::string key = irBytes(pack.module);
     std::map<int, int64_t> around;
-    for (unsigned i : c.packs) {
+    for (unsigned i : packs) {
       const View &v = inputs[i].view;
       deriveFrom(s, v);
       key += fmt::format("; {} from {}", buffers.all[size_t(v.buffer)].index, v.offset.str());
@@ -461,7 +461,6 @@ private:
     }
     for (const Size &size : pack.sizes) key += "; " + size.str();
     View view;
-    Size bytes = c.packedBytes;
     for (auto [loop, n] : llvm::reverse(around)) view.steps.push_back({loop, bytes}), bytes = bytes * Size(n);
     view.buffer = derivedBuffer(key, std::move(s), bytes);
     return view;
@@ -524,7 +523,7 @@ private:
       std::optional<View> packed;
       std::vector<Step> packing, many;
       if (c.pack) {
-        packed = c.once ? derived(*c.pack, c, inputs) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
+        packed = c.once ? derived(*c.pack, c.packedBytes, c.packs, inputs) : View{inArena(c.packedBytes, "packed operand", g.tiled().getResult()), {}, {}};
         launch(packing, std::move(*c.pack), c.packs, false, packed, {{}, Size(2) * c.packedBytes});
         if (c.once) step(c.fewPack ? many : steps, {OnceStep{buffers.all[size_t(packed->buffer)].index, std::move(packing)}});
         else many = std::move(packing);
@@ -534,9 +533,9 @@ private:
         ChoiceStep choice{c.rows, c.limit, {}, std::move(many)};
         std::optional<View> read = c.once ? packed : std::nullopt;
         if (c.fewPack) {
-          read = derived(*c.fewPack, c, inputs);
+          read = derived(*c.fewPack, c.fewBytes, c.packs, inputs);
           std::vector<Step> packing;
-          launch(packing, std::move(*c.fewPack), c.packs, false, read, {{}, Size(2) * c.packedBytes});
+          launch(packing, std::move(*c.fewPack), c.packs, false, read, {{}, Size(2) * c.fewBytes});
           step(choice.upTo, {OnceStep{buffers.all[size_t(read->buffer)].index, std::move(packing)}});
         }
         launch(choice.upTo, std::move(*c.few), all, true, read, work);

@@ -253,7 +253,7 @@ void Walker::layers(LayersOp loop, Values &values) {
 }
 
 Cell Walker::map(MapOp m, Values &values) {
-  static_assert(int(MapFn::cast) == int(ref::Fn::Cast) && int(MapFn::select) == int(ref::Fn::Select) && int(MapFn::eq) == int(ref::Fn::Eq));
+  static_assert(int(MapFn::cast) == int(ref::Fn::Cast) && int(MapFn::select) == int(ref::Fn::Select) && int(MapFn::eq) == int(ref::Fn::Eq) && int(MapFn::round) == int(ref::Fn::Round));
   auto to = dimsOf(m.getType());
   Cell r = makeCell(sizes(to));
   std::vector<ref::In> in;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gradient of each body op. `seeds[0]` is the adjoint of the result (never null when a rule is called); at kinks: `max(a, b)`
-// gives it to b where they are equal (so relu'(0) = 0), `max` and `min` over dims share it among equals, `abs'(0)` is 0.
+// gives it to b where they are equal (so relu'(0) = 0), `max` and `min` over dims share it among equals, `abs'(0)` is 0. `round` passes it
+// straight through (Bengio et al. 2013).
 #include "ir/ir.h"
 
 using namespace mlir;
@@ -109,6 +110,7 @@ LogicalResult MapOp::adjoint(GradBuilder &g, ValueRange seeds) {
     return success();
   }
   case MapFn::cast:
+  case MapFn::round:
     if (wants(0)) g.add(arg(0), s);
     return success();
   default:

@@ -111,7 +111,7 @@ LogicalResult MapOp::verify() {
     return hasElement(*this, result, element(0));
   }
   if (fn >= MapFn::eq && fn <= MapFn::ge) return hasElement(*this, result, BoolType::get(getContext()));
-  const bool realOnly = fn == MapFn::pow || fn == MapFn::pow2ceil || (fn >= MapFn::exp && fn <= MapFn::ceil);
+  const bool realOnly = fn == MapFn::pow || fn == MapFn::pow2ceil || fn == MapFn::round || (fn >= MapFn::exp && fn <= MapFn::ceil);
   if (isBool(element(0)) || isa<IndexType>(element(0)) || (realOnly && isa<IntType>(element(0)))) return emitOpError() << stringifyMapFn(fn) << " does not take " << element(0);
   return hasElement(*this, result, element(0));
 }

@@ -92,6 +92,7 @@ void map(Fn fn, const Sizes &space, const std::vector<In> &x, double *out) {
       const double fraction = std::frexp(std::clamp(a, 0x1p-126, 0x1p126), &exponent);
       return std::ldexp(1, fraction == 0.5 ? exponent - 1 : exponent);
     });
+  case Fn::Round: return one([](double a) { return std::nearbyint(a); });
   case Fn::Select: {
     if (empty(space)) return;
     Walk<3> w(space, {&x[0].strides, &x[1].strides, &x[2].strides});

@@ -34,7 +34,7 @@ struct Indirect {
 
 enum class Fn {
   Add, Sub, Mul, Div, Pow, Mod, Min, Max, Neg, Abs, Sign, Exp, Log, Sqrt, Rsqrt, Sin, Cos, Tanh, Erf, Floor, Ceil,
-  Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not, Select, Cast, Pow2Ceil
+  Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not, Select, Cast, Pow2Ceil, Round
 };
 /// max(a, b) and min(a, b) are a where b is NaN; mod is a - floor(a/b) b.
 void map(Fn, const Sizes &space, const std::vector<In> &args, double *out);

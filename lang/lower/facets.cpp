@@ -31,6 +31,7 @@ std::pair<int64_t, int64_t> granuleOf(const sema::PlanFacet &f) {
 }
 
 Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
+  const auto number = [&](const char *name, const char *otherwise) { return numberOf(get(f.settings, name, otherwise)).value_or(0); };
   if (f.kind == "lora") {
     const double rank = numberOf(get(f.settings, "r", "0")).value_or(0), alpha = numberOf(get(f.settings, "alpha", "0")).value_or(0);
     return ir::LoraAttr::get(ctx, int64_t(rank), APFloat(alpha), *ir::symbolizeLoraInit(get(f.settings, "init", "gauss")),
@@ -42,10 +43,14 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
     return ir::GateAttr::get(ctx, APFloat(f.open() ? 0.0 : numberOf(f.settings.at("keep")).value_or(1)), int64_t(rank), std::stoll(get(f.settings, "granule", "16")));
   }
   if (f.kind == "topology") {
-    auto number = [&](const char *name, const char *otherwise) { return numberOf(get(f.settings, name, otherwise)).value_or(0); };
     const auto [left, right] = granuleOf(f);
     return ir::TopologyAttr::get(ctx, *ir::symbolizeTopologyMethod(get(f.settings, "method", "rigl")), APFloat(number("density", "1")), int64_t(std::min(number("every", "100"), 2147483647.0)), APFloat(number("alpha", "0.3")),
                                  APFloat(number("until", "75%")), left, right);
+  }
+  const auto per = *ir::symbolizeScalesPer(get(f.settings, "per", "channel"));
+  if (const std::string format = get(f.settings, "format", ""); format.starts_with("int")) return ir::WholeAttr::get(ctx, std::stoll(format.substr(3)), int64_t(number("acts", "0")), per);
+  if (f.kind == "qat") {
+    return ir::QatAttr::get(ctx, int64_t(number("bits", "8")), int64_t(number("acts", "0")), per, int64_t(number("steps", "0")), APFloat(number("warm", "0")));
   }
   if (f.kind == "format") {
     auto format = [&](const char *name) { return *ir::symbolizeSiteFormat(f.settings.at(name)); };

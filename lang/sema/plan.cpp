@@ -198,6 +198,38 @@ CheckedPlan plainPlan(Program &program, const CheckedPlan &plan) {
   return checkTree(static_cast<ProgramImpl &>(program), tree, none);
 }
 
+std::string convertedPlan(const CheckedPlan &plan) {
+  std::string whole, sites; // a line of sites holds where a line of all stands before it
+  auto tree = clone(*plan.tree);
+  for (Setting &clause : tree->settings.settings) {
+    if (keyOf(clause).name != "precision" || !clause.nested) continue;
+    std::erase_if(clause.nested->settings, [&](const Setting &s) {
+      const bool all = keyOf(s).name == "qat";
+      std::string text = print(s);
+      const size_t word = all ? 0 : s.path ? text.find(": qat") + 2 : std::string::npos;
+      if (word == std::string::npos || text.compare(word, 3, "qat") != 0) return false;
+      std::string options, bits = "8";
+      for (const Phrase &p : s.phrases)
+        for (const Item &i : p.items) {
+          if (i.kind != Item::Keyed || i.key.size() != 1) continue;
+          const std::string name = i.key[0].name, value = printValue(*i.value.from);
+          if (name == "bits") bits = value;
+          else if (name == "per" || name == "acts") options += " " + name + "=" + value;
+        }
+      (all ? whole : sites) += "    " + (all ? "**: " : text.substr(0, word)) + "int" + bits + options + "\n";
+      return true;
+    });
+  }
+  if (whole.empty() && sites.empty()) return {};
+  std::erase_if(tree->settings.settings, [](const Setting &s) { return keyOf(s).name == "precision" && s.nested && s.nested->settings.empty(); });
+  tree->name += "_whole";
+  std::string text = print(*tree);
+  const std::string opening = "\n  precision {\n";
+  const size_t at = text.find(opening);
+  if (at != std::string::npos) return text.insert(at + opening.size(), whole + sites);
+  return text.insert(text.find("{\n") + 2, opening.substr(1) + whole + sites + "  }\n");
+}
+
 bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &diags) {
   bool any = false;
   for (const Refused &r : plan.refused)

@@ -162,6 +162,8 @@ CheckedPlan defaultPlan(Program &, const std::string &model, Diagnostics &diags)
 CheckedPlan checkAgain(Program &, const CheckedPlan &, Diagnostics &diags);
 /// The plan without facets, which are to be compared with it: what `sparsity`, `precision`, `lora` say is gone, and what is required.
 CheckedPlan plainPlan(Program &, const CheckedPlan &);
+/// The text of the plan NAME_whole, which keeps what this one trains by `qat` as whole numbers: `qat bits=4 acts=8` becomes `**: int4 acts=8`. Empty where it has no `qat`.
+std::string convertedPlan(const CheckedPlan &);
 /// The whole plan: `text` with every default that acts written out. It means the same plan.
 std::string expanded(const CheckedPlan &);
 /// The same with a comment at each line: where it comes from, and whether it is exact, approximate (and its measure) or checked only.

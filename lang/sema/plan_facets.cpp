@@ -64,9 +64,17 @@ public:
     }
   }
   void precision(const Settings &all) {
-    for (const Setting &s : all.settings) {
+    std::vector<const Setting *> order; // `default` is further out than `**`
+    for (const Setting &s : all.settings) order.insert(keyOf(s).name == "default" ? order.begin() : order.end(), &s);
+    for (const Setting *each : order) {
+      const Setting &s = *each;
       const std::string key = keyOf(s).name;
-      if (s.path) onSites(format(s, 0, all), s, About::Any, true);
+      auto isWhole = [](const std::string &word) { return word == "int8" || word == "int4" || word == "int3" || word == "int2"; };
+      auto placed = [&](PlanFacet f) { print(s).starts_with("**:") ? whole(std::move(f)) : onSites(std::move(f), s, About::Maps, true); }; // `**` is further out than any site
+      if (s.path && isWhole(wordAt(s, 0))) placed(with(facetOf("format", s), "format", wordAt(s, 0)));
+      else if (key == "default" && isWhole(wordAt(s, 1))) whole(with(facetOf("format", s), "format", wordAt(s, 1)));
+      else if (s.path && wordAt(s, 0) == "qat") placed(facetOf("qat", s));
+      else if (s.path) onSites(format(s, 0, all), s, About::Any, true);
       else if (key == "default" && wordAt(s, 1) != "f32" && wordAt(s, 1) != "f64") whole(format(s, 1, all));
       else if (key == "adapt" || key == "qat" || key == "wire") whole(facetOf(key, s));
     }

@@ -40,7 +40,8 @@ std::string whatIs(const std::string &kind) {
     if (kind == k.name) return k.what;
   return kind;
 }
-std::string wordOf(const Expr &e) { return std::holds_alternative<Name>(e.is) || std::holds_alternative<Member>(e.is) ? printValue(e) : ""; }
+/// A word, or a number that stands where words could: `bits=8|4`.
+std::string wordOf(const Expr &e) { return std::holds_alternative<Name>(e.is) || std::holds_alternative<Member>(e.is) || std::holds_alternative<Number>(e.is) ? printValue(e) : ""; }
 
 class Matcher {
 public:

@@ -92,18 +92,12 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
 
   // ---- params ----
 
-  /// Would the sum be denser than the base, be rounded once more to 8 bits, or hide the map from its gate?
+  /// Would the sum be denser than the base, be rounded once more to 8 bits or fewer, or hide the map from its gate?
   bool costsToMerge(SiteOp at) {
-    bool masked = false;
-    FormatAttr format; // of the innermost site
-    size_t longest = 0;
-    for (auto s : getOperation().getOps<SiteOp>())
-      if (s.getPath().empty() || within(at.getPath(), s.getPath()))
-        for (Attribute f : s.getFacets()) {
-          masked |= isa<TopologyAttr, GateAttr>(f);
-          if (auto own = dyn_cast<FormatAttr>(f); own && (!format || s.getPath().size() >= longest)) format = own, longest = s.getPath().size();
-        }
-    return masked || (format && format.coarse());
+    auto facet = [&](FacetKind kind) { return innermostFacet(getOperation(), at.getPath(), kind); };
+    Facet format = facet(FacetKind::format);
+    auto reals = dyn_cast_or_null<FormatAttr>(format);
+    return facet(FacetKind::topology) || facet(FacetKind::gate) || facet(FacetKind::qat) || (format && (!reals || reals.coarse()));
   }
   Adapted addParams(VariableOp base, Location because, LoraAttr facet, bool apart, Dims &dims, std::map<int64_t, std::string> &rankDims) {
     ModuleOp module = getOperation();

@@ -5,6 +5,7 @@
 #include "passes/lora/passes.h"
 #include "passes/normalize/passes.h"
 #include "passes/precision/passes.h"
+#include "passes/qat/passes.h"
 #include "passes/schedule/passes.h"
 #include "passes/sparsity/passes.h"
 #include "passes/train/passes.h"
@@ -31,6 +32,9 @@ void sparsity(mlir::OpPassManager &pm) {
   pm.addPass(createAddGatesPass()); // on products of weights as they stand
   pm.addPass(createAddMasksPass()); // behind the adapters, whose products are not masked; before gradients, which are
 }
+void qat(mlir::OpPassManager &pm) {
+  pm.addPass(createFakeQuantizePass());
+}
 void autodiff(mlir::OpPassManager &pm) {
   pm.addPass(createDifferentiatePass());
   pm.addPass(createVerifyRolesPass());
@@ -43,6 +47,7 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
   if (o.master != "f32" || !o.moments.empty()) pm.addPass(createNarrowStatePass({o.master, {o.moments.begin(), o.moments.end()}, o.nearest}));
+  pm.addPass(createKeepWholePass());
   pm.addPass(createRoundOperandsPass());
   clean(pm);
   pm.addPass(createKeepFrozenPass());
@@ -64,6 +69,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass(), registerNameProductsPass();
   registerAddAdaptersPass(), registerAddGatesPass(), registerAddMasksPass();
+  registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
   registerNarrowStatePass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();

@@ -19,6 +19,7 @@ struct PipelineOptions {
 void normalize(mlir::OpPassManager &);
 void lora(mlir::OpPassManager &);
 void sparsity(mlir::OpPassManager &);
+void qat(mlir::OpPassManager &);
 void autodiff(mlir::OpPassManager &);
 void train(mlir::OpPassManager &, const PipelineOptions &);
 void precision(mlir::OpPassManager &, const PipelineOptions &);

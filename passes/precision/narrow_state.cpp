@@ -116,32 +116,6 @@ private:
     return {};
   }
 
-  /// Loops take the narrow value in place of the wide one, which is made where it is read.
-  void bringInto(Value wide, Value narrow) {
-    llvm::SetVector<LayersOp> loops;
-    for (Operation *user : wide.getUsers())
-      if (auto loop = dyn_cast<LayersOp>(user); loop && !llvm::is_contained(loop.getCarried(), wide)) loops.insert(loop);
-    for (LayersOp loop : loops) {
-      SmallVector<BlockArgument> inside;
-      for (auto [a, v] : llvm::zip(loop.stackedArgs(), loop.getStacked()))
-        if (v == wide) inside.push_back(a);
-      for (auto [a, v] : llvm::zip(loop.sharedArgs(), loop.getShared()))
-        if (v == wide) inside.push_back(a);
-      LayersEdit edit(loop);
-      const bool stacked = llvm::is_contained(loop.getStacked(), wide);
-      Value part = stacked ? edit.stacked(narrow) : edit.shared(narrow);
-      loop = edit.finish();
-      for (BlockArgument a : inside) {
-        if (a.getType() == part.getType()) continue;
-        bringInto(a, part);
-        OpBuilder b = OpBuilder::atBlockBegin(a.getOwner());
-        Value back = DequantizeOp::create(b, a.getLoc(), a.getType(), part, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), loop.getSiteAttr(), loop.getRoleAttr());
-        a.replaceAllUsesWith(back);
-      }
-      dropUnused(loop);
-    }
-  }
-
   void split(VariableOp v) {
     auto type = cast<ir::TensorType>(v.getType());
     MLIRContext *ctx = &getContext();
@@ -160,7 +134,7 @@ private:
         OpBuilder b(old);
         Value part = ReadOp::create(b, old.getLoc(), high, old.getVariableAttr(), old.getSiteAttr(), old.getRoleAttr()), whole;
         auto wide = DequantizeOp::create(b, old.getLoc(), type, part, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), old.getSiteAttr(), old.getRoleAttr());
-        bringInto(old.getResult(), part);
+        bringNarrow(old.getResult(), part);
         for (OpOperand &use : llvm::make_early_inc_range(old.getResult().getUses())) {
           const bool update = roleOf(use.getOwner()) == Role::update;
           if (update && !whole) whole = JoinOp::create(b, v.getLoc(), type, part, read(b, rest), v.getSiteAttr(), role);

@@ -14,21 +14,6 @@ namespace {
 
 using Gradients = llvm::MapVector<VariableOp, Value>;
 
-/// The input of that name, added where there is none.
-Value input(FuncOp f, StringRef name, Type element) {
-  Block &block = f.getBody().front();
-  for (unsigned i = 0; i < block.getNumArguments(); ++i)
-    if (f.inputName(i) == name) return block.getArgument(i);
-  Builder b(f.getContext());
-  auto type = ir::TensorType::get(f.getContext(), {}, element);
-  SmallVector<Type> in(f.getArgumentTypes());
-  in.push_back(type);
-  SmallVector<Attribute> names(f.getArgAttrs()->begin(), f.getArgAttrs()->end());
-  names.push_back(b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(name))));
-  f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(in, f.getResultTypes())));
-  f.setArgAttrsAttr(b.getArrayAttr(names));
-  return block.addArgument(type, f.getLoc());
-}
 /// What `grad` returns: the loss, and the gradient of each trained variable.
 std::pair<Value, Gradients> results(FuncOp f) {
   SymbolTable symbols(f->getParentOfType<ModuleOp>());
@@ -68,7 +53,7 @@ public:
       if (m.getRole() == Role::wgrad) m.replaceAllUsesWith(m.getX()), m.erase();
     });
     auto [loss, gradients] = results(f);
-    step = input(f, "step", IntType::get(ctx)), progress = input(f, "progress", RealType::get(ctx));
+    step = scalarInput(f, "step", IntType::get(ctx)), progress = scalarInput(f, "progress", RealType::get(ctx));
     Gradients shown; // the norm is of what a step would have
     for (auto [var, g] : gradients) shown[var] = var.getMask() ? masked(g, read(maskOf(var)), var) : g;
     finish(f, "edit", loss, normOf(shown, body));
@@ -132,7 +117,7 @@ private:
       if (!random) share = body.mul(body.mul(share, body.constant(0.5)), body.add(body.constant(1), body.map(MapFn::cos, {body.mul(p, body.constant(std::numbers::pi))})));
       Value changed = whole(body.mul(share, body.constant(kept)));
       Value stays = body.map(MapFn::logical_and, {before, body.highest(magnitude, body.sub(body.whole(int64_t(kept)), changed), over)});
-      Value worth = random ? randomFor(body, mask, ".grow", cast<ir::TensorType>(magnitude.getType()), input(f, "seed", IntType::get(ctx)), step, false) : scores(gradient, var, mask);
+      Value worth = random ? randomFor(body, mask, ".grow", cast<ir::TensorType>(magnitude.getType()), scalarInput(f, "seed", IntType::get(ctx)), step, false) : scores(gradient, var, mask);
       Value comes = body.highest(body.select(stays, least, worth), changed, over);
       after = body.map(MapFn::logical_or, {stays, comes});
     }
@@ -180,7 +165,7 @@ struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
       Value scale = body.map(MapFn::min, {body.constant(1), body.div(body.constant(clip), body.add(norm, body.constant(1e-6)))});
       for (auto &[var, g] : gradients) g = body.mul(g, scale);
     }
-    Value t = body.map(MapFn::cast, {input(f, "step", IntType::get(ctx))}), lr = input(f, "lr", RealType::get(ctx));
+    Value t = body.map(MapFn::cast, {scalarInput(f, "step", IntType::get(ctx))}), lr = scalarInput(f, "lr", RealType::get(ctx));
     for (auto [var, g] : gradients)
       if (failed(optimize(f, var, g, t, lr, b))) return failure();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/formats.h"
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -7,13 +8,14 @@
 namespace fil {
 
 std::optional<Format> formatNamed(std::string_view name) {
-  for (Format f : {Format::Bf16, Format::F16, Format::E4M3, Format::E5M2})
+  for (Format f : {Format::Bf16, Format::F16, Format::E4M3, Format::E5M2, Format::Int8})
     if (name == traits(f).name) return f;
   return std::nullopt;
 }
 
 double rounded(Format f, double x) {
   const FormatTraits t = traits(f);
+  if (t.whole()) return std::isnan(x) ? 0 : std::clamp(std::nearbyint(x), -t.largest - 1, t.largest) + 0.0;
   if (std::isnan(x)) return x;
   const double a = std::fabs(x);
   if (std::isinf(a)) return t.saturates ? std::copysign(t.largest, x) : x;
@@ -27,6 +29,7 @@ double rounded(Format f, double x) {
 
 double roundedAtRandom(Format f, double x, double random) {
   const FormatTraits t = traits(f);
+  if (t.whole()) return rounded(f, std::floor(x) + (random < x - std::floor(x)));
   const double a = std::fabs(x);
   if (!std::isfinite(a)) return rounded(f, x);
   int exponent = 0;
@@ -42,6 +45,7 @@ float joined(uint16_t high, int16_t low) { return std::bit_cast<float>((uint32_t
 
 uint16_t encoded(Format f, double x) {
   const FormatTraits t = traits(f);
+  if (t.whole()) return uint16_t(int(x)) & uint16_t((1 << t.bits()) - 1);
   const uint16_t sign = uint16_t(std::signbit(x) << (t.bits() - 1)), full = uint16_t(((1 << t.exponentBits) - 1) << t.fractionBits);
   if (std::isnan(x)) return uint16_t(full | ((1 << t.fractionBits) - 1));
   const double a = std::fabs(x);
@@ -56,6 +60,7 @@ uint16_t encoded(Format f, double x) {
 
 double decoded(Format f, uint16_t bits) {
   const FormatTraits t = traits(f);
+  if (t.whole()) return (bits ^ (1 << (t.bits() - 1))) - (1 << (t.bits() - 1));
   const int fraction = bits & ((1 << t.fractionBits) - 1), e = (bits >> t.fractionBits) & ((1 << t.exponentBits) - 1);
   const double sign = bits >> (t.bits() - 1) & 1 ? -1 : 1;
   if (e == (1 << t.exponentBits) - 1) {

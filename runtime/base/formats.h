@@ -8,28 +8,31 @@
 
 namespace fil {
 
-enum class Format : uint8_t { Bf16, F16, E4M3, E5M2 };
+enum class Format : uint8_t { Bf16, F16, E4M3, E5M2, Int8 };
 
-/// One sign bit, then the exponent, then the fraction, whose leading 1 is not written; exponent 0: subnormal numbers, as in IEEE 754.
+/// One sign bit, then the exponent, then the fraction, whose leading 1 is not written; exponent 0: subnormal numbers, as in IEEE 754. Without exponent bits:
+/// whole numbers, in two's complement.
 struct FormatTraits {
   const char *name;
   int exponentBits, fractionBits, bias;
   double largest;
   bool saturates;           ///< what is larger becomes the largest number, else infinity. e4m3 has no infinity (Micikevicius et al. 2022)
   constexpr int bits() const { return 1 + exponentBits + fractionBits; }
+  constexpr bool whole() const { return exponentBits == 0; }
 };
 constexpr FormatTraits traits(Format f) {
   switch (f) {
   case Format::Bf16: return {"bf16", 8, 7, 127, 0x1.fep127, false};
   case Format::F16: return {"f16", 5, 10, 15, 65504, false};
   case Format::E4M3: return {"e4m3", 4, 3, 7, 448, true};
-  default: return {"e5m2", 5, 2, 15, 57344, true};
+  case Format::E5M2: return {"e5m2", 5, 2, 15, 57344, true};
+  default: return {"int8", 0, 7, 0, 127, true};
   }
 }
 constexpr int bytesOf(Format f) { return traits(f).bits() / 8; }
 std::optional<Format> formatNamed(std::string_view name);
 
-/// The nearest number of the format, of two the even one. NaN stays NaN.
+/// The nearest number of the format, of two the even one. NaN stays NaN; of whole numbers it is 0, and the least is one below minus the largest.
 double rounded(Format, double);
 /// The same, but |x| goes up where `random`, in (0, 1), is below its distance from the lower neighbour in steps.
 double roundedAtRandom(Format, double x, double random);

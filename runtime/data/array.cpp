@@ -39,7 +39,8 @@ DType dtypeOf(Format f) {
   case Format::Bf16: return DType::BF16;
   case Format::F16: return DType::F16;
   case Format::E4M3: return DType::E4M3;
-  default: return DType::E5M2;
+  case Format::E5M2: return DType::E5M2;
+  default: return DType::I8;
   }
 }
 

@@ -15,7 +15,7 @@ namespace fil {
 
 enum class DType : uint8_t { F64, F32, BF16, I64, I32, I16, I8, U8, Bool, F16, E4M3, E5M2 };
 size_t byteSize(DType);
-std::optional<Format> formatOf(DType); ///< of numbers narrower than f32
+std::optional<Format> formatOf(DType); ///< of reals narrower than f32
 DType dtypeOf(Format);
 const char *name(DType); ///< `f32`
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/predictor.h"
+#include "runtime/train/whole.h"
 #include "runtime/base/formats.h"
 #include "runtime/base/status.h"
 #include <charconv>
@@ -148,7 +149,11 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   };
   std::map<std::string, const Array *> tensors;
   for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
-  // Weights of a run with other formats: params are kept in one piece or in two, in f32 or narrower.
+  auto variable = [&](const std::string &name) {
+    auto it = std::find_if(program.variables().begin(), program.variables().end(), [&](const VariableInfo &v) { return v.name == name; });
+    return it == program.variables().end() ? nullptr : &*it;
+  };
+  // Weights of a run with other formats: params are kept in one piece or in two, in f32 or narrower, as whole numbers.
   std::map<std::string, Array> turned;
   if (what == Restore::Weights)
     for (const VariableInfo &v : program.variables()) {
@@ -156,7 +161,21 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       if (it == tensors.end() || v.kind != VariableInfo::Param || !isFloat(it->second->dtype) || it->second->shape != v.shape) continue;
       auto rest = tensors.find(v.name + "#low");
       Array whole = rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == v.shape && it->second->dtype == DType::BF16 ? joinedOf(*it->second, *rest->second) : *it->second;
-      const bool split = std::any_of(program.variables().begin(), program.variables().end(), [&](const VariableInfo &low) { return low.name == v.name + "#low"; });
+      if (v.bits) {
+        const VariableInfo *scale = variable(v.name + ".scale");
+        auto first = tensors.find(v.name + ".qat_scale"), gain = tensors.find(v.name + ".qat_gain");
+        std::optional<Array> found;
+        if (first != tensors.end() && gain != tensors.end() && first->second->shape == scale->shape && gain->second->shape == scale->shape) found = foundScale(*first->second, *gain->second);
+        WholeMap made = wholeMap(whole, v, *scale, found ? &*found : nullptr);
+        turned[v.name] = std::move(made.numbers), turned[scale->name] = std::move(made.scale);
+        if (const VariableInfo *in = variable(v.name + ".in_scale")) {
+          first = tensors.find(v.name + ".qat_in_scale"), gain = tensors.find(v.name + ".qat_in_gain");
+          if (first == tensors.end() || gain == tensors.end()) throw Error(Exit::Input, "E0513", fmt::format("`{}` has no scale for what `{}` is multiplied by", c.path, v.name), "train it by `qat` with `acts=8`, or leave `acts` out of the line");
+          turned[in->name] = foundScale(*first->second, *gain->second);
+        }
+        continue;
+      }
+      const bool split = variable(v.name + "#low");
       if (split) turned[v.name + "#low"] = partOf(whole, true), turned[v.name] = partOf(whole, false);
       else if (it->second->dtype != v.dtype) turned[v.name] = whole.dtype == v.dtype ? whole : inFormat(whole, v.dtype);
     }
@@ -178,6 +197,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       if (v.name.ends_with(".gate_A")) predictors.push_back(v.name);
       continue;
     }
+    if (it == tensors.end() && v.scale && v.name.find(".qat_") != std::string::npos && what == Restore::Weights) continue; // weights that `qat` has not trained yet
     if (it == tensors.end() && v.mask && what == Restore::Weights) {
       if (v.kept == 0) { // dense weights, to be pruned
         dense.push_back(i);
@@ -200,6 +220,11 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   }
   for (auto &[name, a] : tensors) {
     if (!known.count(name) && what == Restore::Weights && a->dtype == DType::U8 && name.ends_with(".mask")) continue; // what it leaves out is 0 in the weights too
+    if (const size_t at = name.rfind(".qat_"); !known.count(name) && name.find('#') == std::string::npos && what == Restore::Weights && at != std::string::npos) {
+      const VariableInfo *map = variable(name.substr(0, at));
+      if (map && map->bits) continue; // its numbers are whole by this scale
+      if (map) throw Error(Exit::Input, "E0513", fmt::format("`{}` has the scale `{}`, and the plan has no `qat` for it", c.path, name), "use the plan that it was trained by, or `int8` and `int4` for its maps");
+    }
     if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");

@@ -31,7 +31,8 @@ Checkpoint readCheckpoint(Files &, const std::string &path);
 
 enum class Restore {
   All,    ///< to go on: params, states, what the optimizer keeps
-  Weights ///< params and states; what the optimizer keeps stays as it is, and adapters that the file lacks do; predictors that it lacks are made of the maps
+  Weights ///< params and states; what the optimizer keeps stays as it is, and adapters that the file lacks do; predictors that it lacks are made of the maps,
+          ///< whole numbers by the scales that it has, or the best ones
 };
 /// Sets the program's variables. E0513 where one is missing, has another shape or element type, or the file has one too many.
 void restore(Executable &, const Checkpoint &, Restore);

@@ -47,6 +47,7 @@ std::unique_ptr<Executable> compile(const Options &o) {
     plan = loaded->plan(o.plan, {}, o.model);
     for (const ast::Function *f : loaded->program->functions())
       if (f->kind == ast::Function::Loss && f->name.name == o.loss) plan.train.loss = f;
+    if (o.entry == "run") plan.train.loss = nullptr; // the model alone, as `fil run` has it
     CompileOptions how;
     how.targetCpu = o.target;
     Compiler compiler(*loaded, plan, how);

@@ -7,6 +7,7 @@ with the same seed, data and order; times are medians of pairs that take turns. 
 """
 import argparse
 import datetime
+import gzip
 import json
 import os
 import random
@@ -188,6 +189,30 @@ class Claims:
         write_npy(self.path("row.npy"), (1, 784), [random.random() * (random.random() < 0.2) for _ in range(784)], "f")
         self.add_speed("gates_mnist, one row", [[self.seconds_of_run(model, plans, "--plan", n, "--weights", self.path(n, "last.safetensors"), "--in", "x=" + self.path("row.npy")) for n in ("longer", "gated")] for _ in range(11)], ["gated"], [1.5])
 
+    def qat_mnist(self):
+        """MNIST with all maps as whole numbers of 4 and of 2 bits, inputs of 8, six epochs behind the dense model, converted, beside f32 with six epochs more: points of accuracy."""
+        model, plans = os.path.join(ROOT, "examples", "01_mnist", "mnist.fil"), os.path.join(HERE, "whole.plan.fil")
+        with gzip.open(os.path.join(self.mnist, "t10k-images-idx3-ubyte.gz")) as f:
+            write_npy(self.path("images.npy"), (10000, 784), [p / 255 for p in f.read()[16:]], "f")
+        with gzip.open(os.path.join(self.mnist, "t10k-labels-idx1-ubyte.gz")) as f:
+            labels = f.read()[8:]
+        def accuracy(weights):
+            self.run("run", model, "--weights", weights, "--in", "x=" + self.path("images.npy"), "--out", self.path("y.npy"))
+            with open(self.path("y.npy"), "rb") as f:
+                y = struct.unpack("<100000f", f.read()[-400000:])
+            return statistics.mean(max(range(10), key=lambda k: y[10 * i + k]) == label for i, label in enumerate(labels))
+        points = {"int4": [], "int2": []}
+        for seed in (1, 2, 3):
+            self.metrics(model, plans, "--plan", "dense", "--data-dir", self.mnist, "--seed", str(seed), folder="mnist")
+            for plan in ("longer", *points):
+                self.metrics(model, plans, "--plan", plan, "--data-dir", self.mnist, "--seed", str(seed), "--weights", self.path("mnist", "last.safetensors"), folder=plan)
+            dense = accuracy(self.path("longer", "last.safetensors"))
+            for plan, each in points.items():
+                self.run("convert", model, "--weights", self.path(plan, "last.safetensors"), "--out", self.path("whole.safetensors"))
+                each.append(round(100 * (accuracy(self.path("whole.safetensors")) - dense), 2))
+        for (plan, each), bound in zip(points.items(), (-0.1, -0.5)):
+            self.add(f"qat_mnist {plan}, points", statistics.mean(each), f">= {bound}", statistics.mean(each) >= bound, seeds=each, last_dense=round(dense, 4))
+
     def side(self, file, *options):
         """A program that stays loaded, for short turns."""
         return Side([os.path.join(os.path.dirname(self.fil), "program_bench"), os.path.join(HERE, file), "--threads", "2", "--target-cpu", {"native": "x86-64-v4" if cpu()[1] else "x86-64-v3"}.get(self.target, self.target), *options])
@@ -251,7 +276,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "experts": Claims.experts, "precision_charlm": Claims.precision_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "precision_charlm": Claims.precision_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)

@@ -141,7 +141,7 @@ class Compile(CommandTest):
         out, err = self.fil("compile", "c.fil", "--plan", "p", "--stop-after=train", "--dump-dir", "dump", "--timing")
         self.assertEqual(out, b"")
         self.assertIn("autodiff", err)
-        self.assertEqual(sorted(os.listdir(self.path("dump"))), ["01-ast.fil", "02-typed.txt", "03-fil.mlir", "04-normalize.mlir", "05-lora.mlir", "06-sparsity.mlir", "07-autodiff.mlir", "08-train.mlir"])
+        self.assertEqual(sorted(os.listdir(self.path("dump"))), ["01-ast.fil", "02-typed.txt", "03-fil.mlir", "04-normalize.mlir", "05-lora.mlir", "06-sparsity.mlir", "07-qat.mlir", "08-autodiff.mlir", "09-train.mlir"])
         self.fil("compile", "c.fil", "--emit=train", "--stop-after=fil", exit=2, code="E0108")
 
     def test_mlirs_own_flags_work(self):

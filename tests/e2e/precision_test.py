@@ -84,7 +84,7 @@ class Precision(CharTest):
         return write_npy(self.path("tok.npy"), "<i4", (1, 8), list(range(60, 68))) or self.path("tok.npy")
 
     def test_what_cannot_be_is_refused_where_it_stands(self):
-        for plan, code, text in (("merged", "P0429", "rounded to the base's format again"), ("whole", "E0604", "cannot act"), ("smaller", "P0441", "it is 0.66")):
+        for plan, code, text in (("merged", "P0429", "rounded to the base's format again"), ("whole", "P0453", "keeps it as whole numbers"), ("smaller", "P0441", "it is 0.66")):
             _, err = self.fil("train", "c.fil", "--plan", plan, "--out", "x", exit=3 if code == "P0441" else 1, code=code)
             self.assertIn(text, err)
             self.assertRegex(err, r"c\.fil:\d+:\d+")

@@ -24,6 +24,7 @@ protected:
     const std::string text = kind == FacetKind::lora       ? "#fil.lora<rank 4 alpha 0.0 init gauss variant " + (merge.starts_with("dora") ? "dora merge " + merge.substr(5) : "plain merge " + merge) + ">"
                              : kind == FacetKind::format   ? "#fil.format<" + (settings == "{}" ? "bf16" : settings) + " dgrad bf16 wgrad bf16 out bf16 activations [1, 128] weights [128, 128]>"
                              : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
+                             : kind == FacetKind::qat      ? "#fil.qat<bits 4 acts 8 per channel steps 0 warm 0.0>"
                              : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + ">"
                                                            : "#fil." + name + "<" + settings + ">";
     return mlir::cast<Facet>(mlir::parseAttribute(text, &context));
@@ -54,7 +55,8 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
            {of(FacetKind::topology), of(FacetKind::lora, "", "dora masked"), "P0430"},
            {of(FacetKind::topology), of(FacetKind::lora, "", "always"), "P0412"},
            {of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), of(FacetKind::lora, "", "always"), "P0412"},
-           {of(FacetKind::format, "int8"), of(FacetKind::lora, "", "always"), "P0429"},
+           {mlir::cast<Facet>(mlir::parseAttribute("#fil.whole<bits 8 acts 0 per channel>", &context)), of(FacetKind::lora, "", "always"), "P0429"},
+           {of(FacetKind::qat), mlir::cast<Facet>(mlir::parseAttribute("#fil.whole<bits 8 acts 0 per channel>", &context)), "P0434"},
            {of(FacetKind::qat), of(FacetKind::lora, "", "always"), "P0429"},
            {of(FacetKind::gather), of(FacetKind::grouped), "P0430"},
            {of(FacetKind::topology), of(FacetKind::blocks), "P0430"},

@@ -26,8 +26,9 @@ CompiledProgram::CompiledProgram(const std::string &text, std::map<std::string, 
   if (!loaded->plans.empty()) plan = loaded->plan(loaded->plans[0].name);
   if (!loaded->ok()) throw std::runtime_error(loaded->diags.render());
   plan.model = loaded->model(model)->name.name;
+  plan.train.loss = nullptr;
   for (const ast::Function *f : loaded->program->functions())
-    if (f->kind == ast::Function::Loss) plan.train.loss = f;
+    if (f->kind == ast::Function::Loss && !optimizer.empty()) plan.train.loss = f;
   plan.train.optimizer = {};
   plan.train.optimizer.name = optimizer;
   Compiler compiler(*loaded, plan, {});
@@ -40,6 +41,7 @@ CompiledProgram::CompiledProgram(const std::string &text, std::map<std::string, 
   keep(Stage::normalize_);
   runPasses(*module, "lora", [](auto &pm) { passes::lora(pm); });
   runPasses(*module, "sparsity", [](auto &pm) { passes::sparsity(pm); });
+  runPasses(*module, "qat", [](auto &pm) { passes::qat(pm); });
   runPasses(*module, "autodiff", [](auto &pm) { passes::autodiff(pm); });
   keep(Stage::autodiff_);
   runPasses(*module, "train", [](auto &pm) { passes::train(pm, {}); });

@@ -11,6 +11,7 @@ namespace fil::programs {
 class CompiledProgram {
 public:
   /// By the first plan of the text, if it has one. Throws std::runtime_error with the program's messages where it is refused, naming the stage where a pass fails.
+  /// Without an optimizer: of the model alone.
   explicit CompiledProgram(const std::string &text, std::map<std::string, int64_t> dims = {}, const std::string &optimizer = "sgd", const std::string &model = {});
 
   std::unique_ptr<LoadedProgram> loaded;

@@ -90,6 +90,7 @@ void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   case Stage::normalize_: passes::normalize(pm); break;
   case Stage::lora_: passes::lora(pm); break;
   case Stage::sparsity_: passes::sparsity(pm); break;
+  case Stage::qat_: passes::qat(pm); break;
   case Stage::autodiff_: passes::autodiff(pm); break;
   case Stage::train_: passes::train(pm, po); break;
   case Stage::precision_: passes::precision(pm, po); break;
@@ -124,7 +125,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::module(Stage end) {
   timeline().lap(name(Stage::fil_));
   if (!m) return m;
   if (done(Stage::fil_, [&] { return text(*m); })) return m;
-  for (Stage s : {Stage::normalize_, Stage::lora_, Stage::sparsity_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
+  for (Stage s : {Stage::normalize_, Stage::lora_, Stage::sparsity_, Stage::qat_, Stage::autodiff_, Stage::train_, Stage::precision_, Stage::schedule_}) {
     if (s > end) break;
     pass(s, *m);
     timeline().lap(name(s));

@@ -13,6 +13,7 @@ struct Commands::Options {
   ReplayArguments replay;
   ValidateArguments validate;
   CalibrateArguments calibrate;
+  ConvertArguments convert;
   RunArguments run;
   SampleArguments sample;
   bool json = false;
@@ -74,7 +75,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub = add(app, "compile", "compiles to an Executable, or prints a stage on the way", [&o] { return compilerLibrary().compile(o.common, o.compile); });
   addCommon(sub, o.common, anyPlan);
   sub->add_option("-o", o.compile.out, "the Executable, or with --emit the stage's text")->type_name("OUT");
-  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize lora sparsity autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
+  sub->add_option("--emit", o.compile.emit, "prints a stage and ends there: ast typed fil normalize lora sparsity qat autodiff train precision schedule kernels llvm asm")->type_name("STAGE");
   sub->add_option("--stop-after", o.compile.stopAfter, "ends after a stage")->type_name("STAGE");
   sub->add_option("--dump-dir", o.compile.dumpDir, "a numbered file for each stage")->type_name("DIR");
   addTune(sub, o.common);
@@ -114,6 +115,11 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--samples", o.calibrate.samples, "held-out samples to measure the loss on, whole batches")->check(CLI::PositiveNumber)->type_name("N")->capture_default_str();
   sub->add_option("--seed", o.calibrate.seed, "of what is random in the loss")->type_name("N");
   sub->add_option("--out", o.calibrate.out, "the file of the plan PLAN_calibrated, which says what each gate keeps; else it goes to stdout")->type_name("FILE");
+
+  sub = add(app, "convert", "writes what a plan has trained by `qat` as whole numbers, and the plan to run them", [&o] { return fil::convert(o.common, o.convert); });
+  addCommon(sub, o.common, "another plan than the checkpoint's; one that has `int8` or `int4` rounds weights as they are");
+  sub->add_option("--weights", o.convert.weights, "the checkpoint")->type_name("CKPT")->required();
+  sub->add_option("--out", o.convert.out, "the file of weights, which carries the plan PLAN_whole")->type_name("FILE")->required();
 
   sub = add(app, "run", "computes a trained model on arrays", [&o] { return fil::run(o.common, o.run); });
   addCommon(sub, o.common, "another plan than the checkpoint's");

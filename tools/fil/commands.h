@@ -48,6 +48,9 @@ struct CalibrateArguments {
   std::optional<uint64_t> seed;
   int64_t samples = 1024;
 };
+struct ConvertArguments {
+  std::string weights, out;
+};
 struct RunArguments : ProfileArguments {
   std::string weights, out;
   std::vector<std::string> adapter; ///< `FILE`, `3=FILE`
@@ -100,6 +103,7 @@ Exit train(const CommonOptions &, const TrainArguments &);
 Exit replay(const CommonOptions &, const ReplayArguments &);
 Exit validate(const CommonOptions &, const ValidateArguments &);
 Exit calibrate(const CommonOptions &, const CalibrateArguments &);
+Exit convert(const CommonOptions &, const ConvertArguments &);
 Exit run(const CommonOptions &, const RunArguments &);
 Exit sample(const CommonOptions &, const SampleArguments &);
 Exit cache(const std::string &what);

@@ -276,6 +276,7 @@ private:
     ir::FacetCost cost;
     Size whole;
     int rows = 0;
+    int64_t bits = 0, acts = 0;
     for (auto row : module.getOps<ir::SiteOp>()) {
       if (!llvm::is_contained(f.sites, row.getPath()) || !(row.getPath().empty() || ir::within(row.getPath(), site) || ir::within(site, row.getPath()))) continue;
       for (Attribute c : row.getConsumed()) {
@@ -283,6 +284,8 @@ private:
         if (ir::stringifyFacetKind(facet.kind()) != f.kind) continue;
         by = cast<ir::ConsumedAttr>(c).getBy().str(), ++rows;
         if (isa<ir::FormatAttr>(facet)) cost = facet.cost(row, dims); // the same at all of them
+        if (auto qat = dyn_cast<ir::QatAttr>(facet)) bits = qat.getBits(), acts = qat.getActs();
+        if (auto kept = dyn_cast<ir::WholeAttr>(facet)) bits = kept.getBits(), acts = kept.getActs();
         for (auto v : module.getOps<ir::VariableOp>()) {
           if (v.getSite() != row.getPath()) continue;
           const ir::FacetCost own = facet.cost(v, dims);
@@ -293,10 +296,28 @@ private:
     if (by.empty()) return ", read by the passes that schedule the program"; // remat
     const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
     if (f.kind == "format" && covered(plan.facets, size_t(&f - plan.facets.data()), site)) return since + ": here the line of an inner site holds";
+    if (bits) return since + wholeNumbers(site, bits, acts);
     if (f.kind == "format") return cost.error == 0 ? since + ": what products read is not rounded" : fmt::format("{}: what products read is rounded to {:.0f} significant bits", since, -std::log2(cost.error));
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     if (f.kind == "gate") return since + gatedBy(f, cost.trained);
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
+  }
+  /// Of the maps at the site and within.
+  std::string wholeNumbers(const std::string &site, int64_t bits, int64_t acts) {
+    Size scales;
+    double longest = 0; // sum of products
+    for (auto v : module.getOps<ir::VariableOp>()) {
+      if (!ir::within(v.getSite(), site)) continue;
+      if (v->hasAttr("fil.scale")) scales = scales + dims.elements(v.getType());
+      if (!v.getMap() || v.getAdapter()) continue;
+      double steps = 1;
+      for (StringAttr d : ir::sidesOf(v).left) steps *= dims.atMost(dims.value(d.getValue()));
+      longest = std::max(longest, steps);
+    }
+    std::string text = fmt::format(": whole numbers of {} bits times scales, which are {} with what training learns of them", bits, scales.str());
+    if (!acts) return text + "; what they are multiplied by stays as it is";
+    const double most = std::ldexp(longest, int(bits + acts - 2));
+    return text + fmt::format("; multiplied by whole numbers of {} bits: sums of {:.0f} products {}", acts, longest, most <= 0x1p24 ? "are exact in f32" : fmt::format("may need {:.0f} bits, of which f32 keeps 24", std::ceil(std::log2(most))));
   }
   /// How many granules are computed, and by which products of `run` alone.
   std::string gatedBy(const sema::PlanFacet &f, const Size &params) {

@@ -82,6 +82,11 @@ public:
       auto q = mlir::dyn_cast<ir::QuantizeOp>(op);
       if (auto f = mlir::cast<ir::TensorType>(op->getResult(0).getType()).format()) roundoff = std::max(roundoff, std::pow(2.0, (q && q.getRandom() ? 0 : -1) - traits(*f).fractionBits));
     });
+    for (auto site : module->getOps<ir::SiteOp>())
+      for (auto c : site.getConsumed().getAsRange<ir::ConsumedAttr>()) {
+        if (auto qat = mlir::dyn_cast<ir::QatAttr>(c.getFacet())) roundoff = std::max(roundoff, std::ldexp(1.0, -int(qat.getBits())));
+        if (auto kept = mlir::dyn_cast<ir::WholeAttr>(c.getFacet())) roundoff = std::max(roundoff, std::ldexp(1.0, -int(kept.getBits())));
+      }
     arena = arenaBytes(program, m, at), code = int64_t(m.code.size());
     for (auto &[site, load] : sites) all += load;
     if (auto run = passes::entryPoint(*module, "run"); run && entry != "run") running = passes::cost(run).flops;

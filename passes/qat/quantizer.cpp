@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/qat/quantizer.h"
+#include "ir/layers.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace fil::ir;
+namespace fil::passes {
+
+static ir::TensorType tensorOf(Value v) { return cast<ir::TensorType>(v.getType()); }
+
+Rounded roundedBy(Value x, Value scale, int64_t bits, BodyBuilder &body) {
+  const WholeRange range(bits);
+  Value begun = body.map(MapFn::gt, {scale, body.constant(0)}), one = body.constant(1), safe = body.select(begun, scale, one);
+  Value v = body.mul(x, body.div(one, safe));
+  v = body.map(MapFn::min, {body.map(MapFn::max, {v, body.constant(range.low)}), body.constant(range.high)});
+  return {body.select(begun, body.map(MapFn::round, {v}), x), safe};
+}
+
+void Quantizer::quantize(Value weight, ArrayRef<Operation *> users) {
+  llvm::SetVector<Operation *> loops, here;
+  for (Operation *user : users) {
+    auto aux = dyn_cast<AuxOp>(user);
+    if (auto loop = dyn_cast<LayersOp>(user); loop && !llvm::is_contained(loop.getCarried(), weight)) loops.insert(user);
+    else if (!aux || aux.getValue() == weight) here.insert(user);
+  }
+  for (Operation *user : loops) {
+    auto loop = cast<LayersOp>(user);
+    SmallVector<BlockArgument> inside;
+    for (auto [v, a] : llvm::zip(loop.getStacked(), loop.stackedArgs()))
+      if (v == weight) inside.push_back(a);
+    for (auto [v, a] : llvm::zip(loop.getShared(), loop.sharedArgs()))
+      if (v == weight) inside.push_back(a);
+    for (BlockArgument a : inside) quantize(a, SmallVector<Operation *>(a.getUsers()));
+  }
+  if (here.empty()) return;
+  Value scaleHere = bringBeside(weight, [&](ReadOp) { return scale; });
+  if (!ofSum) return replace(weight, here.getArrayRef(), scaleHere, weight);
+  for (Operation *sum : here) replace(sum->getResult(0), SmallVector<Operation *>(sum->getResult(0).getUsers()), scaleHere, weight);
+}
+
+/// Readers of x, the map's values or their sum with an adapter.
+void Quantizer::replace(Value x, ArrayRef<Operation *> readers, Value scaleHere, Value weight) {
+  OpBuilder b(x.getContext());
+  Operation *last = nullptr;
+  for (Value v : {x, scaleHere})
+    if (Operation *op = v.getDefiningOp(); op && (!last || last->isBeforeInBlock(op))) last = op;
+  if (last) b.setInsertionPointAfter(last);
+  else b.setInsertionPointToStart(cast<BlockArgument>(x).getOwner());
+  BodyBuilder body(b, dims, x.getLoc());
+  body.site = siteOf(map);
+  const Rounded r = bits ? roundedBy(x, scaleHere, bits, body) : Rounded{x, scaleHere};
+  for (Operation *reader : readers) {
+    auto mask = dyn_cast<MaskOp>(reader);
+    if (!mask) read(reader, x, r, weight);
+    else { // what is 0 stays 0, and is seen to be
+      SmallVector<Operation *> others(mask->getUsers());
+      OpBuilder at(mask);
+      auto masked = cast<MaskOp>(at.clone(*mask));
+      masked->setOperand(0, r.numbers);
+      for (Operation *other : others) read(other, mask.getResult(), {masked.getResult(), r.scale}, weight);
+      mask.erase();
+    }
+  }
+}
+
+/// The reader reads these numbers in place of x. Of a product the scale comes behind it where it can.
+void Quantizer::read(Operation *reader, Value x, const Rounded &r, Value weight) {
+  OpBuilder b(reader);
+  BodyBuilder body(b, dims, reader->getLoc());
+  body.site = siteOf(map);
+  if (auto role = roleOf(reader)) body.role = *role;
+  auto product = dyn_cast<ContractOp>(reader);
+  const bool behind = product && llvm::all_of(tensorOf(r.scale).getDims(), [&](StringAttr d) { return tensorOf(product.getResult()).has(d) && !llvm::is_contained(strings(product.getOver()), d); });
+  Value factor = behind ? r.scale : Value(), other = product ? product.getLhs() == x ? product.getRhs() : product.getLhs() : Value();
+  reader->replaceUsesOfWith(x, behind ? r.numbers : body.mul(r.numbers, r.scale));
+  if (inputBits && other && other != x && body.role <= Role::saved) {
+    const Rounded in = roundedBy(other, inputScale(other, product, weight, body), inputBits, body);
+    reader->replaceUsesOfWith(other, in.numbers);
+    factor = factor ? body.mul(factor, in.scale) : in.scale;
+  }
+  if (!factor) return;
+  Operation *last = reader; // what is left out of it is seen between the product and its scale
+  if (auto m = reader->hasOneUse() ? dyn_cast<MaskOp>(*reader->user_begin()) : MaskOp(); m && m.getChosen()) last = m;
+  b.setInsertionPointAfter(last);
+  Value scaled = body.mul(last->getResult(0), factor);
+  last->getResult(0).replaceAllUsesExcept(scaled, scaled.getDefiningOp());
+}
+
+} // namespace fil::passes

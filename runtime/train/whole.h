@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// A map's values of a file as whole numbers times scales, where a program keeps them so.
+#pragma once
+#include "runtime/exec/executable.h"
+
+namespace fil {
+
+struct WholeMap {
+  Array numbers, scale; ///< I8; F32
+};
+/// The scale that training has found: `first * (1 + gain/8)^8`, in f32 as the training program has it.
+Array foundScale(const Array &first, const Array &gain);
+/// `round(clamp(w / scale))` in f32, bit for bit as the training program has it. Where `found` is null, or a scale is not above 0, that one is taken whose numbers
+/// are nearest to w, of 32 from the largest magnitude down to a third of it. `map` says axes and bits, `scale` axes.
+WholeMap wholeMap(const Array &w, const VariableInfo &map, const VariableInfo &scale, const Array *found);
+
+} // namespace fil
