@@ -26,7 +26,7 @@ bool refused(Verdict &v, const char *code, std::string note, const char *remedy)
 const Refusal never{"", [](Facet, Facet, Verdict &) { return false; }};
 const Refusal always{"always", [](Facet, Facet, Verdict &v) { return refused(v, "P0430", "", "put one of them on the site"); }};
 const Refusal capacityOverRanks{"with a capacity", [](Facet grouped, Facet, Verdict &v) {
-  return number(grouped, "capacity", 0) > 0 && refused(v, "P0432", "with a capacity, which rows are dropped would depend on the number of ranks", "`capacity=none`");
+  return !cast<GroupedAttr>(grouped).getCapacity().isZero() && refused(v, "P0432", "with a capacity, which rows are dropped would depend on the number of ranks", "`capacity=none`");
 }};
 const Refusal granuleBesidePattern{"where the granule is no multiple of the pattern's group", [](Facet gate, Facet blocks, Verdict &v) {
   const double granule = double(cast<GateAttr>(gate).getGranule()), group = number(blocks, "m", 1);

@@ -46,6 +46,45 @@ static ContractionDims classify(ContractOp c, bool sorted) {
 ContractionDims classify(ContractOp c) { return classify(c, bool(c.getRoster())); }
 ContractionDims classifySorted(ContractOp c) { return classify(c, true); }
 
+SubsetLines::SubsetLines(ModuleOp module) {
+  llvm::StringMap<Line> bySite;
+  auto add = [&](SiteOp site, Attribute facet) {
+    if (isa<GatherAttr, GroupedAttr>(facet)) bySite[site.getPath()] = {site, facet};
+  };
+  for (auto site : module.getOps<SiteOp>()) {
+    for (Attribute a : site.getFacets()) add(site, a);
+    for (auto c : site.getConsumed().getAsRange<ConsumedAttr>()) add(site, c.getFacet());
+  }
+  if (!bySite.empty())
+    module.walk([&](TopKOp k) {
+      if (auto line = bySite.find(k.getSite()); line != bySite.end()) byMembers[cast<SubsetType>(k.getType()).getMembers()] = line->second;
+    });
+}
+SubsetLines::Line SubsetLines::of(SubsetType s) const {
+  auto line = byMembers.find(s.getMembers());
+  return line == byMembers.end() ? Line() : line->second;
+}
+
+static constexpr const char *gatherMark = "fil.gather";
+std::optional<int64_t> gathers(ContractOp c) {
+  auto members = c->getAttrOfType<IntegerAttr>(gatherMark);
+  return members ? std::optional(members.getInt()) : std::nullopt;
+}
+void setGathers(ContractOp c, int64_t members) { c->setAttr(gatherMark, IntegerAttr::get(mlir::IntegerType::get(c.getContext(), 64), members)); }
+bool gathersInTiles(ContractOp c, const Dims &dims) {
+  const ContractionDims d = classify(c);
+  auto atLeastFour = [&](ArrayRef<StringAttr> list) {
+    Size n(1);
+    for (StringAttr x : list) n = n * dims.value(x.getValue());
+    return !n.constant() || !(n.constant()->num < 4);
+  };
+  return d.joint && (atLeastFour(d.rows) || atLeastFour(d.columns)) && atLeastFour(d.summed);
+}
+bool gathersSeveral(ContractOp c, const Dims &dims) {
+  const ContractionDims d = classify(c);
+  return gathersInTiles(c, dims) && !llvm::is_contained(d.batch, cast<SubsetType>(c.getSubsets()[0].getType()).getMembers());
+}
+
 TensorType readThrough(TensorType t, ValueRange subsets, const Dims &dims) {
   SmallVector<StringAttr> all(t.getDims());
   for (Value v : subsetsOf(t, subsets)) {

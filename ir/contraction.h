@@ -18,6 +18,26 @@ struct ContractionDims {
 ContractionDims classify(ContractOp);
 /// As if it had a roster of its one subset.
 ContractionDims classifySorted(ContractOp);
+/// How the plan has subsets executed: a #fil.gather or #fil.grouped of the site that chose, made part of the program or not yet.
+class SubsetLines {
+public:
+  explicit SubsetLines(mlir::ModuleOp);
+  struct Line { SiteOp site; mlir::Attribute facet; };
+  /// Found by the name of the members, which is each choice's own; no facet where the plan says nothing.
+  Line of(mlir::Value subset) const { return of(mlir::cast<SubsetType>(subset.getType())); }
+  Line of(SubsetType) const;
+
+private:
+  llvm::DenseMap<mlir::StringAttr, Line> byMembers;
+};
+/// Of a product that is to gather members: so many at a time at most, 0 as many as the compiler takes. None of others.
+std::optional<int64_t> gathers(ContractOp);
+void setGathers(ContractOp, int64_t members);
+/// Would such a product run by register tiles, each of which gathers for itself?
+bool gathersInTiles(ContractOp, const Dims &);
+/// And take several members at a time? Else each is a product of its own.
+bool gathersSeveral(ContractOp, const Dims &);
+
 /// A contraction that leaves out what a mask leaves out, granule by granule.
 struct Skip {
   MaskOp mask;

@@ -41,8 +41,6 @@ class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindN
   let parameters = (ins "::mlir::DictionaryAttr":$settings);
   let assemblyFormat = "`<` $settings `>`";
 }
-def Fil_GatherAttr : Fil_WrittenFacet<"Gather", "gather">;
-def Fil_GroupedAttr : Fil_WrittenFacet<"Grouped", "grouped">;
 def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
 def Fil_AdaptAttr : Fil_WrittenFacet<"Adapt", "adapt">;
 def Fil_RematAttr : Fil_WrittenFacet<"Remat", "remat">;
@@ -52,6 +50,22 @@ def Fil_StageAttr : Fil_WrittenFacet<"Stage", "stage">;         // settings: axi
 def Fil_WireAttr : Fil_WrittenFacet<"Wire", "wire">;
 def Fil_DistillAttr : Fil_WrittenFacet<"Distill", "distill">;
 def Fil_OrderAttr : Fil_WrittenFacet<"Order", "order">;
+
+// How a subset is executed. Both are about the op that chooses; products through its result are found by the name of its members.
+def Fil_GatherAttr : Fil_FacetAttr<"Gather", "gather"> {
+  let summary = "products read the rows of a subset's members where these stand, at most `block` members at a time; 0: as many as the compiler takes";
+  let parameters = (ins "int64_t":$block);
+  let assemblyFormat = "`<` `block` $block `>`";
+}
+def Fil_GroupedAttr : Fil_FacetAttr<"Grouped", "grouped"> {
+  let summary = "products visit the points of a subset member by member";
+  let description = [{
+    With a capacity above 0 each member has at most ceil(capacity * points / members) points, those of the lowest rows, points = rows * k; what is
+    too many is as if it had not been chosen.
+  }];
+  let parameters = (ins APFloatParameter<"">:$capacity);
+  let assemblyFormat = "`<` `capacity` $capacity `>`";
+}
 
 def Fil_GateAttr : Fil_FacetAttr<"Gate", "gate", [{
     ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;

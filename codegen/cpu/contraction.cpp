@@ -65,6 +65,7 @@ public:
       skip->length = length;
       shape = chooseGranuleShape(target, descriptor.element, skip->columns, skip->length, skip->masked == 2);
     }
+    if (auto members = ragged ? std::nullopt : gathers(c)) limitTo(target, *members);
     descriptor.packsLeft = packsLeft();
     chooseTiles(target, false);
     panel = shape.columns();
@@ -77,7 +78,7 @@ public:
         for (mlir::Value x : op->getOperands()) readBy(x);
     };
     readBy(c->getOperand(unsigned(1 - leftOperand)));
-    if (ragged != Rows) // the right side of sorted points is that of each position, whoever chose it
+    if (ragged != Rows && !(gathers(c) && !gathersRight)) // the right side of sorted points is that of each position, whoever chose it
       for (mlir::Value s : c.getSubsets()) readBy(s);
     if (ragged == Sums) readBy(c.getRoster());
     packs = read.takeVector();
@@ -123,6 +124,7 @@ public:
   int64_t panel = 0;         ///< columns that are packed together: of a register tile, or those that a row's mask leaves out together
   llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
   bool unpacked = false; ///< the right side stands as panels, or the first-level cache holds it: read as it is
+  bool gathersRight = false, sumsMembers = false; ///< each tile gathers its part of the right side, at the members; these are what it sums
 
   Size panels() const { return Size::ceil(n / Size(shape.columns())); }
   Size packedElements() const { return panels() * panelElements(); } ///< of one batch
@@ -136,6 +138,20 @@ public:
   Size positions() const { return dims.value(d.position.getValue()); }
 
 private:
+  /// So many members at a time, 0: any; other dims that stand within them are whole.
+  void limitTo(const Target &target, int64_t members) {
+    auto s = cast<SubsetType>(c.getSubsets()[0].getType());
+    gathersRight = cast<TensorType>(c->getOperand(unsigned(1 - leftOperand)).getType()).has(s.getOf());
+    sumsMembers = llvm::is_contained(d.summed, s.getMembers());
+    auto most = [&](const Dimlist &list) -> std::optional<int64_t> {
+      auto *at = llvm::find(list, s.getMembers());
+      if (!members || at == list.end()) return std::nullopt;
+      auto within = extents(dims, llvm::ArrayRef(at + 1, list.end())).constant();
+      return within ? std::optional(members * within->num) : std::nullopt;
+    };
+    descriptor.most = {most(d.rows), most(d.columns), most(d.summed)}, descriptor.gathersRight = gathersRight;
+    shape = chooseShape(target, descriptor);
+  }
   /// How the contraction's result stands in memory if it does, else the group's first one.
   const Layout &resultLayout() {
     for (auto [y, p] : llvm::zip(group.yielded(), at.results))
@@ -305,7 +321,7 @@ public:
     int count = number;
     std::vector<Memory> results;
     for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
-    LV packed = p.unpacked ? nullptr : k.buffer(count);
+    LV packed = p.unpacked || p.gathersRight ? nullptr : k.buffer(count);
     const int64_t mc = p.blocks.mc, nc = p.blocks.nc, kc = p.blocks.kc, columns = p.shape.columns();
     LV M = k.size(p.m), N = k.size(p.n), K = k.size(p.k);
     Size mTiles = Size::ceil(p.m / Size(mc)), nTiles = Size::ceil(p.n / Size(nc));
@@ -321,6 +337,8 @@ public:
     const int64_t rowA = p.alongRows ? (mc + k.lanes - 1) / k.lanes * k.lanes + 16
                                                    : (kKnown ? std::min(kc, (kKnown->num + k.lanes - 1) / k.lanes * k.lanes) : kc) + 16; // rows on different cache sets
     LV spare = p.skip && packsA ? k.allocateScratch(Size(columns * bytes)) : nullptr;
+    const int64_t rowB = kc + 16;
+    LV gatheredRows = p.gathersRight && !p.sumsMembers ? k.allocateScratch(Size((rowC + k.lanes) * rowB * bytes)) : nullptr, gathered = p.gathersRight ? k.allocateScratch(Size((rowC + columns) * kc * bytes)) : nullptr;
     LV packedA = packsA ? k.allocateScratch(Size((p.alongRows ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
 
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
@@ -341,6 +359,9 @@ public:
         if (p.unpacked) {
           o.bPanel = k.number(columns), o.bK = k.size(p.right->sum);
           b0 = elementAt(start(*p.right, t.batch), t.n0);
+        } else if (p.gathersRight) {
+          o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
+          b0 = gathered;
         } else {
           o.bPanel = p.listed() ? k.size(p.panelElements()) : k.b.CreateMul(K, k.number(columns)), o.bK = k.number(p.panel);
           b0 = panelAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
@@ -357,7 +378,8 @@ public:
         emitLoop(k.b, k.number(0), p.ragged ? emitMax(k.b, t.k, k.number(1)) : K, kc, [&](LV k0) {
           o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
-          o.b = panelAt(b0, k.b.CreateMul(k0, o.bK));
+          if (p.gathersRight) gatherRight(t, k0, o.k, cols, gathered, gatheredRows, rowB);
+          o.b = p.gathersRight ? b0 : panelAt(b0, k.b.CreateMul(k0, o.bK));
           if (p.listed()) o.granules = [&](LV panel) { return granulesOf(elementAt(b0, k.b.CreateMul(panel, o.bPanel)), k0); };
           else if (p.skip) o.wanted = [&](LV row, LV panel) {
             Point q = t.batch;
@@ -399,7 +421,7 @@ public:
     k.finish();
     Size batches = p.ragged == Problem::Rows ? extents(p.dims, p.others) : p.batch;
     return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, p.shape.rows == 1 ? grain(nc) : 1,
-            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + (p.ragged ? ", by member" : "")};
+            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (gathers(p.c) ? p.gathersRight ? ", right side gathered" : ", left side gathered" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + (p.ragged ? ", by member" : "")};
   }
 
   /// Row by row, the right side as it is: columns in vectors where they are neighbours in memory, else the sum of each column where its steps are.
@@ -708,6 +730,37 @@ private:
     return std::pair(*rows, *columns);
   }
 
+  /// Panels of a tile's columns, `steps` of the sum from k0 on, of members' rows: those that are columns row by row, lanes along the sum, and then turned.
+  void gatherRight(const Part &t, LV k0, LV steps, LV cols, LV to, LV rows, int64_t row) {
+    const int which = 1 - p.leftOperand;
+    const int64_t columns = p.shape.columns(), panel = p.blocks.kc * columns;
+    if (p.sumsMembers) {
+      emitLoop(k.b, k.number(0), steps, 1, [&](LV step) {
+        e.scope([&] {
+          Point q = t.batch;
+          digits(k, k.b.CreateAdd(k0, step), p.d.summed, q);
+          emitLoop(k.b, k.number(0), cols, columns, [&](LV j) {
+            LV at = k.b.CreateAdd(k.b.CreateMul(k.b.CreateUDiv(j, k.number(columns)), k.number(panel)), k.b.CreateMul(step, k.number(columns)));
+            along(which, q, p.d.columns, k.b.CreateAdd(t.n0, j), true, k.b.CreateSub(cols, j), columns, elementAt(to, at));
+          });
+        });
+      });
+      return;
+    }
+    emitLoop(k.b, k.number(0), cols, 1, [&](LV j) {
+      e.scope([&] {
+        Point q = t.batch;
+        digits(k, k.b.CreateAdd(t.n0, j), p.d.columns, q);
+        LV at = elementAt(rows, k.b.CreateMul(j, k.number(row)));
+        emitLoop(k.b, k.number(0), steps, k.lanes, [&](LV step) {
+          along(which, q, p.d.summed, k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, k.b.CreateSub(steps, step), k.lanes, elementAt(at, step));
+        });
+      });
+    });
+    PackOperands o;
+    o.from = rows, o.stride = k.number(row), o.strideK = k.number(1), o.count = cols, o.steps = steps, o.to = to, o.panel = k.number(panel);
+    emitPackB(k.b, p.shape, o);
+  }
   void leftSide(TileOperands &t, const Part &part, LV k0, LV packed, int64_t rowA) {
     const Point &batch = part.batch;
     const int64_t r = p.shape.rows;
@@ -794,11 +847,11 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
   out.packedBytes = p.packedBatches() * p.packedElements() * Size(f64 ? 8 : 4);
   out.packs = p.packs;
   auto constant = [](const Size &s) { return bool(s.constant()); };
-  out.once = !p.unpacked && !p.packs.empty() && llvm::all_of(p.packs, [&](unsigned i) { return placement.inputs[i].variable; }) && constant(out.packedBytes) && constant(pack.tiles) &&
+  out.once = !p.unpacked && !p.gathersRight && !p.packs.empty() && llvm::all_of(p.packs, [&](unsigned i) { return placement.inputs[i].variable; }) && constant(out.packedBytes) && constant(pack.tiles) &&
              llvm::all_of(pack.sizes, constant);
   if (out.once) pack.what = "packing once";
   auto m = p.ragged ? std::nullopt : p.m.constant();
-  few &= !p.ragged && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
+  few &= !p.ragged && !gathers(p.c) && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
   // Weights come from memory. Measured at 8 and 16 rows of 4096 x 4096: 2 KB ahead 0.75 of the time, 1 KB 0.85, 8 KB as 2.
   if (out.once) p.ahead = 2048 / elementBytes(p.shape.element);
   if (few && out.once && p.rowSkip) { // while the rows together read less than a product of all
@@ -837,7 +890,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     out.limit = 128 * positions->num;
   }
   if (!(few && m)) out.product = ContractionEmitter(target, p, f64).product();
-  if (out.product && !p.unpacked) out.pack = std::move(pack);
+  if (out.product && !p.unpacked && !p.gathersRight) out.pack = std::move(pack);
   return out;
 }
 

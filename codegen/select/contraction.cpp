@@ -23,7 +23,15 @@ std::string ContractionDescriptor::sizesText() const {
   auto size = [](std::optional<int64_t> n) { return n ? std::to_string(*n) : "?"; };
   return fmt::format("{} m {} n {} k {}, batch {}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch));
 }
-std::string ContractionDescriptor::str() const { return fmt::format("{}{}{}", sizesText(), packsLeft ? ", left side packed" : "", fewRows ? ", perhaps few rows" : ""); }
+std::string ContractionDescriptor::str() const {
+  std::string text = sizesText();
+  if (packsLeft) text += ", left side packed";
+  if (fewRows) text += ", perhaps few rows";
+  if (gathersRight) text += ", right side gathered";
+  for (auto &[name, n] : {std::pair("m", most.m), std::pair("n", most.n), std::pair("k", most.k)})
+    if (n) text += fmt::format(", members {} of {} at a time", *n, name);
+  return text;
+}
 static const TunedTiles *tunedFor(const Target &target, const ContractionDescriptor &d) {
   auto it = target.tuned.find(d.sizesText());
   return it == target.tuned.end() ? nullptr : &it->second;
@@ -55,8 +63,21 @@ std::vector<Candidate> candidates(const Target &target, Element element, const C
   return all;
 }
 
+/// What a tile has at most.
+static ContractionSizes sizesInTiles(const ContractionDescriptor &d) {
+  auto less = [](std::optional<int64_t> size, std::optional<int64_t> most) { return size && most ? std::min(size, most) : most ? most : size; };
+  return {less(d.sizes.m, d.most.m), less(d.sizes.n, d.most.n), less(d.sizes.k, d.most.k)};
+}
+static CacheBlocks withMost(CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
+  const ContractionSizes tile = sizesInTiles(d);
+  if (d.most.m) blocks.mc = roundDown(*tile.m, shape.rows);
+  if (d.most.n) blocks.nc = roundDown(*tile.n, shape.columns());
+  if (d.most.k) blocks.kc = roundDown(*tile.k, std::lcm(4 * shape.unroll, shape.lanes));
+  return blocks;
+}
+
 TileShape chooseShape(const Target &target, const ContractionDescriptor &d) {
-  const auto all = candidates(target, d.element, d.sizes);
+  const auto all = candidates(target, d.element, sizesInTiles(d));
   if (const TunedTiles *t = tunedFor(target, d))
     for (const Candidate &c : all)
       if (c.shape.rows == t->rows && c.shape.vectors == t->vectors) return c.shape;
@@ -81,9 +102,11 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   blocks.kc = even(int64_t((tuned ? tuned->kc : 1) * double(std::min<int64_t>(target.l2 / 8 / (shape.columns() * bytes), 64 * shape.lanes))), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
   // The block of A takes a quarter of the second-level cache, the tile of C half of it: it is touched once for each block of k, and
   // the wider it is, the less often the same A is packed.
+  if (d.most.k) blocks.kc = withMost(blocks, shape, d).kc;
   blocks.mc = even(target.l2 / 4 / (blocks.kc * bytes), sizes.m, shape.rows);
   blocks.nc = even(target.l2 / 2 / (blocks.mc * bytes), sizes.n, shape.columns());
-  return blocks;
+  if (d.gathersRight) blocks.nc = std::min(blocks.nc, roundDown(target.l2 / 4 / (blocks.kc * bytes), shape.columns()));
+  return withMost(blocks, shape, d);
 }
 
 TileShape chooseGranuleShape(const Target &target, Element element, int64_t columns, int64_t length, bool ofRows) {
@@ -112,7 +135,7 @@ CacheBlocks granuleBlocks(const Target &target, const TileShape &shape, const Co
   return blocks;
 }
 
-CacheBlocks shared(const Target &target, CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
+static CacheBlocks sharedFreely(const Target &target, CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
   // Two for each core: while one waits for a disturbed core, the others have something to do. Smaller tiles pack A and read B more often: with two
   // cores, 4 tiles of 128x512 with a k of 4096 take 0.85 of the time of 8.
   const int64_t enough = std::max(2 * target.cores, 4), many = 4 * enough;
@@ -146,8 +169,13 @@ CacheBlocks shared(const Target &target, CacheBlocks blocks, const TileShape &sh
   return best;
 }
 
+CacheBlocks shared(const Target &target, CacheBlocks blocks, const TileShape &shape, const ContractionDescriptor &d) {
+  const CacheBlocks cut = sharedFreely(target, blocks, shape, d), most = withMost(cut, shape, d);
+  return {std::min(cut.mc, most.mc), std::min(cut.nc, most.nc), std::min(cut.kc, most.kc)};
+}
+
 std::string explainChoice(const Target &target, const ContractionDescriptor &d) {
-  auto all = candidates(target, d.element, d.sizes);
+  auto all = candidates(target, d.element, sizesInTiles(d));
   std::ranges::stable_sort(all, std::ranges::greater(), &Candidate::score);
   const TileShape shape = chooseShape(target, d);
   const CacheBlocks blocks = shared(target, chooseBlocks(target, shape, d), shape, d);

@@ -34,6 +34,8 @@ struct ContractionDescriptor {
   std::optional<int64_t> batch;
   bool packsLeft = false; ///< in each tile
   bool fewRows = false;   ///< where m is not known: it may be small, with weights that were packed before
+  bool gathersRight = false; ///< in each tile
+  ContractionSizes most{}; ///< members that are gathered at a time: a tile has no more of these, but whole register tiles
   std::string sizesText() const; ///< `f32 m ? n 128 k 512, batch 4`
   std::string str() const;       ///< that, and the rest
 };

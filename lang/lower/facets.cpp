@@ -37,6 +37,8 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
     return ir::LoraAttr::get(ctx, int64_t(rank), APFloat(alpha), *ir::symbolizeLoraInit(get(f.settings, "init", "gauss")),
                              *ir::symbolizeLoraVariant(get(f.settings, "variant", "plain")), *ir::symbolizeMerge(get(f.settings, "merge", "auto")));
   }
+  if (f.kind == "gather") return ir::GatherAttr::get(ctx, std::stoll(get(f.settings, "block", "0")));
+  if (f.kind == "grouped") return ir::GroupedAttr::get(ctx, APFloat(numberOf(get(f.settings, "capacity", "none")).value_or(0)));
   if (f.kind == "gate") {
     const std::string predictor = get(f.settings, "predictor", "lowrank(16)");
     const double rank = predictor.starts_with("lowrank(") ? std::stod(predictor.substr(8)) : 1;

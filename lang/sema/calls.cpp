@@ -107,14 +107,10 @@ Value Elaborator::callFamily(const std::shared_ptr<Family> &f, Node *subset, Arg
   families.push_back({f, subset});
   Value v = callInstance(f->instance, args, caller, at);
   families.pop_back();
-  if (subset && v.kind == Value::Tensor) {
-    Size k = program.value(subset->subset->size), n = program.value(subset->dim->size);
-    auto kc = k.constant(), nc = n.constant();
-    if (subset->args.size() > 1 || !kc || !nc || *nc < *kc) {
-      auto dims = subset->dims;
-      dims.push_back(subset->subset);
-      v.mask = both(v.mask, make(Op::Present, typeOf(Elem::Bool, dims), {subset}, at), at);
-    }
+  if (subset && v.kind == Value::Tensor && mayLack(subset)) {
+    auto dims = subset->dims;
+    dims.push_back(subset->subset);
+    v.mask = both(v.mask, make(Op::Present, typeOf(Elem::Bool, dims), {subset}, at), at);
   }
   return v;
 }

@@ -14,6 +14,7 @@ using LoopCuts = std::map<std::string, std::set<int64_t>>;
 struct CheckOptions {
   std::map<std::string, int64_t> dims; ///< `--dim D=64`
   LoopCuts cuts;                       ///< of a plan
+  std::set<std::string> limited;       ///< subsets that a plan has leave out members, by their path without turns: `l.MoE.e`
 };
 
 struct LetType { Span span; std::string name, type; const Site *site; }; ///< what `fil check` prints

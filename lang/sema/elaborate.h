@@ -161,6 +161,13 @@ private:
   std::optional<Rational> exactly(const Form &, Span, const char *what); ///< the number, open loops' turns included
   std::optional<bool> truthOf(const ast::Expr &, Scope &);
   Value gather(Value x, Value index, Span, Span base);
+  bool mayLack(const Node *subset);                   ///< may it have fewer members than its bound?
+  /// Without turns.
+  static std::string pathOf(const Site *site) {
+    std::string path;
+    for (; site && site->kind != Site::Root; site = site->parent) path = path.empty() ? site->name : site->name + "." + path;
+    return path;
+  }
   Value gatherSubset(Value x, const Value &subset, Span at, Span base, const ast::Expr *matmulBase);
   Value position(Value x, const Dim *dim, const Form &at, Span);
   Value matmul(Value x, Value w, Span);

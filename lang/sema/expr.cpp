@@ -445,6 +445,10 @@ static std::string spaced(const Type &t) {
   for (char c : s) out += c == ',' ? std::string(", ") : std::string(1, c);
   return out;
 }
+bool Elaborator::mayLack(const Node *subset) {
+  const auto k = program.value(subset->subset->size).constant(), n = program.value(subset->dim->size).constant();
+  return subset->args.size() > 1 || !k || !n || *n < *k || program.options.limited.contains(pathOf(subset->site));
+}
 Value Elaborator::gatherSubset(Value x, const Value &subset, Span at, Span base, const ast::Expr *matmulWith) {
   const Dim *members = subset.dims[0], *of = subset.node->dim;
   if (std::find(x.type.dims.begin(), x.type.dims.end(), of) == x.type.dims.end()) {
@@ -474,11 +478,7 @@ Value Elaborator::gatherSubset(Value x, const Value &subset, Span at, Span base,
     if (std::find(m.type.dims.begin(), m.type.dims.end(), of) != m.type.dims.end()) m.through = {subset.node}, settled(m, at);
     v.mask = m.node;
   }
-  // A subset may have fewer members than its bound.
-  Size k = program.value(members->size), n = program.value(of->size);
-  auto kc = k.constant(), nc = n.constant();
-  bool full = subset.node->args.size() == 1 && kc && nc && !(*nc < *kc);
-  if (!full) {
+  if (mayLack(subset.node)) {
     Node *p = make(Op::Present, typeOf(Elem::Bool, [&] { auto d = dependsOn[members]; d.push_back(members); return d; }()), {subset.node}, at);
     v.mask = both(v.mask, p, at);
   }

@@ -140,6 +140,7 @@ struct CheckedPlan {
   double gateBudget = 0;         ///< `run` may have this share of the operations that it has without gates; 0: lines say what gates keep
   std::vector<PlanFacet> facets; ///< of a program whose loops are cut as `cuts` says
   LoopCuts cuts;                 ///< where facets part the turns of a loop
+  std::set<std::string> limited; ///< subsets with a capacity, as CheckOptions has them
   std::vector<Contract> contracts;
   std::vector<CostContract> costs;
   std::vector<DriftContract> drifts;

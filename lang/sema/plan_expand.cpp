@@ -28,6 +28,15 @@ std::vector<const ClauseRow *> actingRows(const std::string &clause, const Setti
   const bool options = std::any_of(s.phrases.begin(), s.phrases.end(), [](const Phrase &p) { return std::any_of(p.items.begin(), p.items.end(), [](const Item &i) { return i.kind == Item::Keyed; }); });
   std::erase_if(rows, [&](const ClauseRow *r) { return !r->acts() || (options && !*r->options); });
   if (s.path || std::any_of(rows.begin(), rows.end(), begins)) std::erase_if(rows, [&](const ClauseRow *r) { return !begins(r); });
+  auto others = [&](const ClauseRow *r) { // does it have other words for what an option says?
+    for (const ValueShape::Option &o : s.path ? parseOptions(r->options) : std::vector<ValueShape::Option>()) {
+      auto *given = optionOf(s, o.name);
+      auto isOther = [&](const ValueShape &p) { return p.kind == ValueShape::Word && p.text != printValue(*given->value.from); };
+      if (given && std::all_of(o.value[0].parts.begin(), o.value[0].parts.end(), isOther)) return true;
+    }
+    return false;
+  };
+  std::erase_if(rows, others);
   return rows;
 }
 

@@ -30,6 +30,16 @@ std::string loopPath(const SitePathOf &p, size_t last) {
   for (size_t i = 0; i <= last; ++i) t += (i ? "." : "") + p.segments[i].name;
   return t;
 }
+/// The same of a subset as it is recorded: `l[0..4].MoE.e*` is `l.MoE.e`.
+std::string subsetPath(const std::string &site) {
+  std::string t;
+  for (size_t i = 0, depth = 0; i + 1 < site.size(); ++i) {
+    depth += site[i] == '[';
+    if (!depth) t += site[i];
+    depth -= site[i] == ']';
+  }
+  return t;
+}
 /// Turns at which the pattern parts what is one class of a loop.
 void addCuts(const SitePath &pattern, const std::vector<const SitePathOf *> &named, LoopCuts &cuts) {
   for (const Segment &s : pattern.segments) {
@@ -192,6 +202,9 @@ void typeFacets(PlanContext &c, CheckedPlan &plan) {
       for (const Setting &s : clause.nested->settings)
         if (keyOf(s).name == "stage") f.whole(facetOf("order", s));
   }
+  for (PlanFacet &x : plan.facets)
+    if (auto capacity = x.settings.find("capacity"); x.kind == "grouped" && capacity != x.settings.end() && capacity->second != "none")
+      for (const std::string &site : x.sites) plan.limited.insert(subsetPath(site));
   for (PlanFacet &x : plan.facets)
     if (x.edits) x.sharing = x.sites; // those that no later line has taken
 }

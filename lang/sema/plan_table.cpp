@@ -21,8 +21,9 @@ const std::vector<ClauseRow> &clauseTable() {
       {"", "mesh", "", "virtual=auto|never|always NAME=INT", "", "mesh dp=2 tp=4 virtual=auto", A::Nothing, Msg::E0602, "compile"},
 
       {"", "sparsity", "", "", "", "sparsity { MoE.e*: grouped capacity=none }", A::Nothing, acts, "compile"},
-      {"sparsity", "SITES", "gather", "block=INT", "", "MLA.s*: gather block=64", A::Subsets, Msg::E0603, "compile"},
-      {"sparsity", "SITES", "grouped", "capacity=none|ABOVE0", "", "MoE.e*: grouped capacity=none", A::Subsets, Msg::E0603, "compile"},
+      {"sparsity", "SITES", "gather", "block=INT", "", "MLA.s*: gather block=64", A::Subsets, acts, "compile"},
+      {"sparsity", "SITES", "grouped", "capacity=none:none", "", "MoE.e*: grouped capacity=none", A::Subsets, acts, "compile"},
+      {"sparsity", "SITES", "grouped", "capacity=ABOVE0!", "", "MoE.e*: grouped capacity=1.25", A::Subsets, acts, "compile", "points left out; measure: the loss without a capacity"},
       {"sparsity", "SITES", "gate neurons", "keep=SHARE predictor=lowrank(INT):lowrank(16) granule=INT:16", "", "FFN: gate neurons keep=0.4 predictor=lowrank(8)", A::Maps, acts, "compile",
        "neurons left out; measure: the loss of the dense plan"},
       {"sparsity", "SITES", "gate (neurons|channels)", "keep=SHARE! predictor=lowrank(INT)|squeeze granule=INT hysteresis=REAL", "", "FFN: gate channels keep=0.5 predictor=squeeze", A::Maps, Msg::E0603, "compile"},

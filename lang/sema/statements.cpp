@@ -424,8 +424,7 @@ void Elaborator::layers(const ast::LayersStmt &l, Scope &scope, Span s) {
     }
   numberCalls(l.body);
   size_t errors = diags.errors();
-  std::string path = l.index.name;
-  for (const Site *x = site; x && x->kind != Site::Root; x = x->parent) path = x->name + "." + path;
+  const std::string outer = pathOf(site), path = outer.empty() ? l.index.name : outer + "." + l.index.name;
   const auto cuts = program.options.cuts.find(path);
   auto cut = [&](int64_t t) { return cuts != program.options.cuts.end() && cuts->second.contains(t); };
   for (int64_t turn = lo, ordinal = 0; turn < hi; ++ordinal) {

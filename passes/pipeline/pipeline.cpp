@@ -29,8 +29,10 @@ void lora(mlir::OpPassManager &pm) {
   clean(pm);
 }
 void sparsity(mlir::OpPassManager &pm) {
+  pm.addPass(createLimitMembersPass());
   pm.addPass(createAddGatesPass()); // on products of weights as they stand
   pm.addPass(createAddMasksPass()); // behind the adapters, whose products are not masked; before gradients, which are
+  pm.addPass(createGatherMembersPass()); // last: gates and masks know rows that are read as they stand
 }
 void qat(mlir::OpPassManager &pm) {
   pm.addPass(createFakeQuantizePass());
@@ -68,7 +70,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass(), registerNameProductsPass();
-  registerAddAdaptersPass(), registerAddGatesPass(), registerAddMasksPass();
+  registerAddAdaptersPass(), registerLimitMembersPass(), registerAddGatesPass(), registerAddMasksPass(), registerGatherMembersPass();
   registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();

@@ -72,7 +72,7 @@ private:
 
 class Operands {
 public:
-  Operands(ModuleOp module, Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), rounder(module, dims), b(module.getContext()) {
+  Operands(ModuleOp module, Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), lines(module), rounder(module, dims), b(module.getContext()) {
     for (auto v : module.getOps<VariableOp>())
       if (v.getKind() == VariableKind::param) params.insert(v.getSite());
   }
@@ -112,6 +112,7 @@ private:
   ModuleOp module;
   Formats &formats;
   Dims &dims;
+  const SubsetLines lines;
   Rounder rounder;
   OpBuilder b;
   llvm::StringSet<> params;           ///< their sites
@@ -123,13 +124,18 @@ private:
     Value v = c->getOperand(operand);
     ArrayRef<int64_t> tile = isWeight(v) ? facet.getWeights() : facet.getActivations();
     SmallVector<StringAttr> own, summed;
-    for (StringAttr d : dimsOf(v)) (llvm::is_contained(strings(c.getOver()), d) || selects(c, d) ? summed : own).push_back(d);
+    for (StringAttr d : dimsOf(v))
+      if (!apart(c, v, d)) (llvm::is_contained(strings(c.getOver()), d) || selects(c, d) ? summed : own).push_back(d);
     auto cut = [&](ArrayRef<StringAttr> list, int64_t length) {
       if (length == 0) r.reduced.append(list.begin(), list.end());
       else if (length > 1 && !list.empty()) r.tile(dims, list.back(), length);
     };
     cut(own, tile[0]), cut(summed, tile[1]);
     return r;
+  }
+  /// Of weights that are grouped by member, no scale is of two members.
+  bool apart(ContractOp c, Value v, StringAttr d) const {
+    return isWeight(v) && llvm::any_of(c.getSubsets(), [&](Value s) { return cast<SubsetType>(s.getType()).getOf() == d && isa_and_nonnull<GroupedAttr>(lines.of(s).facet); });
   }
   /// Does it follow from variables alone, as a masked map and its sum with an adapter do?
   static bool isWeight(Value v) {

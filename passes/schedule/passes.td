@@ -27,7 +27,10 @@ def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {
     What: where a contraction reads one operand, or adds its result, at the members of a subset, and that operand (that result) has none of
     the subset's own dims, it gets a roster: the points sorted by what they chose. The other operand and the result must have all of these dims, or, where
     the result is added to, just these and the members are summed. If the members are summed too, they are summed behind it. Not in `decode`, which has few points and would pack weights that nobody chose.
+    Where register tiles would be small it is done if the plan says `grouped`. Products of a subset that the plan has gathered are marked `fil.gather`, with
+    the most members at a time (0: any), in all entries.
     Why: all points of one expert share its weights, so they fill register tiles, and no operation is done in vain.
+    Afterwards no facet `grouped` is left in the site table.
     IR: `fil.contract %h, %w through %e over ["D"]` becomes `fil.contract %h, %w through %e sorted %r over ["D"]` with `%r = fil.roster %e`.
   }];
 }
@@ -37,7 +40,7 @@ def WidenSubsetsPass : Pass<"fil-schedule-widen-subsets", "::mlir::ModuleOp"> {
   let description = [{
     What: a contraction that reads or adds at the members of a subset, of which there are at least 1/32 of the dim (both sizes known), is done
     over the whole dim: an operand with members is scattered to their places first, a result with members gathered afterwards. Not in `decode`,
-    which has one position at a time and is bound by the weights that it reads. What is sorted by member stays as it is.
+    which has one position at a time and is bound by the weights that it reads. What is sorted by member, or marked `fil.gather`, stays as it is.
     Why: members that differ from point to point leave nothing for register tiles to share, and following them runs at about 1/100 of the
     speed of tiles. Attention over chosen positions is of this kind: each query has keys of its own.
     IR: `fil.contract %h, %w through %e` with %w over E and a result over e# becomes `fil.contract %h, %w` and `fil.gather .. at %e in "E"`.

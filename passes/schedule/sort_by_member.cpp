@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/contraction.h"
+#include "llvm/ADT/MapVector.h"
 #include "passes/schedule/passes.h"
 
 using namespace mlir;
@@ -13,12 +14,32 @@ ir::TensorType tensorOf(Value v) { return cast<ir::TensorType>(v.getType()); }
 
 struct SortByMemberPass : impl::SortByMemberPassBase<SortByMemberPass> {
   void runOnOperation() override {
-    Dims dims(getOperation());
+    ModuleOp module = getOperation();
+    Dims dims(module);
+    const SubsetLines lines(module);
+    llvm::MapVector<Attribute, bool> acts; // by the line's place: it may be of several sites
+    SmallVector<std::pair<SiteOp, Attribute>> ours;
+    for (SiteOp site : module.getOps<SiteOp>())
+      for (Attribute a : site.getFacets())
+        if (isa<GroupedAttr>(a)) ours.push_back({site, a}), acts[LocationAttr(placeOf(site, a))];
     SmallVector<ContractOp> all;
-    for (FuncOp f : getOperation().getOps<FuncOp>())
-      if (f.getEntry() != "decode") f.walk([&](ContractOp c) { all.push_back(c); });
-    for (ContractOp c : all)
-      if (c.getSubsets().size() == 1 && !c.getRoster() && sortable(c)) sort(c, dims);
+    for (FuncOp f : module.getOps<FuncOp>())
+      f.walk([&](ContractOp c) {
+        if (c.getSubsets().size() == 1 && !c.getRoster()) all.push_back(c);
+      });
+    for (ContractOp c : all) {
+      const auto line = lines.of(c.getSubsets()[0]);
+      if (auto gather = dyn_cast_or_null<GatherAttr>(line.facet)) {
+        setGathers(c, gather.getBlock());
+        continue;
+      }
+      if (c->getParentOfType<FuncOp>().getEntry() == "decode" || !sortable(c)) continue;
+      const bool grouped = isa_and_nonnull<GroupedAttr>(line.facet);
+      if (sort(c, dims, grouped) && grouped) acts[LocationAttr(placeOf(line.site, line.facet))] = true;
+    }
+    for (auto &[place, act] : acts)
+      if (!act) emitWarning(Location(cast<LocationAttr>(place))) << "W0314: the line changes nothing: no product has points that share what they chose";
+    for (auto [site, facet] : ours) consume(site, facet, getArgument());
   }
 
   /// One side of the points has all their dims, the other one none.
@@ -33,7 +54,8 @@ struct SortByMemberPass : impl::SortByMemberPassBase<SortByMemberPass> {
     return hasPer(other) && hasPer(result) && hasNone(chosen);
   }
 
-  void sort(ContractOp c, Dims &dims) {
+  /// `anyway`: however small its tiles.
+  bool sort(ContractOp c, Dims &dims, bool anyway) {
     Value subset = c.getSubsets()[0];
     auto s = cast<SubsetType>(subset.getType());
     auto result = tensorOf(c.getResult());
@@ -44,10 +66,12 @@ struct SortByMemberPass : impl::SortByMemberPassBase<SortByMemberPass> {
     SmallVector<StringAttr> each(result.getDims());
     if (sumsMembers) each.push_back(s.getMembers());
     auto y = body.contract(c.getLhs(), c.getRhs(), subset, dims.tensor(&getContext(), each, result.getElement())).getDefiningOp<ContractOp>();
-    if (!worthTiles(classifySorted(y), dims)) return y.erase();
+    const ContractionDims d = classifySorted(y);
+    if (anyway ? !d.joint || d.rows.empty() || d.columns.empty() || d.summed.empty() : !worthTiles(d, dims)) return y.erase(), false;
     y.getRosterMutable().assign(roster(subset, dims));
     c.replaceAllUsesWith(sumsMembers ? body.reduce(ReduceFn::sum, y, s.getMembers()) : y);
     c.erase();
+    return true;
   }
 
   /// One for a subset, right behind it.

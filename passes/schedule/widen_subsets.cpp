@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ir/ir.h"
+#include "ir/contraction.h"
 #include "passes/schedule/passes.h"
 
 using namespace mlir;
@@ -24,7 +24,7 @@ struct WidenSubsetsPass : impl::WidenSubsetsPassBase<WidenSubsetsPass> {
   }
 
   void widen(ContractOp c, const Dims &dims) {
-    if (c.getSubsets().size() != 1 || c.getRoster()) return;
+    if (c.getSubsets().size() != 1 || c.getRoster() || gathers(c)) return;
     Value s = c.getSubsets()[0];
     auto subset = cast<SubsetType>(s.getType());
     StringAttr of = subset.getOf(), members = subset.getMembers();

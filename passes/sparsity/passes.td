@@ -16,6 +16,29 @@ def AddGatesPass : Pass<"fil-sparsity-add-gates", "::mlir::ModuleOp"> {
   }];
 }
 
+def LimitMembersPass : Pass<"fil-sparsity-limit-members", "::mlir::ModuleOp"> {
+  let summary = "a subset with a capacity has at most so many points for each member";
+  let description = [{
+    What: of the points that chose a member, the first ceil(capacity * rows * k / members) in the order of rows stay, where the facet `grouped` says a capacity. The
+    choice is made as before; `fil.highest` over the rows, of what was chosen, says which stay, and a second `fil.topk`, masked by that, is what the
+    program reads: as if the others had not been chosen. Rows are those of the call. A capacity of `members / k` or more drops nothing, and adds nothing.
+    Why here: it changes what is computed, so before autodiff.
+    The facet stays: sort-by-member consumes it.
+  }];
+}
+
+def GatherMembersPass : Pass<"fil-sparsity-gather-members", "::mlir::ModuleOp"> {
+  let summary = "products of gathered rows read them through the subset, where the plan says `gather`";
+  let description = [{
+    What: an operand `x[s*]` of a product, with 0 for members that do not exist, becomes x, read through the subset. It stays where it is rounded
+    to 8 bits, whose scales are those of the rows that were gathered, and where granules of the other side are left out, which is done for rows that stand in memory.
+    Why: rows that are gathered as a value stand in memory, for each point all of its members; read through the subset they are gathered a tile at a time.
+    Why here: before autodiff, so that gradients read through the subset too and keep what is gathered from; last, on products as they stand by then.
+    Afterwards no facet `gather` is left among those to come; the passes that schedule find it among what is consumed.
+    IR: `fil.contract %q, %c through %s` in place of `fil.contract %q, %0` with `%0 = select(present %s, fil.gather %c at %s, 0)`.
+  }];
+}
+
 def AddMasksPass : Pass<"fil-sparsity-add-masks", "::mlir::ModuleOp"> {
   let summary = "maps with the facet `topology` get masks";
   let description = [{

@@ -26,6 +26,8 @@ protected:
                              : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
                              : kind == FacetKind::qat      ? "#fil.qat<bits 4 acts 8 per channel steps 0 warm 0.0>"
                              : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + ">"
+                             : kind == FacetKind::gather   ? "#fil.gather<block 64>"
+                             : kind == FacetKind::grouped  ? "#fil.grouped<capacity " + (settings == "{}" ? "0.0" : settings) + ">"
                                                            : "#fil." + name + "<" + settings + ">";
     return mlir::cast<Facet>(mlir::parseAttribute(text, &context));
   }
@@ -60,7 +62,7 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
            {of(FacetKind::qat), of(FacetKind::lora, "", "always"), "P0429"},
            {of(FacetKind::gather), of(FacetKind::grouped), "P0430"},
            {of(FacetKind::topology), of(FacetKind::blocks), "P0430"},
-           {of(FacetKind::grouped, "{capacity = 1.2}"), of(FacetKind::replica), "P0432"},
+           {of(FacetKind::grouped, "1.2"), of(FacetKind::replica), "P0432"},
            {of(FacetKind::gate, "2"), of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), "P0433"},
            {of(FacetKind::gate), of(FacetKind::lora, "", "always"), "P0430"},
            {of(FacetKind::gate), of(FacetKind::lora, "", "dora never"), "P0430"},

@@ -101,8 +101,8 @@ const ast::Function *LoadedProgram::model(const std::string &named) const {
 }
 
 sema::CheckedPlan LoadedProgram::plan(const std::string &named, const std::vector<std::string> &set, const std::string &modelName) {
-  if (!options.cuts.empty()) { // for another plan
-    options.cuts.clear();
+  if (!options.cuts.empty() || !options.limited.empty()) { // for another plan
+    options.cuts.clear(), options.limited.clear();
     checkProgram();
   }
   sema::CheckedPlan chosen;
@@ -122,8 +122,8 @@ sema::CheckedPlan LoadedProgram::plan(const std::string &named, const std::vecto
     chosen = plans[size_t(found - names.begin())];
   }
   for (const std::string &s : set) sema::setKey(*program, chosen, s, diags);
-  if (!ok() || chosen.cuts.empty()) return chosen;
-  options.cuts = chosen.cuts;
+  if (!ok() || (chosen.cuts.empty() && chosen.limited.empty())) return chosen;
+  options.cuts = chosen.cuts, options.limited = chosen.limited;
   checkProgram();
   return sema::checkAgain(*program, chosen, diags);
 }

@@ -228,9 +228,9 @@ private:
 /// What the plan's facets make of a site, and what that costs beside the plan without them.
 class FacetStory {
 public:
-  /// `module` is at the stage `precision`.
-  FacetStory(LoadedProgram &p, const sema::CheckedPlan &plan, ModuleOp module, const CompileOptions &options)
-      : program(p), plan(plan), module(module), dims(module), at(trainingSizes(module, plan.train)), plainPlan(sema::plainPlan(*p.program, plan)), compiler(p, plainPlan, options), plain(compiler.module(Stage::precision_)) {}
+  /// `module` is at the stage `precision`; `scheduled` may be null.
+  FacetStory(LoadedProgram &p, const sema::CheckedPlan &plan, ModuleOp module, ModuleOp scheduled, const CompileOptions &options)
+      : program(p), plan(plan), module(module), scheduled(scheduled), dims(module), at(trainingSizes(module, plan.train)), plainPlan(sema::plainPlan(*p.program, plan)), compiler(p, plainPlan, options), plain(compiler.module(Stage::precision_)) {}
 
   void print(const std::string &site) {
     std::vector<const sema::PlanFacet *> mine;
@@ -255,7 +255,7 @@ public:
 private:
   LoadedProgram &program;
   const sema::CheckedPlan &plan;
-  ModuleOp module;
+  ModuleOp module, scheduled;
   ir::Dims dims;
   Binding at;
   sema::CheckedPlan plainPlan;
@@ -272,6 +272,7 @@ private:
 
   /// What the passes did with it, at this site and those within.
   std::string became(const sema::PlanFacet &f, const std::string &site) {
+    if (scheduled && (f.kind == "gather" || f.kind == "grouped")) return executed(f);
     std::string by;
     ir::FacetCost cost;
     Size whole;
@@ -318,6 +319,34 @@ private:
     if (!acts) return text + "; what they are multiplied by stays as it is";
     const double most = std::ldexp(longest, int(bits + acts - 2));
     return text + fmt::format("; multiplied by whole numbers of {} bits: sums of {:.0f} products {}", acts, longest, most <= 0x1p24 ? "are exact in f32" : fmt::format("may need {:.0f} bits, of which f32 keeps 24", std::ceil(std::log2(most))));
+  }
+  /// How many products through the line's subsets go as it says.
+  std::string executed(const sema::PlanFacet &f) {
+    const ir::SubsetLines lines(scheduled);
+    const std::string entry = passes::entryPoint(module, "step") ? "step" : "run";
+    std::map<std::string, std::pair<int, int>> products; // of an entry: all, and those that do
+    std::string by, most;
+    for (auto row : scheduled.getOps<ir::SiteOp>())
+      for (auto c : row.getConsumed().getAsRange<ir::ConsumedAttr>())
+        if (llvm::is_contained(f.sites, row.getPath()) && ir::stringifyFacetKind(cast<ir::Facet>(c.getFacet()).kind()) == f.kind) by = c.getBy().str();
+    scheduled.walk([&](ir::ContractOp c) {
+      for (Value s : c.getSubsets()) {
+        auto line = lines.of(s);
+        if (!line.facet || !llvm::is_contained(f.sites, line.site.getPath())) continue;
+        auto &[all, ours] = products[c->getParentOfType<ir::FuncOp>().getEntry().str()];
+        ++all, ours += f.kind == "gather" ? bool(ir::gathers(c)) : bool(c.getRoster());
+        if (auto n = ir::gathers(c)) most = *n ? fmt::format("at most {} members at a time, in whole register tiles", *n) : "as many members at a time as the caches hold";
+      }
+    });
+    std::string text = fmt::format(", part of the program since `{}`", by);
+    for (const std::string &e : {entry, std::string("decode")}) {
+      if (e == "decode" && !products.contains(e)) continue;
+      const auto [all, ours] = products[e];
+      text += fmt::format("{} {} of {} products of `{}` through the subset {}", e == entry ? ":" : ",", ours, all, e, f.kind == "gather" ? "gather" : "go by member");
+    }
+    if (!most.empty()) text += ", " + most;
+    if (auto capacity = f.settings.find("capacity"); capacity != f.settings.end() && capacity->second != "none") text += fmt::format("; a member has at most {} times its even share of the points, those of the first rows", capacity->second);
+    return text;
   }
   /// How many granules are computed, and by which products of `run` alone.
   std::string gatedBy(const sema::PlanFacet &f, const Size &params) {
@@ -420,7 +449,7 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
   }
   Explanation explanation(*module, session->plan.precision, compiled.scheduled ? passes::savedValues(*compiled.scheduled) : std::vector<passes::SavedValue>(), kernels ? &*kernels : nullptr, whyNone);
   std::optional<FacetStory> facets;
-  if (!session->plan.facets.empty()) facets.emplace(p, session->plan, *module, session->compileOptions(o));
+  if (!session->plan.facets.empty()) facets.emplace(p, session->plan, *module, compiled.scheduled ? *compiled.scheduled : ModuleOp(), session->compileOptions(o));
   std::set<std::string> seen;
   for (const sema::SitePathOf *s : found) {
     if (!seen.insert(s->recorded()).second) continue;

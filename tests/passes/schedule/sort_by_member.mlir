@@ -2,7 +2,10 @@
 // RUN: %fil-opt %s --fil-schedule-sort-by-member | %fil-opt | FileCheck %s
 
 // CHECK: fil.dims {{.*}}roster = "2*B+10"
-fil.dims {B, D = "4", E = "8", F = "6", H = "2", "e#0" = "2"}
+fil.dims {B, D = "4", E = "8", F = "6", H = "2", "e#0" = "2", "e#1" = "2", "s#1" = "4"}
+// CHECK: fil.site "e*" [] consumed [#fil.consumed<#fil.grouped<capacity 0.000000e+00> by "fil-schedule-sort-by-member">]
+fil.site "e*" [#fil.grouped<capacity 0.0>]
+fil.site "s*" [] consumed [#fil.consumed<#fil.gather<block 16> by "fil-sparsity-gather-members">]
 
 // CHECK-LABEL: fil.func @forward
 // CHECK: %[[R:.*]] = fil.roster %[[E:.*]] : (!fil.subset<E per [B], "e#0">) -> !fil.tensor<[roster], int>
@@ -48,4 +51,30 @@ fil.func @own(%q: !fil.tensor<[B,D,F], f32>, %k: !fil.tensor<[B,D,E], f32>, %e: 
 fil.func @narrow(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,H], f32>, %e: !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,H,"e#0"], f32> {
   %0 = fil.contract %h, %w through %e over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,H], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,H,"e#0"], f32>
   fil.return %0 : !fil.tensor<[B,H,"e#0"], f32>
+}
+
+// Grouped by the plan: tiles are as small as they are. The products of an adapter are sorted by the same list.
+// CHECK-LABEL: fil.func @grouped
+// CHECK: %[[R:.*]] = fil.roster
+// CHECK-NOT: fil.roster
+// CHECK: fil.contract %arg0, %arg1 through %{{.*}} sorted %[[R]] over ["D"]
+// CHECK: fil.contract %arg0, %arg2 through %{{.*}} sorted %[[R]] over ["D"]
+// CHECK: fil.contract %{{.*}}, %arg3 through %{{.*}} sorted %[[R]] over ["H"]
+fil.func @grouped(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,F], f32>, %a: !fil.tensor<[D,E,H], f32>, %b: !fil.tensor<[E,F,H], f32>, %score: !fil.tensor<[B,E], f32>) -> !fil.tensor<[B,F,"e#1"], f32> {
+  %e = fil.topk %score over "E" {site = "e*"} : (!fil.tensor<[B,E], f32>) -> !fil.subset<E per [B], "e#1">
+  %0 = fil.contract %h, %w through %e over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,F,"e#1"], f32>
+  %1 = fil.contract %h, %a through %e over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,H], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,H,"e#1"], f32>
+  %2 = fil.contract %1, %b through %e over ["H"] : (!fil.tensor<[B,H,"e#1"], f32>, !fil.tensor<[E,F,H], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,F,"e#1"], f32>
+  %3 = fil.map add(%0, %2) : (!fil.tensor<[B,F,"e#1"], f32>, !fil.tensor<[B,F,"e#1"], f32>) -> !fil.tensor<[B,F,"e#1"], f32>
+  fil.return %3 : !fil.tensor<[B,F,"e#1"], f32>
+}
+
+// Gathered by the plan: marked, however they could be sorted.
+// CHECK-LABEL: fil.func @gathered
+// CHECK-NOT: fil.roster
+// CHECK: fil.contract %arg0, %arg1 through %{{.*}} over ["D"] {fil.gather = 16 : i64}
+fil.func @gathered(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,F], f32>, %score: !fil.tensor<[B,E], f32>) -> !fil.tensor<[B,F,"s#1"], f32> {
+  %s = fil.topk %score over "E" {site = "s*"} : (!fil.tensor<[B,E], f32>) -> !fil.subset<E per [B], "s#1">
+  %0 = fil.contract %h, %w through %s over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "s#1">) -> !fil.tensor<[B,F,"s#1"], f32>
+  fil.return %0 : !fil.tensor<[B,F,"s#1"], f32>
 }

@@ -44,3 +44,11 @@ fil.func @both(%g: !fil.tensor<[B,D,"e#0"], f32>, %h: !fil.tensor<[B,F,"e#0"], f
   %0 = fil.contract %g, %h through %e over ["B", "e#0"] : (!fil.tensor<[B,D,"e#0"], f32>, !fil.tensor<[B,F,"e#0"], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[D,E,F], f32>
   fil.return %0 : !fil.tensor<[D,E,F], f32>
 }
+
+// What the plan has gathered is not widened.
+// CHECK-LABEL: fil.func @gathered
+// CHECK: fil.contract %{{.*}} through %{{.*}} over ["D"] {fil.gather = 0 : i64}
+fil.func @gathered(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,F], f32>, %e: !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,F,"e#0"], f32> {
+  %0 = fil.contract %h, %w through %e over ["D"] {fil.gather = 0 : i64} : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#0">) -> !fil.tensor<[B,F,"e#0"], f32>
+  fil.return %0 : !fil.tensor<[B,F,"e#0"], f32>
+}
