@@ -20,6 +20,7 @@ inline void describe(ir::VariableOp v, VariableInfo &info) {
     info.mask = true, info.kept = topology->getMethod() == ir::TopologyMethod::prune ? 0 : int64_t(topology->kept(ir::granulesIn(v, dims)));
   }
   info.scale = v->hasAttr("fil.scale");
+  if (auto bits = v->getAttrOfType<mlir::IntegerAttr>("fil.qat_bits")) info.qatBits = int(bits.getInt());
   if (auto bits = v->getAttrOfType<mlir::IntegerAttr>("fil.bits")) info.bits = int(bits.getInt());
   info.predictor = v->hasAttr("fil.predictor");
   if (info.predictor || v.getAdapter()) info.families = int(v.getSite().count("[*]"));

@@ -59,14 +59,13 @@ FacetCost QatAttr::cost(Operation *op, const Dims &dims) const {
   return {{}, Size(2) * scales, v.getTrained() ? scales : Size(), {}, std::ldexp(1.0, -int(getBits()))};
 }
 FacetCost WholeAttr::cost(Operation *op, const Dims &dims) const { return {{}, scalesOf(cast<VariableOp>(op), getPer(), getActs() != 0, dims), {}, {}, std::ldexp(1.0, -int(getBits()))}; }
-Facet innermostFacet(ModuleOp module, StringRef place, FacetKind kind, StringRef *at) {
+Facet innermostFacet(ModuleOp module, StringRef place, FacetKind kind) {
   Facet found;
   StringRef innermost;
   for (auto site : module.getOps<SiteOp>())
     if ((site.getPath().empty() || within(place, site.getPath())) && site.getPath().size() >= innermost.size())
       for (Attribute a : site.getFacets())
         if (auto f = cast<Facet>(a); f.kind() == kind) found = f, innermost = site.getPath();
-  if (at) *at = innermost;
   return found;
 }
 

@@ -155,8 +155,8 @@ mlir::Value scalarInput(FuncOp, llvm::StringRef name, mlir::Type element);
 double granulesIn(VariableOp mask, const Dims &);
 /// Of a map that is masked: `granules` of its fil.mask.
 mlir::ArrayAttr granulesOf(VariableOp masked);
-/// Of the facets of that kind, which are not consumed yet, that of the innermost site which the place lies within; null: none. `at`: that site.
-Facet innermostFacet(mlir::ModuleOp, llvm::StringRef place, FacetKind, llvm::StringRef *at = nullptr);
+/// Of the facets of that kind, which are not consumed yet, that of the innermost site which the place lies within; null: none.
+Facet innermostFacet(mlir::ModuleOp, llvm::StringRef place, FacetKind);
 /// The clause that put the facet there.
 mlir::Location placeOf(SiteOp, mlir::Attribute facet);
 /// Moves a facet of the row to those that a pass has made part of the program.

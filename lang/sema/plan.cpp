@@ -198,6 +198,11 @@ CheckedPlan plainPlan(Program &program, const CheckedPlan &plan) {
   return checkTree(static_cast<ProgramImpl &>(program), tree, none);
 }
 
+bool onlyRuns(const CheckedPlan &plan) {
+  auto has = [&](auto what) { return std::any_of(plan.facets.begin(), plan.facets.end(), what); };
+  return has([](const PlanFacet &f) { return f.kind == "format" && f.settings.at("format").starts_with("int"); }) && !has([](const PlanFacet &f) { return f.kind == "lora"; });
+}
+
 std::string convertedPlan(const CheckedPlan &plan) {
   std::string whole, sites; // a line of sites holds where a line of all stands before it
   auto tree = clone(*plan.tree);

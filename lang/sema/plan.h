@@ -152,6 +152,8 @@ struct CheckedPlan {
   std::shared_ptr<const PlanTree> tree; ///< what `text` prints; owns `train.lossCall`
 };
 
+/// Does it keep maps as whole numbers that nothing beside them trains? Then it is a plan of `run`, and there is no step to look at.
+bool onlyRuns(const CheckedPlan &);
 /// Reports the clauses that `command` would have to act on and cannot; true if there are any. What concerns `compile` concerns
 /// every command that compiles.
 bool refuse(const CheckedPlan &, const std::string &command, Diagnostics &diags);

@@ -58,8 +58,8 @@ const std::vector<ClauseRow> &clauseTable() {
       {"precision.adapt", "up", "SIGNAL", "", "", "up out_snr < 22dB or underflow > 5%", A::Nothing, Msg::E0604, "train"},
       {"precision.adapt", "down", "SIGNAL (for INT)?", "", "", "down out_snr > 28dB for 3", A::Nothing, Msg::E0604, "train"},
       {"precision.adapt", "budget", "CONDITION", "", "", "budget flops <= 8%", A::Nothing, Msg::E0604, "train"},
-      {"precision", "qat", "", "bits=8|4|3|2:8 per=channel|tensor:channel acts=none|8|4:none steps=INT warm=SHARE:0%", "", "qat bits=4 acts=8 steps=2000 warm=20%", A::Nothing, acts, "compile", "whole numbers; measure: the loss of f32"},
-      {"precision", "SITES", "qat", "bits=8|4|3|2:8 per=channel|tensor:channel acts=none|8|4:none steps=INT warm=SHARE:0%", "", "{wg,wd}: qat bits=2", A::Maps, acts, "compile", "whole numbers; measure: the loss of f32"},
+      {"precision", "qat", "", "bits=8|4|3|2:8 per=channel|tensor:channel acts=none|8|4:none steps=INT warm=SHARE", "", "qat bits=4 acts=8 steps=2000 warm=20%", A::Nothing, acts, "compile", "whole numbers; measure: the loss of f32"},
+      {"precision", "SITES", "qat", "bits=8|4|3|2:8 per=channel|tensor:channel acts=none|8|4:none steps=INT warm=SHARE", "", "{wg,wd}: qat bits=2", A::Maps, acts, "compile", "whole numbers; measure: the loss of f32"},
 
       {"", "lora", "(on load(STRING))?", "", "", "lora on load(\"base.ckpt\") { wd: r=8 alpha=16 }", A::Nothing, acts, "compile"},
       {"lora", "SITES", "", "r=INT alpha=ABOVE0 init=gauss|zero:gauss variant=plain|rs|dora:plain merge=auto|always|never|masked:auto", "", "wd: r=8 alpha=16 init=gauss merge=auto", A::Maps, acts, "compile", "updates of low rank; measure: the loss of training all"},

@@ -48,8 +48,8 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   clean(pm);
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
+  pm.addPass(createKeepWholePass()); // what is whole numbers is not kept in two parts
   if (o.master != "f32" || !o.moments.empty()) pm.addPass(createNarrowStatePass({o.master, {o.moments.begin(), o.moments.end()}, o.nearest}));
-  pm.addPass(createKeepWholePass());
   pm.addPass(createRoundOperandsPass());
   clean(pm);
   pm.addPass(createKeepFrozenPass());

@@ -34,8 +34,10 @@ struct FakeQuantizePass : impl::FakeQuantizePassBase<FakeQuantizePass> {
     Dims table(module);
     dims = &table;
     std::vector<Quantized> all;
+    llvm::DenseSet<Operation *> used;
     for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-      if (QatAttr facet = facetOf(v)) all.push_back(prepare(v, facet));
+      if (auto [facet, site] = facetOf<QatAttr>(v); facet) all.push_back(prepare(v, facet)), used.insert(site);
+    tellUnused<QatAttr>(module, [&](SiteOp site, QatAttr) { return used.contains(site); });
     for (SiteOp site : module.getOps<SiteOp>())
       for (Attribute f : site.getFacets())
         if (isa<QatAttr>(f)) consume(site, f, getArgument());
@@ -47,21 +49,13 @@ struct FakeQuantizePass : impl::FakeQuantizePassBase<FakeQuantizePass> {
 private:
   Dims *dims = nullptr;
 
-  /// That of the innermost site; none where a line of f32 stands further in.
-  QatAttr facetOf(VariableOp v) {
-    if (v.getAdapter() || v->hasAttr("fil.predictor")) return {};
-    StringRef at, inner;
-    auto facet = dyn_cast_or_null<QatAttr>(innermostFacet(getOperation(), v.getSite(), FacetKind::qat, &at));
-    auto format = dyn_cast_or_null<FormatAttr>(innermostFacet(getOperation(), v.getSite(), FacetKind::format, &inner));
-    if (format && format.getForward() == SiteFormat::f32 && inner.size() > at.size()) return {};
-    return facet && facet.appliesTo(v, Role::forward) ? facet : QatAttr();
-  }
   Quantized prepare(VariableOp v, QatAttr facet) {
     Quantized q{v, facet, false, {}, {}};
     for (SiteOp site : getOperation().getOps<SiteOp>())
       for (auto c : site.getConsumed().getAsRange<ConsumedAttr>())
         if (auto lora = dyn_cast<LoraAttr>(c.getFacet()); lora && site.getPath() == v.getSite()) q.ofSum = lora.getMerge() == Merge::masked;
     if (!v.getTrained()) return q;
+    v->setAttr("fil.qat_bits", Builder(&getContext()).getI64IntegerAttr(facet.getBits()));
     const MapSides sides = sidesOf(v);
     q.weight = addScale(v, "qat_scale", "qat_gain", sides.families, right(q), v);
     if (facet.getActs()) q.input = addScale(v, "qat_in_scale", "qat_in_gain", {}, {}, q.weight.gain);
@@ -159,7 +153,7 @@ private:
     if (steps == 0) begins = body.map(MapFn::ge, {progress, body.constant(warm)});
     else { // of the whole run so many steps are left as are over times (1 - progress) / progress
       Value over = body.map(MapFn::cast, {scalarInput(f, "step", IntType::get(&getContext()))});
-      begins = body.map(MapFn::lt, {body.mul(over, body.sub(body.constant(1), progress)), body.mul(progress, body.constant(double(steps) * (1 - warm)))});
+      begins = body.map(MapFn::lt, {body.mul(over, body.sub(body.constant(1), progress)), body.mul(progress, body.constant(double(steps) * (1 - warm) + 0.5))});
     }
     return body.select(body.map(MapFn::logical_or, {begins, body.map(MapFn::gt, {first, body.constant(0)})}), first, body.constant(-1));
   }

@@ -21,17 +21,18 @@ struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
     ModuleOp module = getOperation();
     Dims dims(module);
     std::vector<Kept> all;
+    llvm::DenseSet<Operation *> used;
     for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>())) {
-      StringRef at;
-      auto facet = dyn_cast_or_null<WholeAttr>(innermostFacet(module, v.getSite(), FacetKind::format, &at));
-      if (!facet || !facet.appliesTo(v, Role::forward) || v.getAdapter() || v->hasAttr("fil.predictor")) continue;
+      auto [facet, line] = facetOf<WholeAttr>(v);
+      if (!facet) continue;
       if (isWritten(v)) {
-        SiteOp line = *llvm::find_if(module.getOps<SiteOp>(), [&](SiteOp s) { return s.getPath() == at && llvm::is_contained(s.getFacets(), facet); });
         emitError(placeOf(line, facet)) << "P0453: `" << v.getSite() << "` is trained, and the plan keeps it as whole numbers";
         return signalPassFailure();
       }
       all.push_back({v, facet, {}, {}});
+      used.insert(line);
     }
+    tellUnused<WholeAttr>(module, [&](SiteOp site, WholeAttr) { return used.contains(site); });
     for (Kept &x : all) prepare(x, dims);
     for (SiteOp site : module.getOps<SiteOp>())
       for (Attribute f : site.getFacets())
@@ -58,7 +59,7 @@ private:
     x.scale = paramBeside(x.map, "scale", sides.families, {}, right, none, dims, x.map);
     if (x.facet.getActs()) x.inputScale = paramBeside(x.map, "in_scale", {}, {}, {}, none, dims, x.scale);
     for (VariableOp v : {x.scale, x.inputScale})
-      if (v) v->setAttr("fil.scale", UnitAttr::get(ctx));
+      if (v) v.setTrained(false), v->setAttr("fil.scale", UnitAttr::get(ctx));
     x.map->setAttr("fil.bits", Builder(ctx).getI64IntegerAttr(x.facet.getBits()));
   }
   Value read(OpBuilder &b, VariableOp v) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)); }

@@ -71,7 +71,7 @@ void Quantizer::read(Operation *reader, Value x, const Rounded &r, Value weight)
   body.site = siteOf(map);
   if (auto role = roleOf(reader)) body.role = *role;
   auto product = dyn_cast<ContractOp>(reader);
-  const bool behind = product && llvm::all_of(tensorOf(r.scale).getDims(), [&](StringAttr d) { return tensorOf(product.getResult()).has(d) && !llvm::is_contained(strings(product.getOver()), d); });
+  const bool behind = product && product.getLhs() != product.getRhs() && llvm::all_of(tensorOf(r.scale).getDims(), [&](StringAttr d) { return tensorOf(product.getResult()).has(d) && !llvm::is_contained(strings(product.getOver()), d); });
   Value factor = behind ? r.scale : Value(), other = product ? product.getLhs() == x ? product.getRhs() : product.getLhs() : Value();
   reader->replaceUsesOfWith(x, behind ? r.numbers : body.mul(r.numbers, r.scale));
   if (inputBits && other && other != x && body.role <= Role::saved) {
@@ -84,6 +84,7 @@ void Quantizer::read(Operation *reader, Value x, const Rounded &r, Value weight)
   if (auto m = reader->hasOneUse() ? dyn_cast<MaskOp>(*reader->user_begin()) : MaskOp(); m && m.getChosen()) last = m;
   b.setInsertionPointAfter(last);
   Value scaled = body.mul(last->getResult(0), factor);
+  scaled.getDefiningOp()->setAttr("fil.scaling", b.getUnitAttr()); // part of the product, for who rounds what it gives
   last->getResult(0).replaceAllUsesExcept(scaled, scaled.getDefiningOp());
 }
 

@@ -5,6 +5,26 @@
 
 namespace fil::passes {
 
+/// Of the facets of that class the innermost one that the map lies within, and its row; null where a line of another format stands as far in, but for one about all.
+template <class Facet> std::pair<Facet, ir::SiteOp> facetOf(ir::VariableOp v) {
+  if (v.getKind() != ir::VariableKind::param || !v.getMap() || v.getAdapter() || v->hasAttr("fil.predictor")) return {};
+  std::pair<Facet, ir::SiteOp> found{};
+  size_t own = 0, format = 0;
+  for (auto site : v->getParentOfType<mlir::ModuleOp>().getOps<ir::SiteOp>())
+    if (site.getPath().empty() || ir::within(v.getSite(), site.getPath()))
+      for (mlir::Attribute a : site.getFacets()) {
+        if (auto f = mlir::dyn_cast<Facet>(a); f && site.getPath().size() >= own) found = {f, site}, own = site.getPath().size();
+        if (mlir::isa<ir::FormatAttr>(a)) format = std::max(format, site.getPath().size());
+      }
+  return format > 0 && format >= own ? std::pair<Facet, ir::SiteOp>{} : found;
+}
+/// Warns of lines of that class that concern no map, before they are consumed.
+template <class Facet> void tellUnused(mlir::ModuleOp module, llvm::function_ref<bool(ir::SiteOp, Facet)> used) {
+  for (auto site : module.getOps<ir::SiteOp>())
+    for (mlir::Attribute a : site.getFacets())
+      if (auto f = mlir::dyn_cast<Facet>(a); f && site.getPath().empty() && !used(site, f)) emitWarning(ir::placeOf(site, a)) << "W0315: the line quantises nothing: no map is meant that has no other format";
+}
+
 /// Whole numbers of so many bits: -2^(bits-1) to 2^(bits-1) - 1.
 struct WholeRange {
   explicit WholeRange(int64_t bits) : low(-std::ldexp(1.0, int(bits) - 1)), high(-1 - low) {}

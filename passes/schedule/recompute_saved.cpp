@@ -132,11 +132,15 @@ private:
   }
   /// Can all that it comes from be had in the reverse body?
   bool reachable(Value v) {
-    if (kept.count(v)) return true;
+    llvm::DenseSet<Value> seen; // and not found wanting
+    return reachable(v, seen);
+  }
+  bool reachable(Value v, llvm::DenseSet<Value> &seen) {
+    if (kept.count(v) || !seen.insert(v).second) return true;
     Operation *op = v.getDefiningOp();
     if (!op) return mayUse(cast<BlockArgument>(v));
     if (isKept(op)) return op->getNumResults() == 1;
-    return llvm::all_of(op->getOperands(), [&](Value o) { return reachable(o); });
+    return llvm::all_of(op->getOperands(), [&](Value o) { return reachable(o, seen); });
   }
   /// What turns carry is saved for a value that the plan forces, and used by others where it is saved anyway.
   bool mayUse(BlockArgument a) { return !llvm::is_contained(forward.carriedArgs(), a) || rule.name == "all" || !rule.sites.empty() || savedUnder(a); }

@@ -36,6 +36,7 @@ struct VariableInfo {
   bool adapterSlots = false;         ///< the first axis counts the adapters of a program that has several
   bool predictor = false;            ///< a plan has added it to a map, of whose singular vectors it is made where a file lacks it
   bool scale = false;                ///< of whole numbers: a plan has added it to a map; found or made where a file lacks it
+  int qatBits = 0;                   ///< of a map that is trained as whole numbers: their bits; NAME.qat_scale is about these
   int bits = 0;                      ///< of a map that is kept as whole numbers: their bits; NAME.scale is their scale
   int families = 0;                  ///< of an adapter or predictor: so many axes of families come next
 };

@@ -81,13 +81,14 @@ private:
 
 void writeCheckpoint(Files &files, const std::string &path, const Executable &program, const CheckpointInfo &info) {
   SafeTensors file;
-  nlohmann::ordered_json axes = nlohmann::ordered_json::object(), masks = axes;
+  nlohmann::ordered_json axes = nlohmann::ordered_json::object(), masks = axes, bits = axes;
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
     const Array value = program.get(i);
     file.tensors.push_back({v.name, v.dtype == DType::Bool ? packed(value) : value});
     axes[v.name] = v.dims;
     if (v.dtype == DType::Bool) masks[v.name] = v.shape;
+    if (v.qatBits) bits[v.name] = v.qatBits;
   }
   file.metadata = {{"filigree", version},
                    {"step", std::to_string(info.step)},
@@ -100,6 +101,7 @@ void writeCheckpoint(Files &files, const std::string &path, const Executable &pr
                    {"dims_given", text(info.dimsGiven)},
                    {"axes", axes.dump()},
                    {"masks", masks.dump()},
+                   {"qat_bits", bits.dump()},
                    {"target", info.target},
                    {"train_samples", std::to_string(info.trainSamples)},
                    {"held_samples", std::to_string(info.heldSamples)}};
@@ -155,6 +157,8 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   };
   // Weights of a run with other formats: params are kept in one piece or in two, in f32 or narrower, as whole numbers.
   std::map<std::string, Array> turned;
+  const auto qatBits = c.file.metadata.find("qat_bits");
+  const nlohmann::json bits = qatBits == c.file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(qatBits->second, nullptr, false);
   if (what == Restore::Weights)
     for (const VariableInfo &v : program.variables()) {
       auto it = tensors.find(v.name);
@@ -162,10 +166,15 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       auto rest = tensors.find(v.name + "#low");
       Array whole = rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == v.shape && it->second->dtype == DType::BF16 ? joinedOf(*it->second, *rest->second) : *it->second;
       if (v.bits) {
+        if (rest != tensors.end()) whole = *it->second; // training reads the bf16
         const VariableInfo *scale = variable(v.name + ".scale");
         auto first = tensors.find(v.name + ".qat_scale"), gain = tensors.find(v.name + ".qat_gain");
         std::optional<Array> found;
-        if (first != tensors.end() && gain != tensors.end() && first->second->shape == scale->shape && gain->second->shape == scale->shape) found = foundScale(*first->second, *gain->second);
+        if ((first == tensors.end()) != (gain == tensors.end())) throw misfit(fmt::format("it has half of the scale of `{}`", v.name));
+        const bool same = bits.is_object() && bits.value(v.name, 0) == v.bits; // for other numbers other scales are right
+        if (same && first != tensors.end() && gain != tensors.end() && first->second->shape == scale->shape && gain->second->shape == scale->shape) found = foundScale(*first->second, *gain->second);
+        for (int64_t i = 0; i < whole.elements(); ++i)
+          if (!std::isfinite(whole.at(i))) throw misfit(fmt::format("`{}` has {}, which is no whole number times a scale", v.name, whole.at(i)));
         WholeMap made = wholeMap(whole, v, *scale, found ? &*found : nullptr);
         turned[v.name] = std::move(made.numbers), turned[scale->name] = std::move(made.scale);
         if (const VariableInfo *in = variable(v.name + ".in_scale")) {
@@ -216,6 +225,9 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       continue;
     }
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
+    if (a.dtype == DType::I8 && isFloat(v.dtype)) throw Error(Exit::Input, "E0513", fmt::format("`{}` has whole numbers for `{}`, and the plan has reals", c.path, v.name), "say `int8` or `int4` for it; the reals are in the checkpoint that it was converted from");
+    if (v.bits && a.dtype == DType::I8 && std::any_of(a.as<int8_t>().begin(), a.as<int8_t>().end(), [&](int8_t n) { return n < -(1 << (v.bits - 1)) || n >= 1 << (v.bits - 1); }))
+      throw misfit(fmt::format("`{}` has numbers of more than {} bits", v.name, v.bits));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
   for (auto &[name, a] : tensors) {
@@ -223,7 +235,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (const size_t at = name.rfind(".qat_"); !known.count(name) && name.find('#') == std::string::npos && what == Restore::Weights && at != std::string::npos) {
       const VariableInfo *map = variable(name.substr(0, at));
       if (map && map->bits) continue; // its numbers are whole by this scale
-      if (map) throw Error(Exit::Input, "E0513", fmt::format("`{}` has the scale `{}`, and the plan has no `qat` for it", c.path, name), "use the plan that it was trained by, or `int8` and `int4` for its maps");
+      if (map) throw Error(Exit::Input, "E0513", fmt::format("`{}` has the scale `{}`, and the plan has no `qat` for it", c.path, name), "use the plan that it was trained by; beside adapters, what `fil convert` makes of it, as `int8` or `int4`");
     }
     if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)

@@ -24,6 +24,11 @@ plan kept for Net from dense { precision { default int8 } }
 plan tuned for Net from dense { train { steps 8 }; precision { {up,down}: int4 }; lora { {up,down}: r=2 } }
 plan merged for Net from tuned { lora { up: r=2 merge=always } }
 plan both for Net from dense { precision { qat bits=4; up: int4 } }
+plan parted for Net from eight { precision { master split; moments bf16 } }
+plan again for Net from eight { partition { remat all } }
+plan beside for Net from eight { lora { up: r=2 } }
+plan few for Net from dense { precision { **: int4 } }
+plan exact for Net from dense { precision { **: int8 } }
 plan inputs for Net from dense { precision { **: int8 acts=8 } }
 """
 
@@ -94,6 +99,24 @@ class Qat(CommandTest):
         _, err = self.fil("run", "m.fil", "--plan", "inputs", "--weights", "o/last.safetensors", "--in", "x=x.npy", exit=1, code="E0513")
         self.assertIn("no scale for what `head` is multiplied by", err)
 
+    def test_converts_only_what_was_trained_so(self):
+        self.train("dense", "o")
+        self.train("four", "begin", "--steps", "1", "--set", "precision.qat.warm=50%", "--set", "precision.qat.bits=8")
+        self.fil("convert", "m.fil", "--weights", "begin/last.safetensors", "--out", "no", exit=1, code="E0513")
+        self.train("beside", "tuned", "--weights", "o/last.safetensors")
+        _, err = self.fil("convert", "m.fil", "--weights", "tuned/last.safetensors", "--out", "no", exit=1, code="E0513")
+        self.assertIn("it is the frozen base of adapters", err)
+        # Scales of 8 bits are none of 4; parts of params are those that training reads; layers may be computed again.
+        for plan in ("parted", "again"):
+            self.train(plan, plan)
+            self.fil("convert", "m.fil", "--weights", f"{plan}/last.safetensors", "--out", "w")
+            self.assertEqual(self.run_of(f"{plan}/last.safetensors"), self.run_of("w"))
+        want = self.run_of("again/last.safetensors")
+        got = self.run_of("again/last.safetensors", "--plan", "few")
+        self.assertLess(max(abs(a - b) for a, b in zip(want, got)) / max(map(abs, want)), 0.5)
+        _, err = self.fil("run", "m.fil", "--weights", "w", "--plan", "few", "--in", "x=x.npy", exit=1, code="E0513")
+        self.assertIn("more than 4 bits", err)
+
     def test_are_the_base_of_adapters(self):
         self.train("dense", "o")
         self.train("tuned", "t", "--weights", "o/last.safetensors")
@@ -110,6 +133,8 @@ class Qat(CommandTest):
             _, err = self.train(plan, "x", exit=1, code=code)
             self.assertIn(text, err)
             self.assertRegex(err, r"--> m\.fil:\d+:\d+")
+        self.write("w.fil", "plan wide for Net from dense { precision { default f64; qat bits=8 } }")
+        self.fil("check", "m.fil", "w.fil", exit=1, code="P0444")
         self.write("w.fil", "plan worse for Net from dense { precision { qat bits=5 } }")
         _, err = self.fil("check", "m.fil", "w.fil", exit=1, code="P0404")
         self.assertIn("takes `8`, `4`, `3` or `2`", err)
@@ -121,6 +146,9 @@ class Qat(CommandTest):
         self.assertRegex(out, r"rounding, relative +6e-08 -> 0\.25")
         out = self.fil("plan", "m.fil", "--plan", "four", "--expand")[0].decode()
         self.assertIn("approximate (whole numbers; measure: the loss of f32)", out)
+        # A plan of `run` has no step to look at.
+        self.assertRegex(self.fil("plan", "m.fil", "--diff", "dense", "exact")[0].decode(), r"of `run`(.|\n)*params, bytes +\S+ -> \S+ \(0\.\d+x\)")
+        self.assertIn("whole numbers of 8 bits", self.fil("explain", "m.fil", "--plan", "exact", "head")[0].decode())
 
     def test_texts_are_written_by_whole_numbers(self):
         self.write("c.fil", CHAR + "plan q for Char from p { precision { default bf16; qat bits=4 acts=8; emb: qat bits=8 } }\n")

@@ -5,6 +5,20 @@
 
 namespace fil {
 
+/// What `qat` has trained has scales; without them the numbers would be others than those that it was trained with.
+static void checkFound(const Executable &program, const Checkpoint &c) {
+  for (const VariableInfo &v : program.variables()) {
+    if (!v.bits) continue;
+    auto found = std::find_if(c.file.tensors.begin(), c.file.tensors.end(), [&](auto &t) { return t.first == v.name + ".qat_scale"; });
+    if (found == c.file.tensors.end())
+      throw Error(Exit::Input, "E0513", fmt::format("`{}` has no scale of `{}`: it is the frozen base of adapters, whose scales are found anew in each call", c.path, v.name),
+                  "convert the base before adapters are trained on it, and name a plan that keeps it as `int8` or `int4` beside `lora`");
+    bool begun = false;
+    for (int64_t i = 0; i < found->second.elements(); ++i) begun |= found->second.at(i) > 0;
+    if (!begun) throw Error(Exit::Input, "E0513", fmt::format("of `{}` in `{}` quantisation has not begun", v.name, c.path), "train on, beyond the share `warm` of the plan's `qat`; or name a plan with `int8` or `int4` by `--plan`, to round it as it is");
+  }
+}
+
 Exit convert(const CommonOptions &o, const ConvertArguments &a) {
   auto trained = Session::open(o, "run", readCheckpoint(systemFiles(), a.weights), !o.plan.empty());
   if (!trained) return Exit::Input;
@@ -20,6 +34,7 @@ Exit convert(const CommonOptions &o, const ConvertArguments &a) {
   if (!program) return Exit::Input;
   const auto whole = std::count_if(program->variables().begin(), program->variables().end(), [](const VariableInfo &v) { return v.bits != 0; });
   if (whole == 0) throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` has neither `qat` nor whole numbers", trained->plan.name), "train by a plan with `precision { qat bits=8 }`, or name one with `precision { **: int8 }` by `--plan`");
+  if (session->plan.name != trained->plan.name) checkFound(*program, *session->checkpoint);
   restore(*program, *session->checkpoint, Restore::Weights);
   writeCheckpoint(systemFiles(), a.out, *program, session->checkpoint->info);
   fmt::print(stderr, "{}: {} maps as whole numbers, plan {}\n", a.out, whole, session->plan.name);

@@ -151,16 +151,22 @@ Exit plan(const CommonOptions &o, const PlanArguments &a) {
   auto p = LoadedProgram::load(systemFiles(), o.files, {dimOptions(o.dims), {}});
   if (report(*p) != Exit::Ok) return Exit::Input;
   if (a.diff.empty()) {
-    const sema::CheckedPlan plan = planOf(*p, o.plan, o, false);
+    sema::CheckedPlan plan = planOf(*p, o.plan, o, false);
+    if (sema::onlyRuns(plan)) plan.train.loss = nullptr;
     return report(*p) == Exit::Ok ? expand(*p, plan, o) : Exit::Input;
   }
-  std::vector<Measured> both;
+  std::vector<sema::CheckedPlan> plans;
   std::string model;
   for (const std::string &name : a.diff) {
-    const sema::CheckedPlan plan = planOf(*p, name, o, true);
+    const sema::CheckedPlan &plan = plans.emplace_back(planOf(*p, name, o, true));
     if (report(*p) != Exit::Ok) return Exit::Input;
     if (!model.empty() && plan.model != model) throw Error(Exit::Input, "P0414", fmt::format("`{}` is a plan for `{}`, and `{}` one for `{}`", a.diff[0], model, name, plan.model), "compare plans of one model");
     model = plan.model;
+  }
+  const bool runs = std::any_of(plans.begin(), plans.end(), sema::onlyRuns);
+  std::vector<Measured> both;
+  for (sema::CheckedPlan &plan : plans) {
+    if (runs) plan.train.loss = nullptr;
     both.emplace_back(*p, plan, o);
     if (report(*p) != Exit::Ok) return Exit::Input;
   }
