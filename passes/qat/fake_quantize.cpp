@@ -31,6 +31,7 @@ double bestStep(int64_t bits) {
 struct FakeQuantizePass : impl::FakeQuantizePassBase<FakeQuantizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (!isNamed<QatAttr>(module)) return;
     Dims table(module);
     dims = &table;
     std::vector<Quantized> all;

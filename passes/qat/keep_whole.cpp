@@ -19,6 +19,7 @@ struct Kept {
 struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (!isNamed<WholeAttr>(module)) return;
     Dims dims(module);
     std::vector<Kept> all;
     llvm::DenseSet<Operation *> used;

@@ -18,6 +18,9 @@ template <class Facet> std::pair<Facet, ir::SiteOp> facetOf(ir::VariableOp v) {
       }
   return format > 0 && format >= own ? std::pair<Facet, ir::SiteOp>{} : found;
 }
+template <class Facet> bool isNamed(mlir::ModuleOp module) {
+  return llvm::any_of(module.getOps<ir::SiteOp>(), [](ir::SiteOp s) { return llvm::any_of(s.getFacets(), [](mlir::Attribute a) { return mlir::isa<Facet>(a); }); });
+}
 /// Warns of lines of that class that concern no map, before they are consumed.
 template <class Facet> void tellUnused(mlir::ModuleOp module, llvm::function_ref<bool(ir::SiteOp, Facet)> used) {
   for (auto site : module.getOps<ir::SiteOp>())

@@ -28,13 +28,13 @@ GatherOp rowsOf(Value v) {
 struct GatherMembersPass : impl::GatherMembersPassBase<GatherMembersPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    Dims dims(module);
-    const SubsetLines lines(module);
     SmallVector<std::pair<SiteOp, Attribute>> ours;
     for (SiteOp site : module.getOps<SiteOp>())
       for (Attribute a : site.getFacets())
         if (isa<GatherAttr>(a)) ours.push_back({site, a});
     if (ours.empty()) return;
+    Dims dims(module);
+    const SubsetLines lines(module);
     struct Use { GatherAttr facet; int gathered = 0, left = 0, several = 0; };
     llvm::MapVector<Attribute, Use> uses; // by the line's place: it may be of several sites
     for (auto [site, facet] : ours) uses[LocationAttr(placeOf(site, facet))].facet = cast<GatherAttr>(facet);

@@ -12,13 +12,14 @@ namespace {
 
 struct LimitMembersPass : impl::LimitMembersPassBase<LimitMembersPass> {
   void runOnOperation() override {
-    Dims dims(getOperation());
     const SubsetLines lines(getOperation());
     SmallVector<std::pair<TopKOp, double>> all;
     getOperation().walk([&](TopKOp k) {
       auto grouped = dyn_cast_or_null<GroupedAttr>(lines.of(k.getResult()).facet);
       if (grouped && !grouped.getCapacity().isZero()) all.push_back({k, grouped.getCapacity().convertToDouble()});
     });
+    if (all.empty()) return;
+    Dims dims(getOperation());
     for (auto [k, capacity] : all) limit(k, capacity, dims);
   }
 

@@ -27,6 +27,7 @@ plan both for Net from dense { precision { qat bits=4; up: int4 } }
 plan parted for Net from eight { precision { master split; moments bf16 } }
 plan again for Net from eight { partition { remat all } }
 plan beside for Net from eight { lora { up: r=2 } }
+plan none for Net from dense { precision { qat bits=4; **: bf16 } }
 plan few for Net from dense { precision { **: int4 } }
 plan exact for Net from dense { precision { **: int8 } }
 plan inputs for Net from dense { precision { **: int8 acts=8 } }
@@ -133,6 +134,7 @@ class Qat(CommandTest):
             _, err = self.train(plan, "x", exit=1, code=code)
             self.assertIn(text, err)
             self.assertRegex(err, r"--> m\.fil:\d+:\d+")
+        self.assertIn("warning[W0315]: the line quantises nothing", self.fil("compile", "m.fil", "--plan", "none")[1])
         self.write("w.fil", "plan wide for Net from dense { precision { default f64; qat bits=8 } }")
         self.fil("check", "m.fil", "w.fil", exit=1, code="P0444")
         self.write("w.fil", "plan worse for Net from dense { precision { qat bits=5 } }")

@@ -52,14 +52,14 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Ways, Formats, testing::ValuesIn(ways), [](auto &i) { return i.param.name; });
 
 TEST_P(Formats, OfTheTenAgree) {
-  for (size_t i = all ? 0 : number() % 2; i < std::size(ten); i += all ? 1 : 2) EXPECT_EQ(said(planFor(textOf(ten[i]), GetParam()), ten[i].sizes, ten[i].dims), "") << ten[i].name;
+  for (size_t i = all ? 0 : number() % 3; i < std::size(ten); i += all ? 1 : 3) EXPECT_EQ(said(planFor(textOf(ten[i]), GetParam()), ten[i].sizes, ten[i].dims), "") << ten[i].name;
 }
 TEST_P(Formats, OfTheTenAgreeWithAvx2) {
-  for (size_t i = number() % 3; i < std::size(ten); i += 3) EXPECT_EQ(said(planFor(textOf(ten[i]), GetParam()), ten[i].sizes, ten[i].dims, "x86-64-v3"), "") << ten[i].name;
+  for (size_t i = (number() + 1) % 4; i < std::size(ten); i += 4) EXPECT_EQ(said(planFor(textOf(ten[i]), GetParam()), ten[i].sizes, ten[i].dims, "x86-64-v3"), "") << ten[i].name;
 }
 TEST_P(Formats, OfRandomProgramsAgree) {
   const uint64_t first = 200 + number() * 10; // in 70..79 one stands on an edge: what is largest is decided by roundings
-  for (uint64_t s = first; s < first + (all ? 10 : 5); ++s) {
+  for (uint64_t s = first; s < first + (all ? 10 : 3); ++s) {
     const Generated g = generate(s);
     EXPECT_EQ(said(planFor(g.text, GetParam()), g.sizes, {}), "") << "seed " << s << " " << testing::PrintToString(g.sizes) << "\n" << g.text;
   }

@@ -136,6 +136,7 @@ INSTANTIATE_TEST_SUITE_P(Of, BesideOthers,
                                          Beside{"gatherEight", latent.c_str(), "s*: gather block=16", "", "precision { kb: fp8 e4m3 }", 0.1}, Beside{"groupedTopology", family.c_str(), "e*: grouped", "e[*].up: rigl density=0.5", "", 1e-11},
                                          Beside{"groupedGate", family.c_str(), "e*: grouped", "**: gate neurons keep=0.5 predictor=lowrank(2) granule=2", "", 1e-11},
                                          Beside{"groupedLora", family.c_str(), "e*: grouped", "", "lora { e[*].**: r=2 }", 1e-11}, Beside{"groupedLoraNever", family.c_str(), "e*: grouped", "", "lora { e[*].**: r=2 merge=never }", 1e-11},
+                                         Beside{"gatherQat", latent.c_str(), "s*: gather block=16", "", "precision { qat bits=4 acts=8 }", 1e-11}, Beside{"groupedQat", family.c_str(), "e*: grouped", "", "precision { qat bits=4 acts=8 }", 1e-11},
                                          Beside{"groupedFormat", family.c_str(), "e*: grouped", "", "precision { default bf16 }", 1e-11}, Beside{"groupedEight", family.c_str(), "e*: grouped", "", "precision { e[*].**: fp8 e4m3 }", 0.1}),
                          [](auto &i) { return i.param.name; });
 TEST_P(BesideOthers, MeanAndComputeWhatTheyDoAlone) {

@@ -296,7 +296,7 @@ private:
     }
     if (by.empty()) return ", read by the passes that schedule the program"; // remat
     const std::string since = fmt::format(", part of the program since `{}`{}", by, rows > 1 ? fmt::format(" ({} sites)", rows) : "");
-    if (f.kind == "format" && covered(plan.facets, size_t(&f - plan.facets.data()), site)) return since + ": here the line of an inner site holds";
+    if ((f.kind == "format" || f.kind == "qat") && covered(plan.facets, size_t(&f - plan.facets.data()), site)) return since + ": here the line of an inner site holds";
     if (bits) return since + wholeNumbers(site, bits, acts);
     if (f.kind == "format") return cost.error == 0 ? since + ": what products read is not rounded" : fmt::format("{}: what products read is rounded to {:.0f} significant bits", since, -std::log2(cost.error));
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
