@@ -118,7 +118,7 @@ class Train(CommandTest):
         self.assertEqual(len(self.fil("sample", "c.fil", "--weights", "o/last.safetensors", "--tokens", "4")[0]), 4)
 
     def test_clauses_that_nothing_acts_on_are_refused(self):
-        self.write("r.fil", "plan r for Char from p { precision { default int8 } }\n")
+        self.write("r.fil", "plan r for Char from p { precision { default fp8 } }\n")
         _, err = self.fil("train", "c.fil", "r.fil", "--plan", "r", "--out", "o", exit=1, code="E0604")
         self.assertIn("r.fil:1:", err)
 
