@@ -142,6 +142,15 @@ VariableOp paramBeside(VariableOp map, StringRef name, ArrayRef<StringAttr> fron
                             map.getTrainedAttr(), FloatAttr(), left.empty() ? IntegerAttr() : b.getI64IntegerAttr(int64_t(declared.size() - right.size())), optimizer, FlatSymbolRefAttr(), TopologyAttr());
 }
 
+VariableOp stateBeside(VariableOp v, const Twine &suffix, Type type, ArrayRef<StringAttr> declared, double first, VariableKind kind) {
+  OpBuilder b(v);
+  b.setInsertionPointAfter(v);
+  const auto name = b.getStringAttr(v.getSymName() + suffix);
+  SmallVector<Attribute> axes(declared.begin(), declared.end());
+  return VariableOp::create(b, v.getLoc(), name, TypeAttr::get(type), b.getStringAttr(v.getSite() + suffix), InitAttr::get(b.getContext(), InitKind::constant, first, 0.0), b.getArrayAttr(axes), v.getLoopsAttr(),
+                            VariableKindAttr::get(b.getContext(), kind), UnitAttr(), FloatAttr(), IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
+}
+
 SmallVector<StringAttr> maskDims(VariableOp mask) {
   return llvm::to_vector(llvm::drop_begin(strings(mask.getDeclared()), mask.getSite().count("[*]")));
 }

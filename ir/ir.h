@@ -147,6 +147,15 @@ MapSides sidesOf(VariableOp);
 /// the left one is empty), stacked over the map's loops. It is trained if the map is.
 VariableOp paramBeside(VariableOp map, llvm::StringRef name, llvm::ArrayRef<mlir::StringAttr> front, llvm::ArrayRef<mlir::StringAttr> left,
                        llvm::ArrayRef<mlir::StringAttr> right, InitAttr, const Dims &, VariableOp after);
+/// A variable that is not trained, beside another one: its name and site are that one's with the suffix, its loops the same.
+VariableOp stateBeside(VariableOp, const llvm::Twine &suffix, mlir::Type, llvm::ArrayRef<mlir::StringAttr> declared, double first, VariableKind);
+/// Reads a variable whole, or writes it.
+mlir::Value makeRead(mlir::OpBuilder &, VariableOp, Role);
+void makeWrite(mlir::OpBuilder &, VariableOp, mlir::Value, Role);
+/// Where a function reads it.
+llvm::SmallVector<ReadOp> readsOf(FuncOp, VariableOp);
+/// One more result of a function.
+void addResult(FuncOp, llvm::StringRef name, mlir::Value);
 /// Of the mask of a map: the dims that one turn's and family's mask has.
 llvm::SmallVector<mlir::StringAttr> maskDims(VariableOp mask);
 /// The scalar input of an entry, added where there is none.

@@ -80,4 +80,23 @@ template <class Op> static LogicalResult verifyAccess(Op op, Type type) {
 }
 LogicalResult ReadOp::verify() { return verifyAccess(*this, getResult().getType()); }
 LogicalResult WriteOp::verify() { return verifyAccess(*this, getValue().getType()); }
+
+Value makeRead(OpBuilder &b, VariableOp v, Role role) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(b.getContext(), role)); }
+void makeWrite(OpBuilder &b, VariableOp v, Value x, Role role) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), x, v.getSiteAttr(), RoleAttr::get(b.getContext(), role)); }
+SmallVector<ReadOp> readsOf(FuncOp f, VariableOp v) {
+  SmallVector<ReadOp> reads;
+  for (auto r : f.getBody().front().getOps<ReadOp>())
+    if (r.getVariable() == v.getSymName()) reads.push_back(r);
+  return reads;
+}
+void addResult(FuncOp f, StringRef name, Value v) {
+  Builder b(f.getContext());
+  f.getBody().front().getTerminator()->insertOperands(f.getNumResults(), v);
+  SmallVector<Type> types(f.getResultTypes());
+  types.push_back(v.getType());
+  SmallVector<Attribute> names(f.getResAttrs()->begin(), f.getResAttrs()->end());
+  names.push_back(b.getDictionaryAttr(b.getNamedAttr("fil.name", b.getStringAttr(name))));
+  f.setFunctionTypeAttr(TypeAttr::get(b.getFunctionType(f.getArgumentTypes(), types)));
+  f.setResAttrsAttr(b.getArrayAttr(names));
+}
 } // namespace fil::ir

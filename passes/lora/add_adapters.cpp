@@ -130,15 +130,10 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
   // ---- uses ----
 
   void adapt(FuncOp f, Adapted &x, Value slot, const Dims &dims) {
-    SmallVector<ReadOp> reads;
-    for (auto r : f.getBody().front().getOps<ReadOp>())
-      if (r.getVariable() == x.base.getSymName()) reads.push_back(r);
-    for (ReadOp r : reads) {
+    for (ReadOp r : readsOf(f, x.base)) {
       OpBuilder b(r);
       b.setInsertionPointAfter(r);
-      auto read = [&](VariableOp v) -> Value {
-        return v ? ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)).getResult() : Value();
-      };
+      auto read = [&](VariableOp v) { return v ? makeRead(b, v, Role::forward) : Value(); };
       Weight w{x, r.getResult(), read(x.a), read(x.b), read(x.magnitude), slot, {}};
       const Merge merge = x.facet.getMerge();
       if (f.getEntry() == "run" && (merge == Merge::always || (merge == Merge::automatic && !x.apart)) && !slot) {

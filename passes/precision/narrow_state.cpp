@@ -45,14 +45,6 @@ private:
     }
     return found;
   }
-  VariableOp beside(VariableOp v, const Twine &suffix, ir::TensorType type, ArrayRef<StringAttr> declared) {
-    OpBuilder b(v);
-    b.setInsertionPointAfter(v);
-    const auto name = b.getStringAttr(v.getSymName() + suffix);
-    SmallVector<Attribute> axes(declared.begin(), declared.end());
-    return VariableOp::create(b, v.getLoc(), name, TypeAttr::get(type), b.getStringAttr(v.getSite() + suffix), InitAttr::get(b.getContext(), InitKind::constant, 0.0, 0.0), b.getArrayAttr(axes), v.getLoopsAttr(),
-                              VariableKindAttr::get(b.getContext(), VariableKind::optimizer), UnitAttr(), FloatAttr(), IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
-  }
   struct At { FuncOp f; SmallVector<ReadOp> reads; WriteOp write; };
   /// Where functions read and write it.
   SmallVector<At> uses(VariableOp v) {
@@ -67,8 +59,6 @@ private:
     }
     return all;
   }
-  Value read(OpBuilder &b, VariableOp v) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(b.getContext(), Role::update)); }
-  void write(OpBuilder &b, VariableOp v, Value x) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), x, v.getSiteAttr(), RoleAttr::get(b.getContext(), Role::update)); }
   BodyBuilder bodyAt(OpBuilder &b, VariableOp v) {
     BodyBuilder body(b, *dims, v.getLoc());
     body.site = v.getSite(), body.role = Role::update;
@@ -83,7 +73,7 @@ private:
     VariableOp scale;
     if (r.scaled()) {
       auto left = rounder->scaleDims(type.getDims(), r), axes = rounder->scaleDims(declared, r);
-      scale = beside(v, ".scale", dims->tensor(&getContext(), left, type.getElement()), axes);
+      scale = stateBeside(v, ".scale", dims->tensor(&getContext(), left, type.getElement()), axes, 0, VariableKind::optimizer);
     }
     v.setType(type.withElement(elementOf(&getContext(), format)));
     for (At &at : uses(v)) {
@@ -93,12 +83,12 @@ private:
         BodyBuilder body = bodyAt(b, v);
         q = rounder->quantize(body, at.write.getValue(), r, random(at.f, body, v, type));
         at.write.getValueMutable().assign(q.getResult());
-        if (scale) write(b, scale, q.getScale());
+        if (scale) makeWrite(b, scale, q.getScale(), Role::update);
       }
       for (ReadOp old : at.reads) {
         OpBuilder b(old);
         BodyBuilder body = bodyAt(b, v);
-        Value narrow = read(b, v), s = scale ? read(b, scale) : Value();
+        Value narrow = makeRead(b, v, Role::update), s = scale ? makeRead(b, scale, Role::update) : Value();
         assert(q && "who reads what the optimizer keeps writes it too");
         old.getResult().replaceAllUsesWith(Rounder::dequantize(body, q, narrow, s));
         old.erase();
@@ -120,14 +110,14 @@ private:
     auto type = cast<ir::TensorType>(v.getType());
     MLIRContext *ctx = &getContext();
     const ir::TensorType high = type.withElement(elementOf(ctx, Format::Bf16)), low = type.withElement(IntegerType::get(ctx, 16));
-    VariableOp rest = beside(v, "#low", low, strings(v.getDeclared()));
+    VariableOp rest = stateBeside(v, "#low", low, strings(v.getDeclared()), 0, VariableKind::optimizer);
     v.setType(high);
     auto role = RoleAttr::get(ctx, Role::update);
     for (At &at : uses(v)) {
       if (at.write) {
         OpBuilder b(at.write);
         Value x = at.write.getValue();
-        write(b, rest, PartOp::create(b, v.getLoc(), low, x, b.getUnitAttr(), v.getSiteAttr(), role));
+        makeWrite(b, rest, PartOp::create(b, v.getLoc(), low, x, b.getUnitAttr(), v.getSiteAttr(), role), Role::update);
         at.write.getValueMutable().assign(PartOp::create(b, v.getLoc(), high, x, UnitAttr(), v.getSiteAttr(), role));
       }
       for (ReadOp old : at.reads) {
@@ -137,7 +127,7 @@ private:
         bringNarrow(old.getResult(), part);
         for (OpOperand &use : llvm::make_early_inc_range(old.getResult().getUses())) {
           const bool update = roleOf(use.getOwner()) == Role::update;
-          if (update && !whole) whole = JoinOp::create(b, v.getLoc(), type, part, read(b, rest), v.getSiteAttr(), role);
+          if (update && !whole) whole = JoinOp::create(b, v.getLoc(), type, part, makeRead(b, rest, Role::update), v.getSiteAttr(), role);
           use.set(update ? whole : wide.getResult());
         }
         old.erase();

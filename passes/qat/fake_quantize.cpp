@@ -79,21 +79,17 @@ private:
     body.site = siteOf(q.map);
     return body;
   }
-  Value read(VariableOp v, OpBuilder &b) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)); }
   /// A first value, 0 where it is not found yet.
   void keep(VariableOp v, Value x, FuncOp f) {
     OpBuilder b(f.getBody().front().getTerminator());
     BodyBuilder body(b, *dims, v.getLoc());
     body.site = siteOf(v);
-    WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), body.map(MapFn::max, {x, body.constant(0)}), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward));
+    makeWrite(b, v, body.map(MapFn::max, {x, body.constant(0)}), Role::forward);
   }
 
   void quantize(FuncOp f, Quantized &q) {
     const bool train = f.getEntry() == "train";
-    SmallVector<ReadOp> reads;
-    for (auto r : f.getBody().front().getOps<ReadOp>())
-      if (r.getVariable() == q.map.getSymName()) reads.push_back(r);
-    for (ReadOp r : reads) {
+    for (ReadOp r : readsOf(f, q.map)) {
       SmallVector<Operation *> users(r->getUsers());
       OpBuilder b(r);
       b.setInsertionPointAfter(r);
@@ -105,12 +101,12 @@ private:
       Quantizer quantizer{q.map, *dims, {}, bits, inputBits, q.ofSum, {}};
       if (!q.weight.first) quantizer.scale = suiting(r, bits, own, body);
       else {
-        Value first = head(read(q.weight.first, b), f, q, body);
+        Value first = head(makeRead(b, q.weight.first, Role::forward), f, q, body);
         if (train) keep(q.weight.first, first = found(first, suiting(r, bits, own, body), body), f);
-        quantizer.scale = withGain(first, read(q.weight.gain, b), train, elementsOf(sides.left) * (right(q).empty() ? elementsOf(sides.right) : 1), bits, body);
+        quantizer.scale = withGain(first, makeRead(b, q.weight.gain, Role::forward), train, elementsOf(sides.left) * (right(q).empty() ? elementsOf(sides.right) : 1), bits, body);
       }
       Value inputFirst, inputGain;
-      if (q.input.first) inputFirst = head(read(q.input.first, b), f, q, body), inputGain = read(q.input.gain, b);
+      if (q.input.first) inputFirst = head(makeRead(b, q.input.first, Role::forward), f, q, body), inputGain = makeRead(b, q.input.gain, Role::forward);
       SmallVector<Value> firsts; // of inputs, outside of loops
       quantizer.inputScale = [&](Value x, ContractOp product, Value weight, BodyBuilder &inner) {
         if (!inputFirst) { // each row has its own

@@ -2,6 +2,7 @@
 #include "ir/layers.h"
 #include "passes/qat/passes.h"
 #include "passes/qat/quantizer.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace fil::ir;
@@ -21,12 +22,16 @@ struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
     ModuleOp module = getOperation();
     if (!isNamed<WholeAttr>(module)) return;
     Dims dims(module);
+    llvm::StringSet<> written; // by an entry that computes, as `step` does
+    module.walk([&](WriteOp w) {
+      if (w->getParentOfType<FuncOp>().getEntry() != "init") written.insert(w.getVariable());
+    });
     std::vector<Kept> all;
     llvm::DenseSet<Operation *> used;
     for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>())) {
       auto [facet, line] = facetOf<WholeAttr>(v);
       if (!facet) continue;
-      if (isWritten(v)) {
+      if (written.contains(v.getSymName())) {
         emitError(placeOf(line, facet)) << "P0453: `" << v.getSite() << "` is trained, and the plan keeps it as whole numbers";
         return signalPassFailure();
       }
@@ -47,10 +52,6 @@ struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
   }
 
 private:
-  /// By an entry that computes, as `step` does.
-  bool isWritten(VariableOp v) {
-    return getOperation().walk([&](WriteOp w) { return w.getVariable() == v.getSymName() && w->getParentOfType<FuncOp>().getEntry() != "init" ? WalkResult::interrupt() : WalkResult::advance(); }).wasInterrupted();
-  }
   ir::TensorType narrow(Kept &x) { return cast<ir::TensorType>(x.map.getType()).withElement(elementOf(&getContext(), Format::Int8)); }
   void prepare(Kept &x, const Dims &dims) {
     MLIRContext *ctx = &getContext();
@@ -63,8 +64,6 @@ private:
       if (v) v.setTrained(false), v->setAttr("fil.scale", UnitAttr::get(ctx));
     x.map->setAttr("fil.bits", Builder(ctx).getI64IntegerAttr(x.facet.getBits()));
   }
-  Value read(OpBuilder &b, VariableOp v) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward)); }
-  void write(OpBuilder &b, VariableOp v, Value x) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), x, v.getSiteAttr(), RoleAttr::get(&getContext(), Role::update)); }
 
   /// First values: the largest magnitude of a scale's elements is the largest number.
   void first(FuncOp f, Kept &x, Dims &dims) {
@@ -80,21 +79,18 @@ private:
       Value scale = body.select(body.map(MapFn::gt, {most, body.constant(0)}), body.mul(most, body.constant(1 / WholeRange(x.facet.getBits()).high)), one);
       Value numbers = roundedBy(w.getValue(), scale, x.facet.getBits(), body).numbers;
       numbers = QuantizeOp::create(b, w.getLoc(), narrow(x), numbers, Value(), Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), w.getSiteAttr(), w.getRoleAttr());
-      write(b, x.map, numbers), write(b, x.scale, scale);
-      if (x.inputScale) write(b, x.inputScale, body.fit(body.constant(0), cast<ir::TensorType>(x.inputScale.getType())));
+      makeWrite(b, x.map, numbers, Role::update), makeWrite(b, x.scale, scale, Role::update);
+      if (x.inputScale) makeWrite(b, x.inputScale, body.fit(body.constant(0), cast<ir::TensorType>(x.inputScale.getType())), Role::update);
       w.erase();
     }
   }
   void read(FuncOp f, Kept &x, Dims &dims) {
-    SmallVector<ReadOp> reads;
-    for (auto r : f.getBody().front().getOps<ReadOp>())
-      if (r.getVariable() == x.map.getSymName()) reads.push_back(r);
-    for (ReadOp r : reads) {
+    for (ReadOp r : readsOf(f, x.map)) {
       SmallVector<Operation *> users(r->getUsers());
       OpBuilder b(r);
       b.setInsertionPointAfter(r);
-      Value inputScale = x.inputScale ? read(b, x.inputScale) : Value();
-      Quantizer quantizer{x.map, dims, read(b, x.scale), 0, x.facet.getActs(), false, {}};
+      Value inputScale = x.inputScale ? makeRead(b, x.inputScale, Role::forward) : Value();
+      Quantizer quantizer{x.map, dims, makeRead(b, x.scale, Role::forward), 0, x.facet.getActs(), false, {}};
       quantizer.inputScale = [&](Value, ContractOp, Value weight, BodyBuilder &) { return bringBeside(weight, [&](ReadOp) { return inputScale; }); };
       quantizer.quantize(r.getResult(), users);
       b.setInsertionPoint(r);

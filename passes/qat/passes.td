@@ -7,7 +7,7 @@ def FakeQuantizePass : Pass<"fil-qat-fake-quantize", "::mlir::ModuleOp"> {
   let summary = "maps with the facet `qat`, and what they are multiplied by, become whole numbers times scales";
   let description = [{
     What: where a map W is multiplied, `round(clamp(W / s))` is, and the product times s; all other readers get `s * round(clamp(W / s))`. With `acts` the other operand x is
-    `round(clamp(x / t))`, and the product times t. A scale is `qat_scale * exp(qat_gain)`: the first is a state, 0 until `train` begins to quantise, and then what suits
+    `round(clamp(x / t))`, and the product times t. A scale is `qat_scale * (1 + qat_gain/8)^8`: the first is a state, 0 until `train` begins to quantise, and then what suits
     the values that it sees; the other is a param. With a scale of 0 nothing is rounded. Scales of a map that is not trained are what suits its values, and no variables.
     A sum of whole numbers is one in f32 too, up to 2^24; so `fil convert` puts whole numbers in W's place without a change of bits.
     Why here: behind adapters, gates and masks, which say what is multiplied; before autodiff, which passes gradients straight through `round`.

@@ -254,12 +254,9 @@ private:
   /// The state that says how many granules are chosen; all at first.
   VariableOp countOf(Gated &g, int64_t all, const Dims &dims) {
     if (g.count) return g.count;
-    OpBuilder b(g.b);
-    b.setInsertionPointAfter(g.b);
-    const auto site = b.getStringAttr(g.map.getSite() + ".gate_keep");
-    g.count = VariableOp::create(b, g.map.getLoc(), site, TypeAttr::get(dims.tensor(b.getContext(), strings(g.map.getLoops()), IntType::get(b.getContext()))), site, InitAttr::get(b.getContext(), InitKind::constant, double(all), 0.0),
-                                 b.getArrayAttr({}), g.map.getLoopsAttr(), VariableKindAttr::get(b.getContext(), VariableKind::state), UnitAttr(), FloatAttr(), IntegerAttr(), FlatSymbolRefAttr(), FlatSymbolRefAttr(), TopologyAttr());
-    g.count->setAttr("fil.predictor", b.getUnitAttr());
+    g.count = stateBeside(g.map, ".gate_keep", dims.tensor(&getContext(), strings(g.map.getLoops()), IntType::get(&getContext())), {}, double(all), VariableKind::state);
+    g.count->moveAfter(g.b);
+    g.count->setAttr("fil.predictor", UnitAttr::get(&getContext()));
     return g.count;
   }
   /// What stands beside a map, where the map's values are known as `weight`.
@@ -267,7 +264,7 @@ private:
     return bringBeside(weight, [&](ReadOp r) -> Value {
       OpBuilder b(r);
       b.setInsertionPointAfter(r);
-      return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward));
+      return makeRead(b, v, Role::forward);
     });
   }
   /// 0, with the gradient of the scores over their mean: a score grows where what it lets pass lowers the loss, or would.

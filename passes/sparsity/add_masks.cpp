@@ -78,14 +78,10 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
   }
 
   void mask(FuncOp f, Masked &x) {
-    SmallVector<ReadOp> reads;
-    for (auto r : f.getBody().front().getOps<ReadOp>())
-      if (r.getVariable() == x.base.getSymName()) reads.push_back(r);
-    for (ReadOp r : reads) {
+    for (ReadOp r : readsOf(f, x.base)) {
       OpBuilder b(r);
       b.setInsertionPointAfter(r);
-      Value m = ReadOp::create(b, x.mask.getLoc(), x.mask.getType(), FlatSymbolRefAttr::get(x.mask.getSymNameAttr()), x.mask.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward));
-      maskUses(r.getResult(), m, x);
+      maskUses(r.getResult(), makeRead(b, x.mask, Role::forward), x);
     }
   }
 

@@ -30,6 +30,11 @@ Value normOf(const Gradients &gradients, BodyBuilder &body) {
   for (auto &[var, g] : gradients) sum = body.add(sum, body.reduce(ReduceFn::sum, body.mul(g, g), cast<ir::TensorType>(g.getType()).getDims()));
   return body.map(MapFn::sqrt, {sum});
 }
+/// What the function reads of it.
+Value known(FuncOp f, VariableOp v, OpBuilder &b) {
+  auto reads = readsOf(f, v);
+  return reads.empty() ? makeRead(b, v, Role::update) : reads[0].getResult();
+}
 /// Makes it an entry that returns these two.
 void finish(FuncOp f, StringRef entry, Value loss, Value norm) {
   Builder b(f.getContext());
@@ -71,12 +76,8 @@ private:
   Value step, progress;
 
   VariableOp maskOf(VariableOp v) { return SymbolTable::lookupNearestSymbolFrom<VariableOp>(v, v.getMaskAttr()); }
-  Value read(VariableOp v) {
-    for (auto r : f.getBody().front().getOps<ReadOp>())
-      if (r.getVariable() == v.getSymName()) return r.getResult();
-    return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
-  }
-  void write(VariableOp v, Value to) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), to, v.getSiteAttr(), RoleAttr::get(ctx, Role::update)); }
+  Value read(VariableOp v) { return known(f, v, b); }
+  void write(VariableOp v, Value to) { makeWrite(b, v, to, Role::update); }
   Value masked(Value x, Value mask, VariableOp v) {
     return MaskOp::create(b, v.getLoc(), v.getType(), x, mask, granulesOf(v), DenseI64ArrayAttr(), UnitAttr(), UnitAttr(), v.getSiteAttr(), RoleAttr::get(ctx, Role::update));
   }
@@ -181,11 +182,7 @@ struct BuildStepPass : impl::BuildStepPassBase<BuildStepPass> {
     MLIRContext *ctx = &getContext();
     auto site = var.getSiteAttr();
     auto update = RoleAttr::get(ctx, Role::update);
-    auto read = [&](VariableOp v) -> Value {
-      for (auto r : f.getBody().front().getOps<ReadOp>())
-        if (r.getVariable() == v.getSymName()) return r.getResult();
-      return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), update);
-    };
+    auto read = [&](VariableOp v) { return known(f, v, b); };
     IRMapping map;
     llvm::StringMap<VariableOp> kept;
     for (BlockArgument a : function.getBody().front().getArguments()) {

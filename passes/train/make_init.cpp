@@ -51,7 +51,7 @@ struct MakeInitPass : impl::MakeInitPassBase<MakeInitPass> {
         if (init.a() != 0) value = body.add(value, body.constant(init.a()));
       }
       if (v.getMask()) value = MaskOp::create(b, v.getLoc(), type, value, masks.lookup(*v.getMask()), granulesOf(v), DenseI64ArrayAttr(), UnitAttr(), UnitAttr(), v.getSiteAttr(), role);
-      WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), value, v.getSiteAttr(), role);
+      makeWrite(b, v, value, Role::update);
     }
     ReturnOp::create(b, f.getLoc(), ValueRange());
   }
