@@ -9,12 +9,12 @@ namespace fil {
 static void checkFound(const Executable &program, const Checkpoint &c) {
   for (const VariableInfo &v : program.variables()) {
     if (!v.bits) continue;
-    auto found = std::find_if(c.file.tensors.begin(), c.file.tensors.end(), [&](auto &t) { return t.first == v.name + ".qat_scale"; });
-    if (found == c.file.tensors.end())
+    const Array *scale = c.file.find(v.name + ".qat_scale");
+    if (!scale)
       throw Error(Exit::Input, "E0513", fmt::format("`{}` has no scale of `{}`: it is the frozen base of adapters, whose scales are found anew in each call", c.path, v.name),
                   "convert the base before adapters are trained on it, and name a plan that keeps it as `int8` or `int4` beside `lora`");
     bool begun = false;
-    for (int64_t i = 0; i < found->second.elements(); ++i) begun |= found->second.at(i) > 0;
+    for (int64_t i = 0; i < scale->elements(); ++i) begun |= scale->at(i) > 0;
     if (!begun) throw Error(Exit::Input, "E0513", fmt::format("of `{}` in `{}` quantisation has not begun", v.name, c.path), "train on, beyond the share `warm` of the plan's `qat`; or name a plan with `int8` or `int4` by `--plan`, to round it as it is");
   }
 }
