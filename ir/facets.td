@@ -42,7 +42,6 @@ class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindN
   let assemblyFormat = "`<` $settings `>`";
 }
 def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
-def Fil_AdaptAttr : Fil_WrittenFacet<"Adapt", "adapt">;
 def Fil_RematAttr : Fil_WrittenFacet<"Remat", "remat">;
 def Fil_ReplicaAttr : Fil_WrittenFacet<"Replica", "replica">;   // settings: dim, axis
 def Fil_ShardAttr : Fil_WrittenFacet<"Shard", "shard">;         // settings: dim, axis
@@ -167,6 +166,12 @@ def Fil_FormatAttr : Fil_FacetAttr<"Format", "format", [{
   let parameters = (ins EnumParameter<Fil_SiteFormat>:$forward, EnumParameter<Fil_SiteFormat>:$dgrad, EnumParameter<Fil_SiteFormat>:$wgrad,
                         EnumParameter<Fil_SiteFormat>:$out, ArrayRefParameter<"int64_t">:$activations, ArrayRefParameter<"int64_t">:$weights);
   let assemblyFormat = "`<` $forward `dgrad` $dgrad `wgrad` $wgrad `out` $out `activations` `[` $activations `]` `weights` `[` $weights `]` `>`";
+}
+
+def Fil_AdaptAttr : Fil_FacetAttr<"Adapt", "adapt"> {
+  let summary = "each site's products have a level, which is its own format or a wider one of bf16 and f32; each `every` steps training looks at what rounding does to them";
+  let parameters = (ins "int64_t":$every);
+  let assemblyFormat = "`<` `every` $every `>`";
 }
 
 // Of the same kind: a site has one or the other.

@@ -54,6 +54,7 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
   if (f.kind == "qat") {
     return ir::QatAttr::get(ctx, int64_t(number("bits", "8")), int64_t(number("acts", "0")), per, int64_t(number("steps", "0")), APFloat(number("warm", "0")));
   }
+  if (f.kind == "adapt") return ir::AdaptAttr::get(ctx, std::stoll(get(f.settings, "every", "200")));
   if (f.kind == "format") {
     auto format = [&](const char *name) { return *ir::symbolizeSiteFormat(f.settings.at(name)); };
     auto tile = [&](const char *name) -> std::array<int64_t, 2> {

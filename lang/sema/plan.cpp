@@ -106,7 +106,7 @@ CheckedPlan checkTree(ProgramImpl &program, std::shared_ptr<const PlanTree> tree
   c.graph = graph.get();
   if (graph) c.sites = sitesOf(*graph, program.variables, plan.model);
   checkSettings(c, "", tree->settings, plan.refused);
-  if (diags.errors() == before) typeTrain(c, plan), typePrecision(c, plan), typeState(c, plan), typeRemat(c, plan), typeContracts(c, plan), typeFacets(c, plan);
+  if (diags.errors() == before) typeTrain(c, plan), typePrecision(c, plan), typeState(c, plan), typeAdapt(c, plan), typeRemat(c, plan), typeContracts(c, plan), typeFacets(c, plan);
   plan.text = print(*tree);
   return plan;
 }

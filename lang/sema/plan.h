@@ -106,6 +106,21 @@ struct StateFormats {
   bool nearest = false;              ///< rounded to the nearest; else at random
 };
 
+/// `out_snr < 22dB`
+struct SignalBound {
+  std::string signal;            ///< out_snr, snr (dB), underflow or sat (shares)
+  std::string comparison;        ///< `<` `<=` `>` `>=`
+  double value;
+};
+/// `precision { adapt every=200 { up ..; down .. for 3; budget flops <= 8%; rest 2 } }`
+struct AdaptSettings {
+  int64_t every = 200;           ///< steps between two looks
+  std::vector<std::vector<SignalBound>> up, down; ///< any of these, all bounds of which hold
+  int64_t times = 1;             ///< looks in a row at which `down` holds
+  double budget = 1;             ///< products above their format may have this share of a step's operations
+  int64_t rest = 0;              ///< looks after a change at which the site stays
+};
+
 /// A line of a plan about how sites are computed; its sites as the program has them, or one that is empty: the whole program.
 struct PlanFacet {
   std::string kind;                             ///< as facets are called in ir/facets.td
@@ -135,6 +150,7 @@ struct CheckedPlan {
   bool hasTrain = false;
   std::string precision = "f32"; ///< f32 or f64
   StateFormats state;
+  std::optional<AdaptSettings> adapt;
   Remat remat;
   LoraSettings lora;
   double gateBudget = 0;         ///< `run` may have this share of the operations that it has without gates; 0: lines say what gates keep

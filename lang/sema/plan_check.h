@@ -39,6 +39,9 @@ CheckedPlan checkTree(ProgramImpl &, std::shared_ptr<const PlanTree>, Diagnostic
 void typeTrain(PlanContext &, CheckedPlan &);
 void typePrecision(PlanContext &, CheckedPlan &);
 void typeState(PlanContext &, CheckedPlan &);
+void typeAdapt(PlanContext &, CheckedPlan &);
+/// What a clause within another one says, with the defaults of what it leaves out.
+ast::Settings withDefaults(const std::string &clause, const ast::Setting &);
 void typeRemat(PlanContext &, CheckedPlan &);
 void typeContracts(PlanContext &, CheckedPlan &);
 void typeFacets(PlanContext &, CheckedPlan &);

@@ -73,27 +73,38 @@ void fillOptions(const ClauseRow &row, Setting &s, std::vector<std::string> &fil
     filled.push_back(o.name);
   }
 }
+Settings parsed(const std::string &setting) {
+  SourceManager sources;
+  Diagnostics diags(sources);
+  return std::move(std::get<Plan>(parse(sources.add("default", fmt::format("plan default for default {{\n{}\n}}", setting)), diags).declarations.at(0).is).settings);
+}
+/// The row's key with its default.
+Settings fallbackOf(const ClauseRow &r) { return parsed(fmt::format("{} {}", r.key, r.fallback)); }
+
 void fill(const std::string &clause, Settings &all, Expansion &e) {
   for (Setting &s : all.settings) {
     for (const ClauseRow *r : actingRows(clause, s)) {
       for (Phrase &p : s.phrases)
         for (Item &i : p.items)
           if (i.kind == Item::Value && (s.path || &i != &s.phrases[0].items[0])) fillCalls(parseShape(r->shape), *i.value.from, e.filled[&s]);
-      if (s.path) fillOptions(*r, s, e.filled[&s]);
+      if (s.path || !*r->shape) fillOptions(*r, s, e.filled[&s]);
     }
+    if (const std::string inner = clauseWithin(clause, s); inner.find('.') != std::string::npos && isClause(inner)) s.nested = withDefaults(inner, s);
     if (s.nested) fill(clauseWithin(clause, s), *s.nested, e);
   }
 }
 
 Expansion expand(const CheckedPlan &plan) {
-  SourceManager sources;
-  Diagnostics diags(sources);
   Expansion e{{plan.name, plan.model, {}, {}, {}}, {}};
   for (const ClauseRow &r : clauseTable()) {
-    if (!r.acts() || !*r.fallback) continue;
-    const std::string setting = std::string(r.key) + " " + r.fallback;
-    File f = parse(sources.add("default", fmt::format("plan default for {} {{\n{}\n}}", plan.model, *r.clause ? fmt::format("{} {{ {} }}", r.clause, setting) : setting)), diags);
-    merge(e.tree.settings, std::get<Plan>(f.declarations.at(0).is).settings);
+    if (!r.acts() || !*r.fallback || std::strchr(r.clause, '.')) continue;
+    Settings one = fallbackOf(r);
+    if (*r.clause) {
+      Settings outer = parsed(fmt::format("{} {{ }}", r.clause));
+      outer.settings[0].nested = std::move(one);
+      one = std::move(outer);
+    }
+    merge(e.tree.settings, one);
   }
   merge(e.tree.settings, plan.tree->settings);
   fill("", e.tree.settings, e);
@@ -114,6 +125,14 @@ const Setting *given(const Settings &all, const std::string &clause, const std::
   return nullptr;
 }
 } // namespace
+
+Settings withDefaults(const std::string &clause, const Setting &s) {
+  Settings all;
+  for (const ClauseRow &r : clauseTable())
+    if (r.clause == clause && r.acts() && *r.fallback) merge(all, fallbackOf(r), clause);
+  if (s.nested) merge(all, *s.nested, clause);
+  return all;
+}
 
 std::string expanded(const CheckedPlan &plan) { return print(expand(plan).tree); }
 

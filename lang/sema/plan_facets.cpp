@@ -82,7 +82,7 @@ public:
       auto isWhole = [](const std::string &word) { return word == "int8" || word == "int4" || word == "int3" || word == "int2"; };
       auto placed = [&](PlanFacet f) { print(s).starts_with("**:") ? whole(std::move(f)) : onSites(std::move(f), s, About::Maps, true); }; // `**` is further out than any site
       const bool quantises = key == "qat" || (key == "default" && isWhole(wordAt(s, 1))) || (s.path && (isWhole(wordAt(s, 0)) || wordAt(s, 0) == "qat"));
-      if (auto *whole = findSetting(all, "default"); quantises && whole && wordAt(*whole, 1) == "f64") c.diags.report(Msg::P0444, s.span, print(s));
+      if (auto *whole = findSetting(all, "default"); (quantises || key == "adapt") && whole && wordAt(*whole, 1) == "f64") c.diags.report(Msg::P0444, s.span, print(s));
       if (s.path && isWhole(wordAt(s, 0))) placed(with(facetOf("format", s), "format", wordAt(s, 0)));
       else if (key == "default" && isWhole(wordAt(s, 1))) whole(with(facetOf("format", s), "format", wordAt(s, 1)));
       else if (s.path && wordAt(s, 0) == "qat") placed(facetOf("qat", s));

@@ -273,14 +273,16 @@ const std::map<std::string, Check> &checks() {
       {"CONDITION", [](C, E e) { return condition(e, true, anyBound); }},
       {"SIGNAL", [](C, E e) {
          return condition(e, true, [](E l, E r) {
-           Verdict v = oneOf(l, {"out_snr", "underflow", "sat"});
-           return v.ok ? when(isAmount(r)) : v;
+           Verdict v = oneOf(l, {"out_snr", "snr", "underflow", "sat"});
+           if (!v.ok) return v;
+           return nameOf(l)->ends_with("snr") ? quantity(r, {"dB"}) : share(r, true);
          });
        }},
       {"METRIC", [](C, E e) { return oneOf(e, metrics); }},
       {"DATAMETRIC", [](C, E e) { return oneOf(e, dataMetrics); }},
       {"DATABOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return bound(l, r, dataMetrics, true); }); }},
       {"FLOPBOUND", [](C, E e) { return atMostShare(e, "flops"); }},
+      {"STEPBOUND", [](C, E e) { return atMostShare(e, "flops"); }},
       {"PARAMBOUND", [](C, E e) { return atMostShare(e, "params"); }},
       {"COSTBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return nameOf(l) ? bound(l, r, costMetrics, false) : no; }); }},
       {"LATENCYBOUND", [](C, E e) { return condition(e, false, [](E l, E r) { return bound(l, r, {"latency"}, false); }); }},

@@ -214,6 +214,37 @@ void typeState(PlanContext &c, CheckedPlan &plan) {
   }
 }
 
+namespace {
+/// `a and b or c`: `or` binds least.
+std::vector<std::vector<SignalBound>> boundsOf(const Expr &e) {
+  auto &b = std::get<Binary>(e.is);
+  if (b.op == BinaryOp::Or || b.op == BinaryOp::And) {
+    auto left = boundsOf(*b.left), right = boundsOf(*b.right);
+    if (b.op == BinaryOp::Or) return left.insert(left.end(), right.begin(), right.end()), left;
+    std::vector<std::vector<SignalBound>> both;
+    for (auto &l : left)
+      for (auto &r : right) both.push_back(l), both.back().insert(both.back().end(), r.begin(), r.end());
+    return both;
+  }
+  return {{{textOf(*b.left), b.op == BinaryOp::Lt ? "<" : b.op == BinaryOp::Le ? "<=" : b.op == BinaryOp::Gt ? ">" : ">=", numberOf(*b.right)}}};
+}
+} // namespace
+
+void typeAdapt(PlanContext &c, CheckedPlan &plan) {
+  const Setting *clause = findSetting(c.tree.settings, "precision");
+  const Setting *s = clause && clause->nested ? findSetting(*clause->nested, "adapt") : nullptr;
+  if (!s) return;
+  AdaptSettings a;
+  if (auto *every = optionOf(*s, "every")) a.every = wholeOf(*every->value.from);
+  const Settings all = withDefaults("precision.adapt", *s);
+  const Setting &up = *findSetting(all, "up"), &down = *findSetting(all, "down");
+  a.up = boundsOf(*valuesOf(up)[0]), a.down = boundsOf(*valuesOf(down)[0]);
+  if (valuesOf(down).size() > 1) a.times = wholeOf(*valuesOf(down).back());
+  a.budget = numberOf(*std::get<Binary>(valuesOf(*findSetting(all, "budget"))[0]->is).right);
+  a.rest = wholeOf(*valuesOf(*findSetting(all, "rest"))[0]);
+  plan.adapt = std::move(a);
+}
+
 void typeRemat(PlanContext &c, CheckedPlan &plan) {
   const Setting *clause = findSetting(c.tree.settings, "partition");
   const Setting *s = clause && clause->nested ? findSetting(*clause->nested, "remat") : nullptr;

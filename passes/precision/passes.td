@@ -3,12 +3,22 @@
 #define FIL_PRECISION_TD
 include "mlir/Pass/PassBase.td"
 
+def AddLevelsPass : Pass<"fil-precision-add-levels", "::mlir::ModuleOp"> {
+  let summary = "sites with formats that adapt get a level, and training an entry that looks at what rounding does";
+  let description = [{
+    What: each param that is trained and multiplied in a format of 8 or 16 bits gets the states `SITE#level` and `SITE#steady`, 0 at first, for each turn of its loops. `observe` is a copy of `step`; products of
+    both are rounded as levels say, and those of `observe` report what each format would do to them, by fil-precision-round-operands. Who trains sets the levels.
+    Why here: the step exists; and before its operands are rounded.
+    Consumes `adapt` facets.
+  }];
+}
+
 def RoundOperandsPass : Pass<"fil-precision-round-operands", "::mlir::ModuleOp"> {
   let summary = "operands of products, and what maps give, are rounded to the formats of their sites";
   let description = [{
     What: each operand of a contraction becomes `dequantize(quantize(x))` in the format of the contraction's site and role, with scales where the format has
     8 bits; what a map gives becomes it for all its readers. Params are rounded before their loop, once for all its turns; what a loop saves is
-    saved in the narrow format. A contraction so has one meaning: products of rounded numbers, which are exact in f32, summed in f32.
+    saved in the narrow format. Of a site with a level, each format's rounding stands beside the others, and the level chooses. A contraction so has one meaning: products of rounded numbers, which are exact in f32, summed in f32.
     Why here: roles exist; and before saved values are computed again, which then have the same bits.
     Consumes `format` facets.
   }];

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/contraction.h"
 #include "ir/layers.h"
+#include "passes/analysis/cost.h"
+#include "passes/precision/levels.h"
 #include "passes/precision/passes.h"
 #include "passes/precision/rounding.h"
 #include "llvm/ADT/StringSet.h"
@@ -83,6 +85,11 @@ public:
     f.walk([&](ContractOp c) {
       if (!c.getOver().empty()) all.push_back(c);
     });
+    Levels levels(f, dims);
+    for (ContractOp c : all) // before values are known: results of loops get other names
+      if (VariableOp level = levelOf(module, c.getSite())) levels.at(level, c->getBlock());
+    std::map<std::string, Size> ops; // of products with a level, and of the entry
+    if (f.getEntry() == "observe") ops = operations(f);
     for (ContractOp c : all) {
       FormatAttr format = formats.at(c.getSite());
       auto out = format && params.contains(c.getSite()) && c.getRole() != Role::wgrad && c.getRole() != Role::update ? formatOf(format.getOut()) : std::nullopt;
@@ -94,14 +101,17 @@ public:
       Value kept = converted(last->getResult(0), {*out, {}, {}}, c);
       last->getResult(0).replaceAllUsesExcept(kept, kept.getDefiningOp()->getOperand(0).getDefiningOp());
     }
+    Signals signals(f, dims);
     for (ContractOp c : all) {
       FormatAttr format = formats.at(c.getSite());
       if (!format || c.getRole() == Role::update) continue;
       auto narrow = formatOf(format.of(c.getRole()));
       if (narrow && bytesOf(*narrow) == 1 && !params.contains(c.getSite())) narrow = formatOf(format.getOut());
-      if (narrow)
+      if (VariableOp level = levelOf(module, c.getSite()); level && narrow) adapted(c, format, level, levels, f.getEntry() == "observe" ? &signals : nullptr);
+      else if (narrow)
         for (unsigned i : {0u, 1u}) c->setOperand(i, rounded(c->getOperand(i), rounding(c, i, *narrow, format)));
     }
+    signals.finish(ops);
     SmallVector<LayersOp> loops;
     f.walk<WalkOrder::PreOrder>([&](LayersOp l) {
       if (!l.getReverse()) loops.push_back(l);
@@ -118,6 +128,39 @@ private:
   OpBuilder b;
   llvm::StringSet<> params;           ///< their sites
   std::map<std::string, Value> known; ///< what is rounded already
+
+  std::map<std::string, Size> operations(FuncOp f) {
+    std::map<std::string, Size> all;
+    f.walk([&](Costed op) {
+      if (isa<LayersOp>(op)) return;
+      const Size n = turns(op) * op.cost(dims).flops;
+      all[""] = all[""] + n;
+      if (isa<ContractOp>(op) && levelOf(module, siteOf(op))) all[siteOf(op).str()] = all[siteOf(op).str()] + n;
+    });
+    return all;
+  }
+  /// The operands as the site's level says. `signals`: what each format does to them is told.
+  void adapted(ContractOp c, FormatAttr facet, VariableOp level, Levels &levels, Signals *signals) {
+    const auto ladder = ladderOf(facet, c.getRole());
+    Value now = levels.at(level, c->getBlock());
+    Rungs sides[2];
+    for (unsigned i : {0u, 1u})
+      for (Format format : ladder) sides[i].rounded.push_back(rounded(c->getOperand(i), rounding(c, i, format, facet)));
+    for (unsigned i : {0u, 1u}) {
+      Value x = sides[i].exact = c->getOperand(i), chosen = x;
+      b.setInsertionPoint(c);
+      BodyBuilder body(b, dims, c.getLoc());
+      body.site = c.getSite(), body.role = c.getRole();
+      for (size_t k = ladder.size(); k-- > 0;) chosen = body.select(body.map(MapFn::eq, {now, body.whole(int64_t(k))}), sides[i].rounded[k], chosen);
+      if (auto m = x.getDefiningOp<MaskOp>()) { // what is 0 stays 0, and is seen to be
+        Operation *again = b.clone(*m);
+        again->setOperand(0, chosen);
+        chosen = again->getResult(0);
+      }
+      c->setOperand(i, chosen);
+    }
+    if (signals && (c.getRole() == Role::forward || c.getRole() == Role::saved)) signals->add(c, level, ladder, sides[0], sides[1]);
+  }
 
   Rounding rounding(ContractOp c, unsigned operand, Format format, FormatAttr facet) {
     Rounding r{format, {}, {}};

@@ -199,6 +199,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     known.insert(v.name);
     if (v.kind == VariableInfo::Optimizer && what == Restore::Weights && !turned.count(v.name)) continue;
     auto it = tensors.find(v.name);
+    if (it == tensors.end() && v.kind == VariableInfo::State && v.name.find('#') != std::string::npos && what == Restore::Weights) continue; // of a run: levels of formats begin anew
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end() && v.predictor && what == Restore::Weights && tensors.count(v.name.substr(0, v.name.rfind('.')))) { // weights without gates
       if (const std::string map = v.name.substr(0, v.name.rfind('.')); !v.name.ends_with(".gate_keep") && (tensors.count(map + ".gate_A") || tensors.count(map + ".gate_B")))

@@ -28,6 +28,7 @@ std::string linesUpTo(std::string_view text, int64_t last) {
 std::string jsonLine(const StepReport &r) {
   Json j = {{"step", r.step}, {"loss", number(r.loss)}, {"grad_norm", number(r.gradNorm)}, {"lr", r.lr}, {"seconds", std::round(r.seconds * 1e6) / 1e6}};
   j[r.tokens ? "tokens_per_s" : "samples_per_s"] = std::round(r.rate * 10) / 10;
+  if (r.promoted) j["promoted"] = number(*r.promoted);
   if (r.validLoss) j["valid_loss"] = number(*r.validLoss);
   for (auto &[name, value] : r.metrics) j[name] = number(value);
   return j.dump() + "\n";

@@ -16,6 +16,7 @@ struct StepReport {
   double seconds = 0;                 ///< trained for so far, validations included
   double rate = 0;                    ///< tokens or samples of the step a second
   bool tokens = false;                ///< rate is in tokens
+  std::optional<double> promoted;     ///< where the step looked at formats: the share of operations in products above theirs, from the next step on
   std::optional<double> validLoss;    ///< where the step was followed by a validation
   std::vector<std::pair<std::string, double>> metrics;
 };

@@ -63,7 +63,7 @@ TapeRecord readTape(Files &files, const std::string &path) {
         r.head = headOf(j);
       } else if (j.contains("otherwise")) r.otherwise = r.otherwise.value_or(j.at("step").get<int64_t>());
       else {
-        const char *what = j.contains("edit") ? "edit" : "state";
+        const char *what = j.contains("edit") ? "edit" : j.contains("adapt") ? "adapt" : "state";
         r.notes.push_back({j.at("step"), what, j.at(what)});
         if (r.notes.back().hashes.empty()) throw bad(path, number, "it has no hash");
       }
@@ -99,7 +99,7 @@ bool TapeCheck::wants(int64_t step) const {
 void TapeCheck::finish(int64_t until) const {
   for (const TapeNote &n : record.notes)
     if (n.step <= until && !seen.contains({n.step, n.what}))
-      throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: behind step {} the tape has {}, and the replay has not", n.step, n.what == "edit" ? "an edit" : "a checkpoint"), "the tape may be damaged, or of another run");
+      throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: behind step {} the tape has {}, and the replay has not", n.step, n.what == "edit" ? "an edit" : n.what == "adapt" ? "a change of formats" : "a checkpoint"), "the tape may be damaged, or of another run");
 }
 
 void TapeCheck::note(const TapeNote &n) {
@@ -107,13 +107,13 @@ void TapeCheck::note(const TapeNote &n) {
     if (was.step != n.step || was.what != n.what) continue;
     for (auto &[name, hash] : was.hashes)
       if (auto it = n.hashes.find(name); it == n.hashes.end() || it->second != hash)
-        throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: after step {} {} differs", n.step, n.what == "edit" ? fmt::format("the mask `{}`", name) : "a variable"),
+        throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: after step {} {} differs", n.step, n.what == "edit" ? fmt::format("the mask `{}`", name) : n.what == "adapt" ? fmt::format("the format of `{}`", name) : "a variable"),
                     "the data may have changed, or the run was by another build of Filigree");
-    if (seen.insert({n.step, n.what}).second) (n.what == "edit" ? edits : states) += 1;
+    if (seen.insert({n.step, n.what}).second) (n.what == "edit" ? edits : n.what == "adapt" ? formats : states) += 1;
     return;
   }
-  if (n.what == "edit" && !record.notes.empty() && n.step < record.notes.back().step)
-    throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: after step {} it has an edit, and the tape has none", n.step), "the tape may be damaged, or of another run");
+  if (n.what != "state" && !record.notes.empty() && n.step < record.notes.back().step)
+    throw Error(Exit::Numeric, "E0707", fmt::format("the replay is not the run: after step {} it has {}, and the tape has none", n.step, n.what == "edit" ? "an edit" : "a change of formats"), "the tape may be damaged, or of another run");
 }
 
 } // namespace fil

@@ -7,11 +7,12 @@
 
 namespace fil {
 
-/// `edit`: the masks behind it; `state`: all variables, beside a checkpoint. Hashes are FNV-1a of 64 bits over the elements as they lie.
+/// `edit`: the masks behind it; `adapt`: what changed its format, from what to what and why; `state`: all variables, beside a checkpoint. Hashes are FNV-1a of 64 bits over the elements as
+/// they lie.
 struct TapeNote {
   int64_t step = 0;                          ///< steps done
   std::string what;
-  std::map<std::string, std::string> hashes; ///< by variable; of `state` one, under its own name
+  std::map<std::string, std::string> hashes; ///< by variable; of `state` one, under its own name; of `adapt` texts by product
 };
 /// What an executable's variables are now; `masks`: those alone.
 TapeNote noteOf(const Executable &, int64_t step, bool masks);
@@ -58,7 +59,7 @@ public:
   bool wants(int64_t step) const override;
   /// E0707 where the tape has a note up to this step that the replay had no occasion for.
   void finish(int64_t until) const;
-  int64_t edits = 0, states = 0;             ///< that were the same
+  int64_t edits = 0, formats = 0, states = 0;             ///< that were the same
 
 private:
   const TapeRecord &record;

@@ -34,8 +34,8 @@ class Trainer {
 public:
   Trainer(Executable &program, Dataset &data, Files &files, Clock &clock, Progress &progress, const TrainOptions &o)
       : program(program), data(data), files(files), clock(clock), progress(progress), o(o), step(entryOf(program, "step")),
-        eval(entryOf(program, "eval")), edit(program.find("edit")), feed(edit ? std::vector{&step, &eval, edit} : std::vector{&step, &eval}, data, o.batchDim, o.sizes), lossAt(outputOf(step, "loss")),
-        normAt(outputOf(step, "grad_norm")), validates(o.validates || !o.contracts.empty()), done(o.info.step) {
+        eval(entryOf(program, "eval")), edit(program.find("edit")), adaptation(o.adapt && program.find("observe") ? std::optional<Adaptation>(std::in_place, program, *o.adapt) : std::nullopt),
+        feed(entries(), data, o.batchDim, o.sizes), lossAt(outputOf(step, "loss")), normAt(outputOf(step, "grad_norm")), validates(o.validates || !o.contracts.empty()), done(o.info.step) {
     result.step = done;
     if (validates && data.validationSamples() == 0)
       throw Error(Exit::Input, "E0509", "no sample is held out to validate on", "lower `split`, or name data after `validate`");
@@ -61,6 +61,7 @@ public:
       if (r.validLoss || result.interrupted || done == end || (o.checkpointEvery && done % o.checkpointEvery == 0)) save();
     }
     result.finished = done >= o.schedule.steps;
+    if (adaptation && !nothingToDo) progress.note(fmt::format("formats: {} of {} products above their own, with {:.2f}% of a step's operations", adaptation->promotedProducts(), adaptation->products(), 100 * adaptation->promoted()));
     if (nothingToDo) idle();
     if (result.finished) checkContracts();
     return result;
@@ -74,6 +75,7 @@ private:
   Progress &progress;
   const TrainOptions &o;
   const Entry &step, &eval, *edit;
+  std::optional<Adaptation> adaptation;
   Feed feed;
   size_t lossAt, normAt;
   bool validates;
@@ -84,8 +86,21 @@ private:
 
   bool validationIsDue() const { return validates && (done == o.schedule.steps || (o.validateEvery && done % o.validateEvery == 0)); }
 
-  bool editIsDue(double progress) const {
-    return edit && done && std::any_of(o.edits.begin(), o.edits.end(), [&](const Edits &e) { return done % e.every == 0 && progress < e.until; });
+  std::vector<const Entry *> entries() const {
+    std::vector<const Entry *> all{&step, &eval};
+    if (edit) all.push_back(edit);
+    if (adaptation) all.push_back(&adaptation->observe());
+    return all;
+  }
+  double progressAt(int64_t n) const { return double(n) / double(o.schedule.steps); }
+  bool editIsDue(int64_t n) const {
+    return edit && n && std::any_of(o.edits.begin(), o.edits.end(), [&](const Edits &e) { return n % e.every == 0 && progressAt(n) < e.until; });
+  }
+  /// A look that meets an edit waits for the next step that has none.
+  bool lookIsDue(int64_t n) const {
+    if (!adaptation || editIsDue(n)) return false;
+    while (n > 0 && !adaptation->rule().looks(n, progressAt(n)) && editIsDue(n - 1)) --n;
+    return adaptation->rule().looks(n, progressAt(n));
   }
 
   StepReport oneStep() {
@@ -93,11 +108,12 @@ private:
     data.trainBatch(o.info.seed, done, o.batch, batch);
     StepReport r;
     r.lr = o.schedule.at(done);
-    const double progress = double(done) / double(o.schedule.steps);
-    const Entry &now = editIsDue(progress) ? *edit : step; // both have the same outputs
-    auto out = program.run(now, feed.inputs(now, batch, {o.info.seed, done, r.lr, progress}));
+    const bool looks = lookIsDue(done);
+    const Entry &now = editIsDue(done) ? *edit : looks ? adaptation->observe() : step; // all return the same two first
+    auto out = program.run(now, feed.inputs(now, batch, {o.info.seed, done, r.lr, progressAt(done)}));
     r.step = ++done, result.step = done;
     if (&now == edit && o.tape) o.tape->note(noteOf(program, done, true));
+    if (looks) adapt(out, r);
     r.loss = out[lossAt].at(0), r.gradNorm = out[normAt].at(0);
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradNorm))
       throw Error(Exit::Numeric, "E0706", fmt::format("the {} of step {} is {}", std::isfinite(r.loss) ? "gradient" : "loss", done, std::isfinite(r.loss) ? r.gradNorm : r.loss),
@@ -106,6 +122,18 @@ private:
     r.tokens = tokens > 0;
     r.rate = double(batch.size * std::max<int64_t>(tokens, 1)) / std::max(clock.seconds() - from, 1e-9);
     return r;
+  }
+
+  void adapt(const std::vector<Array> &out, StepReport &r) {
+    TapeNote note{done, "adapt", {}};
+    for (const FormatChange &c : adaptation->decide(out)) {
+      const std::string text = fmt::format("{} -> {}{}: {}", c.from, c.to, c.refused ? " refused, the budget is used up" : "", c.why);
+      note.hashes[c.product] = text;
+      progress.note(fmt::format("step {}: {} {}", done, c.product, text));
+      logInfo("step {}: {} {}", done, c.product, text);
+    }
+    if (o.tape && !note.hashes.empty()) o.tape->note(note);
+    r.promoted = adaptation->promoted();
   }
 
   MetricCounts metrics() const {

@@ -3,6 +3,7 @@
 // program; what this loop decides is a function of (seed, step), so that a resumed run has the bits of one that was never stopped.
 #pragma once
 #include "runtime/data/dataset.h"
+#include "runtime/train/adapt.h"
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/feed.h"
 #include "runtime/train/report.h"
@@ -38,7 +39,8 @@ struct TrainOptions {
   std::vector<std::string> metrics;       ///< besides the loss
   std::vector<Contract> contracts;
   std::vector<Edits> edits;
-  Tape *tape = nullptr;                   ///< gets a note of each edit, and of each checkpoint
+  std::optional<AdaptRule> adapt;         ///< `observe` runs in place of `step` where the rule looks, and the levels that it says hold from the next step on
+  Tape *tape = nullptr;                   ///< gets a note of each edit, of each change of formats, and of each checkpoint
   CheckpointInfo info;                    ///< what each checkpoint says; `step` and `seconds` are where this run begins
   const std::atomic<bool> *interrupted = nullptr; ///< set by a signal: the step is finished, a checkpoint written
 };

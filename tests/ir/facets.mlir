@@ -1,8 +1,8 @@
 // RUN: %fil-opt %s | FileCheck %s
 // Every kind of facet in the site table.
 
-// CHECK: fil.site "" [#fil.format<e4m3 dgrad e5m2 wgrad bf16 out bf16 activations[1, 128] weights[128, 128]>, #fil.replica<{axis = "dp", dim = "B"}>, #fil.shard<{axis = "tp", dim = "F"}>, #fil.stage<{}>, #fil.wire<{}>, #fil.distill<{}>, #fil.order<{}>, #fil.adapt<{}>, #fil.qat<bits 4 acts 8 per tensor steps 2000 warm 2.000000e-01>]
-fil.site "" [#fil.format<e4m3 dgrad e5m2 wgrad bf16 out bf16 activations[1, 128] weights[128, 128]>, #fil.replica<{axis = "dp", dim = "B"}>, #fil.shard<{axis = "tp", dim = "F"}>, #fil.stage<{}>, #fil.wire<{}>, #fil.distill<{}>, #fil.order<{}>, #fil.adapt<{}>, #fil.qat<bits 4 acts 8 per tensor steps 2000 warm 2.000000e-01>]
+// CHECK: fil.site "" [#fil.format<e4m3 dgrad e5m2 wgrad bf16 out bf16 activations[1, 128] weights[128, 128]>, #fil.replica<{axis = "dp", dim = "B"}>, #fil.shard<{axis = "tp", dim = "F"}>, #fil.stage<{}>, #fil.wire<{}>, #fil.distill<{}>, #fil.order<{}>, #fil.adapt<every 200>, #fil.qat<bits 4 acts 8 per tensor steps 2000 warm 2.000000e-01>]
+fil.site "" [#fil.format<e4m3 dgrad e5m2 wgrad bf16 out bf16 activations[1, 128] weights[128, 128]>, #fil.replica<{axis = "dp", dim = "B"}>, #fil.shard<{axis = "tp", dim = "F"}>, #fil.stage<{}>, #fil.wire<{}>, #fil.distill<{}>, #fil.order<{}>, #fil.adapt<every 200>, #fil.qat<bits 4 acts 8 per tensor steps 2000 warm 2.000000e-01>]
 // CHECK: fil.site "l[0..4].MLA.s*" [#fil.gather<block 64>]
 fil.site "l[0..4].MLA.s*" [#fil.gather<block 64>]
 // CHECK: fil.site "l[0..4].MoE.e*" [#fil.grouped<capacity 1.250000e+00>]

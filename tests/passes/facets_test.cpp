@@ -26,6 +26,7 @@ protected:
                              : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
                              : kind == FacetKind::qat      ? "#fil.qat<bits 4 acts 8 per channel steps 0 warm 0.0>"
                              : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + ">"
+                             : kind == FacetKind::adapt    ? "#fil.adapt<every 200>"
                              : kind == FacetKind::gather   ? "#fil.gather<block 64>"
                              : kind == FacetKind::grouped  ? "#fil.grouped<capacity " + (settings == "{}" ? "0.0" : settings) + ">"
                                                            : "#fil." + name + "<" + settings + ">";

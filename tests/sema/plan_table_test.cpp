@@ -61,7 +61,7 @@ const std::vector<std::pair<std::string, std::string>> language = {
     {"target", "mem threads"},
     {"sparsity", "budget"},
     {"precision", "default accum master moments wire adapt qat"},
-    {"precision.adapt", "up down budget"},
+    {"precision.adapt", "up down budget rest"},
     {"partition", "layers schedule remat search"},
     {"train", "data tokens window split batch steps epochs optim loss class_weight seed validate checkpoint schedule stage"},
     {"distill", "loss cache"},

@@ -299,9 +299,18 @@ private:
     if ((f.kind == "format" || f.kind == "qat") && covered(plan.facets, size_t(&f - plan.facets.data()), site)) return since + ": here the line of an inner site holds";
     if (bits) return since + wholeNumbers(site, bits, acts);
     if (f.kind == "format") return cost.error == 0 ? since + ": what products read is not rounded" : fmt::format("{}: what products read is rounded to {:.0f} significant bits", since, -std::log2(cost.error));
+    if (f.kind == "adapt") return since + adapting(site);
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     if (f.kind == "gate") return since + gatedBy(f, cost.trained);
     return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
+  }
+  /// Products with a level, at the site and within.
+  std::string adapting(const std::string &site) {
+    Size levels;
+    for (auto v : module.getOps<ir::VariableOp>())
+      if (v.getSymName().ends_with("#level") && ir::within(v.getSite().split('#').first, site)) levels = levels + dims.elements(v.getType());
+    if (levels == Size()) return ": nothing here adapts";
+    return fmt::format(": {} products, each of them in its own format at first, then bf16, then f32; every {} steps `observe` runs in place of `step` and looks", levels.str(), plan.adapt->every);
   }
   /// Of the maps at the site and within.
   std::string wholeNumbers(const std::string &site, int64_t bits, int64_t acts) {

@@ -43,6 +43,16 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const Executab
       throw Error(Exit::Input, "P0443", fmt::format("`{}` never changes its mask: the first time would be step {}, and the last is before step {:.0f}", f.text, e.every, e.until * double(r.schedule.steps)), findRow("P0443")->help);
     r.edits.push_back({e.every, e.until});
   }
+  if (s.plan.adapt) {
+    const sema::AdaptSettings &from = *s.plan.adapt;
+    auto bounds = [](const std::vector<std::vector<sema::SignalBound>> &any) {
+      std::vector<std::vector<SignalBound>> all;
+      for (auto &b : any)
+        for (all.emplace_back(); const sema::SignalBound &x : b) all.back().push_back({x.signal, x.comparison, x.value});
+      return all;
+    };
+    r.adapt = {from.every, bounds(from.up), bounds(from.down), from.times, from.budget, from.rest};
+  }
   r.info = {0, a.seed.value_or(t.seed), 0, s.plan.model, s.plan.name, s.plan.text, s.program->dimSizes(), s.dimsGiven, program.target(), 0, 0};
   r.interrupted = &interrupted;
   return r;
@@ -198,7 +208,7 @@ Exit replay(const CommonOptions &given, const ReplayArguments &a) {
   TrainResult result = fil::train(*training->program, data, to, systemClock(), progress, training->options);
   if (result.interrupted) progress.note(fmt::format("stopped after step {}", result.step));
   else check.finish(until);
-  progress.note(check.edits + check.states ? fmt::format("the same to the bit: {} checkpoints, {} edits", check.states, check.edits) : "nothing on the tape up to there to compare with");
+  progress.note(check.edits + check.formats + check.states ? fmt::format("the same to the bit: {} checkpoints, {} edits, {} changes of formats", check.states, check.edits, check.formats) : "nothing on the tape up to there to compare with");
   if (!a.out.empty()) progress.note(fmt::format("checkpoint: {}/last.safetensors", a.out));
   return Exit::Ok;
 }

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats that follow the data: what rises when one channel is an outlier, what is told of it, and what a run that stops and goes on does."""
+import array
+import json
+import re
+import struct
+import unittest
+
+from support import CharTest, read_checkpoint
+
+LINES = "{q,k,v,o}: fp8 e4m3 tile(tensor, tensor)"
+PLANS = f"""
+plan base for Char from p {{ train {{ steps 40; optim adamw(lr=1e-2) }} }}
+plan still for Char from p {{ train {{ steps 12; optim sgd(lr=1e-30) }} }}
+plan adapts for Char from still {{ precision {{ {LINES}; adapt every=2 {{ budget flops <= 30% }} }} }}
+plan frugal for Char from adapts {{ precision {{ adapt every=2 {{ budget flops <= 3% }} }} }}
+plan returns for Char from still {{ precision {{ {LINES}; adapt every=1 {{ up out_snr < 80dB; down out_snr > 20dB for 2; budget flops <= 100%; rest 1 }} }} }}
+plan plain for Char from p {{ precision {{ adapt }} }}
+plan frozen for Char from p {{ precision {{ {LINES}; adapt }}; lora {{ q: r=2 }} }}
+"""
+
+
+def rescaled(path, to, layer, channel, by):
+    """The norm's gain of a hidden channel times `by`, the maps that read it over `by`: the function is the same."""
+    with open(path, "rb") as f:
+        data = f.read()
+    length = struct.unpack("<Q", data[:8])[0]
+    header, body = json.loads(data[8:8 + length]), bytearray(data[8 + length:])
+    for name, factor in [(f"l[{layer}].a", by)] + [(f"l[{layer}].Attention.{x}", 1 / by) for x in "qkv"]:
+        begin, end = header[name]["data_offsets"]
+        values, row = array.array("f", bytes(body[begin:end])), (end - begin) // 4 // header[name]["shape"][0]
+        for i in range(channel * row, (channel + 1) * row):
+            values[i] *= factor
+        body[begin:end] = values.tobytes()
+    with open(to, "wb") as f:
+        f.write(data[:8 + length] + bytes(body))
+
+
+def changes(err):
+    return re.findall(r"^step (\d+): (\S+) (\w+) -> (\w+)( refused, the budget is used up)?: (.*)$", err, re.M)
+
+
+class Adapt(CharTest):
+    plans = PLANS
+
+    def outlier(self):
+        self.train("base", "b", "--backend=cpu")
+        rescaled(self.path("b/last.safetensors"), self.path("x.safetensors"), 1, 3, 1e5)
+        return "--weights", "x.safetensors"
+
+    def levels(self, out):
+        return {n: struct.unpack("<i", t[2])[0] for n, t in self.tensors(out).items() if n.endswith("#level")}
+
+    def test_the_products_of_an_outlier_rise_and_no_others(self):
+        weights = self.outlier()
+        self.train("still", "s", *weights, "--backend=cpu")
+        self.assertLess(abs(self.lines("s")[0]["loss"] / self.lines("b")[-1]["loss"] - 1), 0.2)
+        for backend in ("cpu", "reference"):
+            err = self.train("adapts", backend, *weights, "--backend", backend)
+            risen = changes(err)
+            self.assertEqual({c[1] for c in risen}, {"l[1].Attention." + x for x in "qkv"}, err)
+            self.assertEqual({(c[0], c[2], c[3], c[4]) for c in risen}, {("1", "e4m3", "bf16", "")})
+            self.assertIn("formats: 3 of 8 products above their own", err)
+            self.assertEqual({n for n, x in self.levels(backend).items() if x}, {f"l[1].Attention.{x}#level" for x in "qkv"})
+            shares = [line.get("promoted") for line in self.lines(backend)]
+            self.assertEqual([x is not None for x in shares], [i % 2 == 0 and i / 12 < 0.9 for i in range(12)])
+            self.assertTrue(0.05 < shares[0] < 0.3 and shares[0] == shares[-2], shares)
+            self.assertLess(abs(self.lines(backend)[-1]["loss"] / self.lines("s")[-1]["loss"] - 1), 0.02)
+            tape = [json.loads(line) for line in self.read(backend + "/tape.jsonl").decode().splitlines()]
+            self.assertEqual([(t["step"], sorted(t["adapt"])) for t in tape if "adapt" in t], [(1, ["l[1].Attention." + x for x in "kqv"])])
+
+    def test_the_budget_lasts_for_the_worst(self):
+        err = self.train("frugal", "o", *self.outlier(), "--backend=cpu")
+        first = [c for c in changes(err) if c[0] == "1"]
+        self.assertEqual([bool(c[4]) for c in first], [False, True, True], err)
+        decibels = [float(re.search(r"out_snr (\S+)dB", c[5])[1]) for c in first]
+        self.assertEqual(decibels, sorted(decibels))
+        self.assertEqual(sum(self.levels("o").values()), 1)
+
+    def test_a_run_that_goes_up_and_down_resumes_and_replays(self):
+        err = self.train("returns", "o", "--backend=cpu")
+        for product in ("l[0].Attention.q", "l[1].Attention.o"):  # a look each step; behind each change one at rest, and two that `down` needs
+            self.assertEqual([(int(c[0]), c[2], c[3]) for c in changes(err) if c[1] == product],
+                             [(1, "e4m3", "bf16"), (3, "bf16", "f32"), (6, "f32", "bf16"), (8, "bf16", "f32"), (11, "f32", "bf16")])
+        self.train("returns", "p", "--steps", "4", "--backend=cpu")
+        self.train("returns", "p", "--resume", "--backend=cpu")
+        self.assertEqual(self.tensors("o"), self.tensors("p"))
+        self.assertRegex(self.fil("replay", "o/tape.jsonl", "--out", "r")[1], r"the same to the bit: 3 checkpoints, 0 edits, [1-9]\d* changes of formats")
+        self.assertEqual(self.read("o/tape.jsonl").splitlines()[1:2], self.read("p/tape.jsonl").splitlines()[1:2])
+        tape = self.read("o/tape.jsonl").decode().replace("e4m3 -> bf16", "e4m3 -> f32", 1)
+        self.write("false.jsonl", tape)
+        self.assertRegex(self.fil("replay", "false.jsonl", "--out", "r", exit=3, code="E0707")[1], r"the format of `l\[\d\]\.Attention\.\w` differs")
+        self.assertEqual(len(self.fil("sample", "c.fil", "--weights", "o/last.safetensors", "--tokens", "12")[0]), 12)
+
+    def test_weights_of_other_plans_begin_at_their_own_format(self):
+        self.train("returns", "o", "--steps", "2")
+        self.assertTrue(any(self.levels("o").values()))
+        self.train("p", "q", "--weights", "o/last.safetensors", "--steps", "1")  # the levels are the run's
+        self.train("adapts", "r", "--weights", "q/last.safetensors", "--steps", "1")
+        self.assertFalse(any(self.levels("r").values()))
+
+    def test_what_nothing_adapts_is_told(self):
+        for plan in ("plain", "frozen"):
+            err = self.train(plan, plan, "--steps", "1")
+            self.assertRegex(err, r"warning\[W0316\]: nothing adapts.*\n --> c\.fil:\d+:\d+")
+        for text, code, why in (("default f64; adapt", "P0444", "`adapt` beside `default f64`"), ("adapt { up out_snr < 22 }", "P0407", "dB"), ("adapt { up underflow > 3dB }", "P0407", ""),
+                                ("adapt { up loss < 3dB }", "P0407", ""), ("adapt { down out_snr > 28dB for 0 }", "P0407", ""), ("adapt every=0", "P0407", ""), ("adapt { budget params <= 3% }", "P0407", "")):
+            self.write("w.fil", f"plan wrong for Char from p {{ precision {{ {text} }} }}\n")
+            r = self.fil("train", "c.fil", "w.fil", "--plan", "wrong", "--out", "x", exit=1)[1]
+            self.assertRegex(r, r"error\[P04\d\d\]")
+            self.assertIn(why, r)
+            self.assertRegex(r, r"w\.fil:1:\d+")
+
+    def test_it_is_explained_and_expanded(self):
+        text = self.fil("plan", "c.fil", "--plan", "adapts", "--expand")[0].decode()
+        self.assertRegex(text, r"\n    adapt every=2 \{ +// c\.fil:\d+, approximate \(formats that follow the data; measure: the loss of f32\)\n")
+        for line in ("up out_snr < 22dB or underflow > 5% or sat > 0.01%", "down out_snr > 28dB for 3", "budget flops <= 30%", "rest 2"):
+            self.assertIn("\n      " + line, text)
+        self.write("again.fil", re.sub(r" *//.*", "", text.replace("plan adapts", "plan again")))
+        again = self.fil("plan", "c.fil", "again.fil", "--plan", "again", "--expand")[0].decode()
+        self.assertEqual(re.search(r"// program (\w+)", text)[1], re.search(r"// program (\w+)", again)[1])
+        text = self.fil("explain", "c.fil", "l[*].Attention", "--plan", "adapts", "--backend=cpu")[0].decode()
+        self.assertIn("8 products, each of them in its own format at first, then bf16, then f32; every 2 steps `observe` runs in place of `step` and looks", text)
+        self.assertIn("format with adapt: the site's format is where adapting begins", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
