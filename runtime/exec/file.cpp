@@ -48,7 +48,7 @@ template <size_t N> int number(const char *const (&names)[N], const std::string 
   throw std::invalid_argument("unknown kind " + name);
 }
 DType dtypeOf(const std::string &text) {
-  for (int t = 0; t <= int(DType::Bool); ++t)
+  for (int t = 0; t <= int(DType::E5M2); ++t)
     if (text == name(DType(t))) return DType(t);
   throw std::invalid_argument("unknown element type " + text);
 }

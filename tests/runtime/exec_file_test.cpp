@@ -55,6 +55,15 @@ TEST(ExecFile, WhatIsReadIsWhatWasWritten) {
   EXPECT_EQ(values(loadExecutable(m, kernels())->run(m.programs[0].entry, {}).at(0)), values(loadExecutable(everything(), kernels())->run(m.programs[0].entry, {}).at(0)));
 }
 
+TEST(ExecFile, EachElementTypeIsRead) {
+  for (int t = 0; t <= int(DType::E5M2); ++t) {
+    Manifest m = everything();
+    m.storages.push_back({"narrow", DType(t), {"A"}, {Size(2)}});
+    MemoryFiles files;
+    saveManifest(files, "p", m);
+    EXPECT_EQ(loadManifest(files, "p").storages.back().dtype, DType(t)) << name(DType(t));
+  }
+}
 TEST(ExecFile, OnTheDiskItRunsItsCode) {
   TemporaryFolder folder;
   Manifest m = unary(0, 0);
