@@ -6,6 +6,7 @@ Prints a row for each claim and writes claims.json into the build folder: an obj
 with the same seed, data and order; times are medians of pairs that take turns. `--data FINE` takes another text to tune on, `--mnist FOLDER` other digits.
 """
 import argparse
+import array
 import datetime
 import gzip
 import json
@@ -163,6 +164,29 @@ class Claims:
         mean = statistics.mean(change)
         self.add("precision_charlm loss, % of f32", mean, "<= 0.25", mean <= 0.25, seeds=[round(c, 3) for c in change], losses=[[round(x["valid_loss"], 4) for x in pair] for pair in losses], accuracy=[[round(x["accuracy"], 4) for x in pair] for pair in losses])
 
+    def adapt_charlm(self):
+        """charlm trained in e4m3 with one scale a tensor, then one hidden channel rescaled by 1e5, the function the same, with and without `adapt`: points of next-token accuracy below f32, what rises, and
+        the share of a step's operations in it. Minutes."""
+        plans, points, risen, shares = os.path.join(HERE, "adapt.plan.fil"), {"tensors": [], "adaptive": []}, [], []
+        for seed in (1, 2, 3):
+            self.metrics(CHARLM, plans, "--plan", "trained", "--data", self.fine, "--seed", str(seed), folder="trained")
+            draw = random.Random(seed)
+            layer, channel = draw.randrange(4), draw.randrange(128)
+            rescale(self.path("trained", "last.safetensors"), self.path("outlier.safetensors"), {f"l[{layer}].g1": 1e5, **{f"l[{layer}].Attention.{m}": 1e-5 for m in "qkv"}}, channel)
+            last = {n: self.metrics(CHARLM, plans, "--plan", n, "--data", self.fine, "--weights", self.path("outlier.safetensors"), folder=n)[-1] for n in ("still", *points)}
+            for n in points:
+                points[n].append(round(100 * (last["still"]["accuracy"] - last[n]["accuracy"]), 2))
+            with open(self.path("adaptive", "metrics.jsonl")) as f:
+                shares.append(max(json.loads(line).get("promoted", 0) for line in f))
+            with open(self.path("adaptive", "tape.jsonl")) as f:
+                now = {product for line in f for product in json.loads(line).get("adapt", {})}
+            affected = {f"l[{layer}].Attention.{m}" for m in "qkv"}
+            risen.append({"affected": len(now & affected), "others": len(now - affected)})
+            print(f"seed {seed}: layer {layer}, channel {channel}: {last['still']['accuracy']:.4f}, {points['tensors'][-1]} and {points['adaptive'][-1]} points below it", flush=True)
+        self.add("adapt_charlm points lost by a scale a tensor", statistics.mean(points["tensors"]), ">= 0.5", statistics.mean(points["tensors"]) >= 0.5, seeds=points["tensors"])
+        self.add("adapt_charlm points lost by the same with adapt", statistics.mean(points["adaptive"]), "<= 0.1", statistics.mean(points["adaptive"]) <= 0.1 and all(r["affected"] == 3 and r["others"] <= 2 for r in risen), seeds=points["adaptive"], risen=risen)
+        self.add("adapt_charlm share of a step that is promoted", max(shares), "<= 0.08", max(shares) <= 0.08, seeds=[round(s, 4) for s in shares])
+
     def all_at_once(self):
         """A small deepmoe with a topology, fp8 and bf16 state, then adapters on it: the contract beside f32, both runs done again, five sites explained. Minutes."""
         model = [os.path.join(ROOT, "examples", "04_deepmoe", "deepmoe.fil"), os.path.join(HERE, "moe.plan.fil")]
@@ -274,6 +298,20 @@ class Claims:
         self.add("topology_step", median, ">= 2.5", median >= 2.5 and p10 >= 0.95 * 2.5, p10=round(p10, 3), dense_ms=round(1000 * statistics.median(times["dense"])), an_edit_takes_steps=round(statistics.median(edits), 2))
 
 
+def rescale(path, to, factors, row):
+    """Of a checkpoint of f32, one row of the first axis of each of these tensors times its factor."""
+    with open(path, "rb") as f:
+        data = f.read()
+    begin = 8 + struct.unpack("<Q", data[:8])[0]
+    header, body = json.loads(data[8:begin]), bytearray(data[begin:])
+    for name, factor in factors.items():
+        size = (header[name]["data_offsets"][1] - header[name]["data_offsets"][0]) // header[name]["shape"][0]
+        at = header[name]["data_offsets"][0] + row * size
+        body[at:at + size] = array.array("f", [x * factor for x in array.array("f", bytes(body[at:at + size]))]).tobytes()
+    with open(to, "wb") as f:
+        f.write(data[:begin] + bytes(body))
+
+
 def write_npy(path, shape, values, kind="i"):
     header = f"{{'descr': '<{kind}4', 'fortran_order': False, 'shape': ({''.join(f'{d},' for d in shape)}), }}"
     header += " " * (63 - (10 + len(header)) % 64) + "\n"
@@ -282,7 +320,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "precision_charlm": Claims.precision_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)
