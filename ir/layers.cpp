@@ -23,6 +23,25 @@ Value bringBeside(Value v, function_ref<Value(ReadOp)> beside) {
   return inside;
 }
 
+Value bringInto(Value v, Block *block) {
+  auto loop = dyn_cast<LayersOp>(block->getParentOp());
+  if (!loop) return v;
+  v = bringInto(v, loop->getBlock());
+  LayersEdit edit(cast<LayersOp>(block->getParentOp())); // another op, where it lies in a loop itself
+  auto t = dyn_cast<TensorType>(v.getType());
+  Value inside = t && t.has(cast<LayersOp>(block->getParentOp()).getDimAttr()) ? edit.stacked(v) : edit.shared(v);
+  edit.finish();
+  return inside;
+}
+Value bringOut(Value v, const Dims &dims) {
+  while (auto loop = dyn_cast<LayersOp>(v.getParentBlock()->getParentOp())) {
+    LayersEdit edit(loop);
+    edit.yield(v, stackedType(dims, v.getType(), loop.getDimAttr()));
+    v = edit.finish().getResults().back();
+  }
+  return v;
+}
+
 BlockArgument LayersEdit::shared(Value outside) {
   for (auto [i, v] : llvm::enumerate(op.getShared()))
     if (v == outside) return op.block().getArgument(1 + op.getCarried().size() + op.getStacked().size() + newStacked.size() + i);

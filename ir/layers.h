@@ -27,6 +27,10 @@ private:
 /// For a value of a variable, as a block knows it: `beside`, made from the variable's read, as that block knows it. Loops between them get it, stacked or
 /// shared as they have the variable. Null where the value is no variable's.
 mlir::Value bringBeside(mlir::Value variable, llvm::function_ref<mlir::Value(ReadOp)> beside);
+/// The block's name for a value from outside of the loops that it lies in, stacked where it has a loop's dim; what a function's block knows already.
+mlir::Value bringInto(mlir::Value outside, mlir::Block *);
+/// A value of a loop's body as the function knows it, stacked over the turns of all loops around.
+mlir::Value bringOut(mlir::Value inside, const Dims &);
 /// What a loop's body knows under the name of this argument, if it is not carried: the operand outside, stacked or shared. Null of other values.
 mlir::Value outsideOf(mlir::Value);
 /// The type of a slice stacked over a loop (its dim put in order; for a subset among `per`).

@@ -28,7 +28,7 @@ struct AddLevelsPass : impl::AddLevelsPassBase<AddLevelsPass> {
       if (multiplied.contains(v.getSite()) && adapts(v))
         for (const char *suffix : {"#steady", "#level"}) made.push_back(stateBeside(v, suffix, dims.tensor(&getContext(), strings(v.getLoops()), IntType::get(&getContext())), {}, 0, VariableKind::state));
     for (auto [site, facet] : lines) {
-      if (made.empty()) emitWarning(placeOf(site, facet)) << "W0316: nothing adapts: no param that is trained is multiplied in a format of 8 or 16 bits";
+      if (made.empty()) emitWarning(placeOf(site, facet)) << "W0316: nothing adapts: no param that is trained is multiplied in 8 or 16 bits in the forward pass";
       consume(site, facet, getArgument());
     }
     if (made.empty()) return;

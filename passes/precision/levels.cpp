@@ -8,7 +8,6 @@ using namespace fil::ir;
 namespace fil::passes {
 
 static ir::TensorType tensorOf(Value v) { return cast<ir::TensorType>(v.getType()); }
-static LayersOp loopOf(Block *b) { return dyn_cast<LayersOp>(b->getParentOp()); }
 
 SmallVector<Format> ladderOf(FormatAttr facet, Role role) {
   auto own = formatNamed(stringifySiteFormat(facet.of(role)));
@@ -20,17 +19,8 @@ VariableOp levelOf(ModuleOp module, StringRef site) { return SymbolTable(module)
 Value Levels::at(VariableOp level, Block *block) {
   Value &there = known[{level, block}];
   if (there) return there;
-  LayersOp loop = loopOf(block);
-  if (!loop) {
-    OpBuilder b = OpBuilder::atBlockBegin(block);
-    return there = makeRead(b, level, Role::forward);
-  }
-  Value outside = at(level, loop->getBlock());
-  loop = loopOf(block); // another op, where it lies in a loop itself
-  LayersEdit edit(loop);
-  Value inside = tensorOf(outside).has(loop.getDimAttr()) ? edit.stacked(outside) : edit.shared(outside);
-  edit.finish();
-  return known[{level, block}] = inside;
+  OpBuilder b = OpBuilder::atBlockBegin(&f.getBody().front());
+  return there = bringInto(makeRead(b, level, Role::forward), block);
 }
 
 void Signals::add(ContractOp c, VariableOp level, ArrayRef<Format> formats, const Rungs &lhs, const Rungs &rhs) {
@@ -44,17 +34,15 @@ void Signals::add(ContractOp c, VariableOp level, ArrayRef<Format> formats, cons
   auto total = [&](Value v) { return reduced(ReduceFn::sum, v, tensorOf(v).getDims()); };
   auto square = [&](Value v) { return body.mul(v, v); };
   Value zero = body.constant(0), one = body.constant(1), most = body.constant(1e30);
-  /// Sums of squares as a ratio, the largest one where there is no error.
-  auto ratio = [&](Value energy, Value error) { return body.select(body.map(MapFn::gt, {error, zero}), body.div(energy, error), most); };
-  auto product = [&](Value l, Value r) -> Value { // of what a gate leaves out nothing is seen
+  /// Sums of squares as a ratio: the largest one where there is no error, 0 where f32 does not hold it.
+  auto ratio = [&](Value energy, Value error) {
+    Value r = body.select(body.map(MapFn::eq, {error, zero}), most, body.div(energy, error));
+    return body.select(body.map(MapFn::logical_and, {body.map(MapFn::ge, {r, zero}), body.map(MapFn::le, {r, most})}), r, zero);
+  };
+  auto product = [&](Value l, Value r) {
     auto again = cast<ContractOp>(b.clone(*c));
     again->setOperand(0, l), again->setOperand(1, r);
-    auto chosen = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp();
-    if (!chosen || !chosen.getChosen()) return again.getResult();
-    if (b.getInsertionPoint()->isBeforeInBlock(chosen)) b.setInsertionPointAfter(chosen);
-    Operation *masked = b.clone(*chosen);
-    masked->setOperand(0, again.getResult());
-    return masked->getResult(0);
+    return again.getResult();
   };
   Value y = product(lhs.exact, rhs.exact), energy = total(square(y));
   for (auto [k, format] : llvm::enumerate(formats)) {

@@ -85,7 +85,7 @@ public:
     f.walk([&](ContractOp c) {
       if (!c.getOver().empty()) all.push_back(c);
     });
-    Levels levels(f, dims);
+    Levels levels(f);
     for (ContractOp c : all) // before values are known: results of loops get other names
       if (VariableOp level = levelOf(module, c.getSite())) levels.at(level, c->getBlock());
     std::map<std::string, Size> ops; // of products with a level, and of the entry
@@ -151,7 +151,7 @@ private:
       b.setInsertionPoint(c);
       BodyBuilder body(b, dims, c.getLoc());
       body.site = c.getSite(), body.role = c.getRole();
-      for (size_t k = ladder.size(); k-- > 0;) chosen = body.select(body.map(MapFn::eq, {now, body.whole(int64_t(k))}), sides[i].rounded[k], chosen);
+      for (size_t k = ladder.size(); k-- > 0;) chosen = body.select(body.map(MapFn::lt, {now, body.whole(levelAbove(ladder[k]))}), sides[i].rounded[k], chosen);
       if (auto m = x.getDefiningOp<MaskOp>()) { // what is 0 stays 0, and is seen to be
         Operation *again = b.clone(*m);
         again->setOperand(0, chosen);

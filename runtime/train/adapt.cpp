@@ -16,6 +16,14 @@ bool isMost(const std::string &signal) { return signal == "underflow" || signal 
 std::string textOf(const std::string &signal, double x) {
   return signal.ends_with("snr") ? fmt::format("{} {:.1f}dB", signal, x) : fmt::format("{} {:.3g}%", signal, 100 * x);
 }
+/// Of a rung of the ladder, and the rung that a level stands for: levels are bits, 0 the product's own format.
+int32_t levelOf(const std::vector<std::string> &formats, int64_t rung) {
+  return rung == 0 ? 0 : rung == int64_t(formats.size()) ? 32 : 16;
+}
+int64_t rungOf(const std::vector<std::string> &formats, int64_t level) {
+  if (level >= 32) return int64_t(formats.size());
+  return level >= 16 ? int64_t(formats.size()) - 1 : 0;
+}
 /// `l[2..4].q` in all turns, the last loop's the fastest: `l[2].q`, `l[3].q`.
 std::vector<std::string> turnsOf(const std::string &site) {
   const size_t dots = site.find(".."), open = site.rfind('[', dots), close = site.find(']', dots);
@@ -53,6 +61,7 @@ Adaptation::Adaptation(Executable &program, AdaptRule rule) : program_(program),
   }
   for (size_t i = 0; i < sites_.size(); ++i)
     for (const std::string &name : turnsOf(sites_[i].name)) products_.push_back({name, i, sites_[i].turns++, variableOf(program, name + "#level"), variableOf(program, name + "#steady")});
+  for (const Product &p : products_) wide_ += rungOf(sites_[p.site].formats, int64_t(program.get(p.level).at(0))) > 0;
 }
 
 bool Adaptation::holds(const std::vector<std::vector<SignalBound>> &any, const std::map<std::string, double> &signals, std::string *which) {
@@ -82,7 +91,7 @@ std::vector<FormatChange> Adaptation::decide(const std::vector<Array> &outputs) 
   std::vector<Now> all;
   for (const Product &p : products_) {
     const Site &s = sites_[p.site];
-    Now now{&p, &s, int64_t(program_.get(p.level).at(0)), int64_t(program_.get(p.steady).at(0)), outputs[s.ops].at(0) / outputs[ops_].at(0) / double(s.turns), {}, {}};
+    Now now{&p, &s, rungOf(s.formats, int64_t(program_.get(p.level).at(0))), int64_t(program_.get(p.steady).at(0)), outputs[s.ops].at(0) / outputs[ops_].at(0) / double(s.turns), {}, {}};
     for (auto &[key, numbers] : s.signals) {
       auto &[signal, format] = key;
       const int64_t rung = std::find(s.formats.begin(), s.formats.end(), format) - s.formats.begin();
@@ -110,6 +119,12 @@ std::vector<FormatChange> Adaptation::decide(const std::vector<Array> &outputs) 
     p.level = to, p.steady = -rule_.rest;
   };
   std::vector<std::pair<Now *, std::string>> wanting;
+  std::vector<Now *> above; // the least bad first
+  for (Now &p : all)
+    if (p.level > 0) above.push_back(&p);
+  std::stable_sort(above.begin(), above.end(), [](Now *a, Now *b) { return a->below.at("out_snr") > b->below.at("out_snr"); });
+  for (Now *p : above) // of another run, or by another budget
+    if (promoted() > rule_.budget) change(*p, p->level - 1, "over the budget");
   for (Now &p : all) {
     std::string why;
     if (p.steady < 0) ++p.steady; // it rests
@@ -123,7 +138,7 @@ std::vector<FormatChange> Adaptation::decide(const std::vector<Array> &outputs) 
     else change(*p, p->level + 1, why);
   }
   for (const Now &p : all) {
-    program_.set(p.of->level, Array::of<int32_t>(DType::I32, {}, {int32_t(p.level)}));
+    program_.set(p.of->level, Array::of<int32_t>(DType::I32, {}, {levelOf(p.site->formats, p.level)}));
     program_.set(p.of->steady, Array::of<int32_t>(DType::I32, {}, {int32_t(p.steady)}));
   }
   promoted_ = promoted();

@@ -35,8 +35,8 @@ public:
   /// From what `observe` has returned. A product goes up one level where `up` holds of the format that it has, the worst first, as long as the budget lasts; down, where `down` has held of
   /// the format below in `times` looks. The states of the program are set.
   std::vector<FormatChange> decide(const std::vector<Array> &outputs);
-  /// Of a step's operations, in products above their format; known behind the first look.
-  double promoted() const { return promoted_; }
+  /// Of a step's operations, in products above their format, as the last look found it.
+  std::optional<double> promoted() const { return promoted_; }
   int64_t products() const { return int64_t(products_.size()); }
   int64_t promotedProducts() const { return wide_; }
 
@@ -59,7 +59,7 @@ private:
   std::vector<Site> sites_;
   std::vector<Product> products_;
   size_t ops_ = 0;
-  double promoted_ = 0;
+  std::optional<double> promoted_;
   int64_t wide_ = 0;
 
   static bool holds(const std::vector<std::vector<SignalBound>> &, const std::map<std::string, double> &signals, std::string *which);

@@ -199,7 +199,10 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     known.insert(v.name);
     if (v.kind == VariableInfo::Optimizer && what == Restore::Weights && !turned.count(v.name)) continue;
     auto it = tensors.find(v.name);
-    if (it == tensors.end() && v.kind == VariableInfo::State && v.name.find('#') != std::string::npos && what == Restore::Weights) continue; // of a run: levels of formats begin anew
+    if (v.kind == VariableInfo::State && what == Restore::Weights && (v.name.ends_with("#steady") || (v.name.ends_with("#level") && it == tensors.end()))) { // what a run has counted, and levels of one without any
+      tensors.erase(v.name);
+      continue;
+    }
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end() && v.predictor && what == Restore::Weights && tensors.count(v.name.substr(0, v.name.rfind('.')))) { // weights without gates
       if (const std::string map = v.name.substr(0, v.name.rfind('.')); !v.name.ends_with(".gate_keep") && (tensors.count(map + ".gate_A") || tensors.count(map + ".gate_B")))
@@ -229,6 +232,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (a.dtype == DType::I8 && isFloat(v.dtype)) throw Error(Exit::Input, "E0513", fmt::format("`{}` has whole numbers for `{}`, and the plan has reals", c.path, v.name), "say `int8` or `int4` for it; the reals are in the checkpoint that it was converted from");
     if (v.bits && a.dtype == DType::I8 && std::any_of(a.as<int8_t>().begin(), a.as<int8_t>().end(), [&](int8_t n) { return n < -(1 << (v.bits - 1)) || n >= 1 << (v.bits - 1); }))
       throw misfit(fmt::format("`{}` has numbers of more than {} bits", v.name, v.bits));
+    if (v.name.ends_with("#level") && a.dtype == DType::I32 && a.at(0) != 0 && a.at(0) != 16 && a.at(0) != 32) throw misfit(fmt::format("`{}` is {}, no level of formats", v.name, a.at(0)));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
   for (auto &[name, a] : tensors) {

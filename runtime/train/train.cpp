@@ -61,7 +61,7 @@ public:
       if (r.validLoss || result.interrupted || done == end || (o.checkpointEvery && done % o.checkpointEvery == 0)) save();
     }
     result.finished = done >= o.schedule.steps;
-    if (adaptation && !nothingToDo) progress.note(fmt::format("formats: {} of {} products above their own, with {:.2f}% of a step's operations", adaptation->promotedProducts(), adaptation->products(), 100 * adaptation->promoted()));
+    if (adaptation && !nothingToDo) progress.note(fmt::format("formats: {} of {} products above their own{}", adaptation->promotedProducts(), adaptation->products(), adaptation->promoted() ? fmt::format(", with {:.2f}% of a step's operations", 100 * *adaptation->promoted()) : ""));
     if (nothingToDo) idle();
     if (result.finished) checkContracts();
     return result;
@@ -113,11 +113,11 @@ private:
     auto out = program.run(now, feed.inputs(now, batch, {o.info.seed, done, r.lr, progressAt(done)}));
     r.step = ++done, result.step = done;
     if (&now == edit && o.tape) o.tape->note(noteOf(program, done, true));
-    if (looks) adapt(out, r);
     r.loss = out[lossAt].at(0), r.gradNorm = out[normAt].at(0);
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradNorm))
       throw Error(Exit::Numeric, "E0706", fmt::format("the {} of step {} is {}", std::isfinite(r.loss) ? "gradient" : "loss", done, std::isfinite(r.loss) ? r.gradNorm : r.loss),
                   "lower `lr`, add `warmup`, or bound the gradient by `clip`; the last checkpoint is from before this step");
+    if (looks) adapt(out, r);
     const int64_t tokens = data.tokensPerSample();
     r.tokens = tokens > 0;
     r.rate = double(batch.size * std::max<int64_t>(tokens, 1)) / std::max(clock.seconds() - from, 1e-9);

@@ -67,13 +67,13 @@ TEST(Adaptation, GoesUpWhereABoundHoldsAndTellsWhy) {
   x.signals["l[0..2].w#out_snr.1.e4m3"][1] = 100; // 20 dB, of the second product
   x.signals["v#underflow.0.e4m3"][0] = 0.06;
   EXPECT_EQ(told(a.decide(x.outputs())), "l[1].w e4m3 -> bf16 (out_snr 20.0dB)\nv e4m3 -> bf16 (underflow 6%)\n"); // the worst first
-  EXPECT_EQ(x.levels(), (std::vector{0, 1, 1}));
-  EXPECT_DOUBLE_EQ(a.promoted(), 0.3);
+  EXPECT_EQ(x.levels(), (std::vector{0, 16, 16}));
+  EXPECT_DOUBLE_EQ(*a.promoted(), 0.3);
   EXPECT_EQ(a.promotedProducts(), 2);
   x.signals["v#out_snr.0.bf16"][0] = 1; // now the signals of bf16 count
   EXPECT_EQ(told(a.decide(x.outputs())), "v bf16 -> f32 (out_snr 0.0dB)\n");
   EXPECT_EQ(told(a.decide(x.outputs())), ""); // no format is above f32
-  EXPECT_EQ(x.levels(), (std::vector{0, 1, 2}));
+  EXPECT_EQ(x.levels(), (std::vector{0, 16, 32}));
 }
 TEST(Adaptation, GoesDownWhereTheFormatBelowHasBeenGoodOftenEnough) {
   Observed x;
@@ -87,7 +87,7 @@ TEST(Adaptation, GoesDownWhereTheFormatBelowHasBeenGoodOftenEnough) {
   x.signals["v#out_snr.0.e4m3"][0] = 1e3;
   EXPECT_EQ(told(a.decide(x.outputs())), "");
   EXPECT_EQ(told(a.decide(x.outputs())), "v bf16 -> e4m3 (out_snr 30.0dB)\n");
-  EXPECT_EQ(a.promoted(), 0);
+  EXPECT_EQ(a.promoted(), 0.0);
 }
 TEST(Adaptation, StaysForAWhileBehindAChange) {
   Observed x;
@@ -104,14 +104,27 @@ TEST(Adaptation, TakesTheWorstThatTheBudgetLasts) {
   x.signals["l[0..2].w#out_snr.0.e4m3"] = {50, 10};
   x.signals["v#out_snr.0.e4m3"] = {20};
   EXPECT_EQ(told(a.decide(x.outputs())), "l[1].w e4m3 -> bf16 (out_snr 10.0dB)\nv e4m3 -> bf16 refused (out_snr 13.0dB)\nl[0].w e4m3 -> bf16 refused (out_snr 17.0dB)\n");
-  EXPECT_DOUBLE_EQ(a.promoted(), 0.2);
+  EXPECT_DOUBLE_EQ(*a.promoted(), 0.2);
+}
+TEST(Adaptation, BringsDownWhatAnotherBudgetHasLeft) {
+  Observed x;
+  Adaptation a(x, rule());
+  x.signals["l[0..2].w#out_snr.0.e4m3"] = {50, 10};
+  x.signals["v#out_snr.0.e4m3"] = {20};
+  a.decide(x.outputs());
+  Adaptation b(x, rule(0.31, 9));
+  EXPECT_EQ(b.promotedProducts(), 3);
+  EXPECT_FALSE(b.promoted());
+  EXPECT_EQ(told(b.decide(x.outputs())), "l[0].w bf16 -> e4m3 (over the budget)\n");
+  EXPECT_EQ(x.levels(), (std::vector{0, 16, 16}));
+  EXPECT_DOUBLE_EQ(*b.promoted(), 0.3);
 }
 TEST(Adaptation, OfNumbersBeyondTheRangeNothingGoodIsKnown) {
   Observed x;
   Adaptation a(x, rule());
   x.signals["l[0..2].w#out_snr.0.e4m3"][0] = NAN;
   EXPECT_EQ(a.decide(x.outputs()).size(), 1u);
-  EXPECT_EQ(x.levels(), (std::vector{1, 0, 0}));
+  EXPECT_EQ(x.levels(), (std::vector{16, 0, 0}));
 }
 TEST(Adaptation, LooksInStepsThatTheNumberDividesButNotAtTheEnd) {
   const AdaptRule r = rule();

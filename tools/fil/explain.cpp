@@ -310,7 +310,7 @@ private:
     for (auto v : module.getOps<ir::VariableOp>())
       if (v.getSymName().ends_with("#level") && ir::within(v.getSite().split('#').first, site)) levels = levels + dims.elements(v.getType());
     if (levels == Size()) return ": nothing here adapts";
-    return fmt::format(": {} products, each of them in its own format at first, then bf16, then f32; every {} steps `observe` runs in place of `step` and looks", levels.str(), plan.adapt->every);
+    return fmt::format(": levels of products, {}: its own format at first, then the wider ones of bf16 and f32; every {} steps `observe` runs in place of `step` and looks", levels.str(), plan.adapt->every);
   }
   /// Of the maps at the site and within.
   std::string wholeNumbers(const std::string &site, int64_t bits, int64_t acts) {

@@ -8,8 +8,8 @@
 // CHECK: %[[LEVEL:.*]] = fil.read @"l[0..2].w#level"
 // CHECK: fil.layers {{.*}} stacked({{.*}}%[[NOW:[a-z0-9]+]] = %[[LEVEL]]
 // The product that the step goes on with.
-// CHECK: %[[FIRST:.*]] = fil.map eq(%[[NOW]], %{{.*}})
-// CHECK: %[[SECOND:.*]] = fil.map eq(%[[NOW]], %{{.*}})
+// CHECK: %[[FIRST:.*]] = fil.map lt(%[[NOW]], %{{.*}})
+// CHECK: %[[SECOND:.*]] = fil.map lt(%[[NOW]], %{{.*}})
 // CHECK: fil.map select(%[[SECOND]], %{{.*}}, %{{.*}})
 // CHECK: fil.map select(%[[FIRST]], %{{.*}}, %{{.*}})
 // CHECK: fil.contract
