@@ -99,11 +99,12 @@ struct TopologyEdits {
   double until;
 };
 
-/// `precision { master split; moments bf16 m=e4m3 rounding=nearest }`
+/// `precision { master split; moments bf16 m=e4m3 rounding=nearest; cache bf16 }`
 struct StateFormats {
   std::string master = "f32";        ///< of trained params: f32 or split
   std::vector<std::string> moments;  ///< formats of what the optimizer keeps: of all, or of the state of a name, `m=e4m3`; none: f32
   bool nearest = false;              ///< rounded to the nearest; else at random
+  std::vector<std::string> caches;   ///< formats of what can be looked back at: of all, or of caches of a name, `ks=e4m3`; none: f32
 };
 
 /// `out_snr < 22dB`

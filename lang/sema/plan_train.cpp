@@ -212,19 +212,28 @@ void typeState(PlanContext &c, CheckedPlan &plan) {
       }
     if (!plan.state.moments.empty()) besideF64(*s);
   }
+  if (auto *s = findSetting(*clause->nested, "cache")) {
+    std::vector<std::string> names;
+    for (const SitePathOf &p : c.sites)
+      if (const SiteSegment &x = p.segments.back(); x.kind == Site::Cache && std::find(names.begin(), names.end(), x.name) == names.end()) names.push_back(x.name);
+    for (const Item *i : optionsOf(*s))
+      if (const std::string &n = i->key[0].name; std::find(names.begin(), names.end(), n) == names.end()) c.diags.report(Msg::P0454, i->span, plan.model, n, names.empty() ? "none" : joinedNames(names));
+    for (const Phrase &p : s->phrases)
+      for (const Item &i : p.items)
+        if (const std::string text = &i == &s->phrases[0].items[0] ? "" : printItem(i); !text.empty() && text != "f32") plan.state.caches.push_back(text);
+    if (!plan.state.caches.empty()) besideF64(*s);
+  }
 }
 
 namespace {
-/// `a and b or c`: `or` binds least.
+/// `a and b or c`: `or` binds least, and plans have no brackets.
 std::vector<std::vector<SignalBound>> boundsOf(const Expr &e) {
   auto &b = std::get<Binary>(e.is);
   if (b.op == BinaryOp::Or || b.op == BinaryOp::And) {
     auto left = boundsOf(*b.left), right = boundsOf(*b.right);
-    if (b.op == BinaryOp::Or) return left.insert(left.end(), right.begin(), right.end()), left;
-    std::vector<std::vector<SignalBound>> both;
-    for (auto &l : left)
-      for (auto &r : right) both.push_back(l), both.back().insert(both.back().end(), r.begin(), r.end());
-    return both;
+    if (b.op == BinaryOp::Or) left.insert(left.end(), right.begin(), right.end());
+    else left[0].insert(left[0].end(), right[0].begin(), right[0].end());
+    return left;
   }
   return {{{textOf(*b.left), b.op == BinaryOp::Lt ? "<" : b.op == BinaryOp::Le ? "<=" : b.op == BinaryOp::Gt ? ">" : ">=", numberOf(*b.right)}}};
 }
@@ -239,9 +248,10 @@ void typeAdapt(PlanContext &c, CheckedPlan &plan) {
   const Settings all = withDefaults("precision.adapt", *s);
   const Setting &up = *findSetting(all, "up"), &down = *findSetting(all, "down");
   a.up = boundsOf(*valuesOf(up)[0]), a.down = boundsOf(*valuesOf(down)[0]);
-  if (valuesOf(down).size() > 1) a.times = wholeOf(*valuesOf(down).back());
+  auto count = [](const Expr &e) { return int64_t(std::min(numberOf(e), 1e9)); }; // more looks than a run has
+  if (valuesOf(down).size() > 1) a.times = count(*valuesOf(down).back());
   a.budget = numberOf(*std::get<Binary>(valuesOf(*findSetting(all, "budget"))[0]->is).right);
-  a.rest = wholeOf(*valuesOf(*findSetting(all, "rest"))[0]);
+  a.rest = count(*valuesOf(*findSetting(all, "rest"))[0]);
   plan.adapt = std::move(a);
 }
 

@@ -50,6 +50,7 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createKeepWholePass()); // what is whole numbers is not kept in two parts
   if (o.master != "f32" || !o.moments.empty()) pm.addPass(createNarrowStatePass({o.master, {o.moments.begin(), o.moments.end()}, o.nearest}));
+  if (!o.caches.empty()) pm.addPass(createNarrowCachesPass({{o.caches.begin(), o.caches.end()}}));
   pm.addPass(createAddLevelsPass()); // a copy of the step, as it is optimized
   pm.addPass(createRoundOperandsPass());
   clean(pm);
@@ -75,7 +76,7 @@ void registerAllPasses() {
   registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
-  registerNarrowStatePass(), registerAddLevelsPass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
+  registerNarrowStatePass(), registerNarrowCachesPass(), registerAddLevelsPass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
   registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 

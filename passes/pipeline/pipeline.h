@@ -14,6 +14,7 @@ struct PipelineOptions {
   bool nearest = false;          ///< these are rounded to the nearest, not at random
   std::string remat = "auto";    ///< what reverse loops compute again: auto, none, attn, all
   std::vector<std::string> rematSites; ///< with auto: in any case
+  std::vector<std::string> caches;     ///< formats of what can be looked back at: of all, or of those of a name, `ks=e4m3`
 };
 
 void normalize(mlir::OpPassManager &);

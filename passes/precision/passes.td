@@ -45,6 +45,16 @@ def NarrowStatePass : Pass<"fil-precision-narrow-state", "::mlir::ModuleOp"> {
                  Option<"nearest", "nearest", "bool", "false", "round to the nearest">];
 }
 
+def NarrowCachesPass : Pass<"fil-precision-narrow-caches", "::mlir::ModuleOp"> {
+  let summary = "what can be looked back at is kept in narrow formats";
+  let description = [{
+    What: what a `fil.cache` appends is rounded to the format of `formats`: one for all, or `ks=e4m3` for those of that name; 8 bits have a scale for 128 neighbours of one position (`ks#scale`), which
+    is kept beside. In all entries alike: training looks back at the numbers that decoding has.
+    Why here: prefill and decode exist; and before products are rounded, which see what is of their format already.
+  }];
+  let options = [ListOption<"formats", "formats", "std::string", "formats">];
+}
+
 def ChooseFormatsPass : Pass<"fil-precision-choose-formats", "::mlir::ModuleOp"> {
   let summary = "`real` becomes a number format";
   let description = [{

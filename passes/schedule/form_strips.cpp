@@ -33,7 +33,8 @@ struct Roles {
 /// No members of subsets, no gathers or windows: what an op reads at a point follows from the names of its dims.
 bool isPlain(GroupOp g) {
   return llvm::all_of(g.block(), [](Operation &op) {
-    if (isa<QuantizeOp, DequantizeOp>(op) && op.getNumOperands() > 1) return false; // a scale is not of the point
+    if (auto q = dyn_cast<QuantizeOp>(op); q && (q.getScale() || q.getRandom())) return false;
+    if (auto d = dyn_cast<DequantizeOp>(op); d && !d.getTiles().empty()) return false; // a tile's scale is not of the point
     return isa<YieldOp, MapOp, QuantizeOp, DequantizeOp, ReduceOp, BroadcastOp, StopGradOp, RenameOp, ConstantOp, SizeOp, IotaOp, RandomOp, SliceOp, ConcatOp, ContractOp, CacheOp>(op) &&
            llvm::none_of(op.getOperandTypes(), [](Type t) { return isa<SubsetType>(t); });
   });

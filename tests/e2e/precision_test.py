@@ -4,7 +4,7 @@ import re
 import struct
 import unittest
 
-from support import CharTest, read_checkpoint
+from support import CharTest, read_checkpoint, read_npy
 
 PLANS = """
 plan half for Char from p { precision { default bf16; master split; moments bf16 } }
@@ -16,6 +16,7 @@ plan smaller for Char from half { require { state <= 0.6x dense } }
 plan merged for Char from eight { lora { q: r=2 merge=always } }
 plan whole for Char from p { precision { q: int8 } }
 plan near for Char from half { require { loss within 2% of f32 } }
+plan kept for Char from p { precision { cache bf16 ks=e4m3 } }
 plan rigl for Char from eight { train { steps 8 }; sparsity { q: rigl density=0.25 every=2 alpha=0.5 granule=2x2 } }
 """
 
@@ -78,6 +79,27 @@ class Precision(CharTest):
         self.assertEqual([self.tensors("f")["l[0].Attention." + x][0] for x in ("k", "q.lora_A")], ["BF16", "F32"])
         self.assertEqual(self.tensors("f")["l[0].Attention.k"][2], self.tensors("e")["l[0].Attention.k"][2])
         self.fil("run", "c.fil", "--weights", "f/last.safetensors", "--in", "tok=" + self.tokens(), "--out", "y.npy", "--backend=cpu")
+
+    def test_what_is_looked_back_at_is_rounded_in_training_and_decoding(self):
+        self.train("kept", "o", "--backend=cpu")
+        self.train("kept", "o2", "--steps", "5", "--backend=cpu")
+        self.train("kept", "o2", "--resume", "--backend=cpu")
+        self.assertEqual(self.tensors("o"), self.tensors("o2"))
+        self.assertFalse([n for n in self.tensors("o") if "ks" in n or "vs" in n])  # what a call keeps is no part of a checkpoint
+        weights = ("c.fil", "--weights", "o/last.safetensors")
+        texts = {self.fil("sample", *weights, "--prompt", "to be", "--tokens", "40", "--temperature", "0", *use)[0] for use in (("--backend=cpu",), ("--backend=reference",), ("--backend=cpu", "--threads", "1"))}
+        self.assertEqual(len(texts), 1)
+        for use in ("cpu", "reference"):  # the last row of `run` is what decoding says next
+            self.fil("run", *weights, "--in", "tok=" + self.tokens(), "--out", use + ".npy", "--backend", use)
+        a, b = (read_npy(self.path(use + ".npy"))[1] for use in ("cpu", "reference"))
+        self.fil("run", "c.fil", "--plan", "p", "--weights", "o/last.safetensors", "--in", "tok=" + self.tokens(), "--out", "plain.npy")
+        plain = read_npy(self.path("plain.npy"))[1]
+        self.assertLess(max(abs(x - y) for x, y in zip(a, b)), 1e-4)
+        self.assertGreater(max(abs(x - y) for x, y in zip(a, plain)), 1e-4)
+        self.assertLess(max(abs(x - y) for x, y in zip(a, plain)), 0.3)
+        for lines, code, text in (("cache bf16 kx=e4m3", "P0454", "`Char` has no cache `kx`; it has `ks`, `vs`"), ("default f64; cache bf16", "P0444", "`cache bf16` beside `default f64`"), ("cache fp8", "P0404", "e4m3")):
+            self.write("w.fil", f"plan wrong for Char from p {{ precision {{ {lines} }} }}\n")
+            self.assertIn(text, self.fil("train", "c.fil", "w.fil", "--plan", "wrong", "--out", "x", exit=1, code=code)[1])
 
     def tokens(self):
         from support import write_npy

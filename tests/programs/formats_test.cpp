@@ -32,6 +32,8 @@ const Way ways[] = {{"bf16", "default bf16"},
                     {"masks", "default bf16; **: fp8 e4m3 tile(1x4, 4x4)", "sparsity { **: rigl density=0.5 }"},
                     {"maskedSum", "default bf16; **: fp8 e4m3 tile(1x4, 4x4)", "sparsity { **: rigl density=0.5 }\n lora { **: r=2 merge=masked }"},
                     {"levels", "default bf16; **: fp8 e4m3 tile(1x4, 4x4); adapt"},
+                    {"caches", "default bf16; cache f16"},
+                    {"cachesInEightBits", "cache e5m2"},
                     {"parts", "default bf16; master split; moments bf16 rounding=nearest"}};
 std::string planFor(const std::string &text, const Way &way, const std::string &model = {}) {
   static const std::regex map("param [A-Za-z0-9_, ]+: [^=\n;]*->");

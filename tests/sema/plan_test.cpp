@@ -108,6 +108,7 @@ TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
     accum f32
     master f32
     moments f32
+    cache f32
   }
   partition {
     remat auto
