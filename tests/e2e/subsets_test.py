@@ -109,5 +109,37 @@ class Subsets(CommandTest):
         self.assertNotIn("W0314", self.fil("compile", "m.fil", "--plan", "ours", "-o", "p", "--backend=cpu")[1])
 
 
+class LargeScores(CommandTest):
+    """What is absent has no score: its exp may have no room in f32."""
+
+    def test_a_step_is_finite(self):
+        self.write("m.fil", """
+dims B, T, S, H = 2, N = 4
+block Att(q: [B,T,H,N], k: [B,T,N], c: [B,T,N]) -> [B,T,H,N] {
+  cache ks: [B,S,N] <- k;  cache cs: [B,S,N] <- c
+  select s* = topk(sum(dot(q, ks, over N), over H) where causal(T, S), 3, over S)   // of the first rows two and one are absent
+  let near = dot(softmax(SCALE * dot(q, cs[s*], over N), over s*), cs[s*], over s*)
+  let all = dot(softmax(SCALE * dot(q, ks, over N) where causal(T, S), over S), ks, over S)
+  return near + all + logsumexp(SCALE * dot(q, cs[s*], over N), over s*) / SCALE
+}
+model M(x: [B,T,N], y: [B,T,H,N]) -> [B,T,H,N] { param g: [N] = 1;  param w: N -> N;  return Att(y * g, x * g, x @ w) }
+loss l(y: [B,T,H,N], t: [B,T,H,N]) = mean((y - t)^2, over B, T, H, N)
+plan p for M { train { data x=npy("x.npy"), y=npy("y.npy"), t=npy("y.npy"); steps 4; batch 2 } }
+plan gathered for M from p { sparsity { s*: gather } }
+""")
+        draw = random.Random(2)
+        write_npy(self.path("x.npy"), "<f4", (8, 6, 4), [draw.gauss(0, 2) for _ in range(8 * 6 * 4)])
+        write_npy(self.path("y.npy"), "<f4", (8, 6, 2, 4), [draw.gauss(0, 2) for _ in range(8 * 6 * 8)])
+        text = self.read("m.fil").decode()
+        for scale in (30, 3000):
+            self.write("m.fil", text.replace("SCALE", str(scale)))
+            losses = set()
+            for plan in ("p", "gathered"):
+                for backend in ("cpu", "reference"):
+                    self.fil("train", "m.fil", "--plan", plan, "--out", "o", "--backend", backend)
+                    losses.add(round(self.lines("o")[-1]["loss"], 3))
+            self.assertEqual(len(losses), 1, losses)
+
+
 if __name__ == "__main__":
     unittest.main()
