@@ -14,8 +14,6 @@ SmallVector<Format> ladderOf(FormatAttr facet, Role role) {
   if (!own) return {};
   return bytesOf(*own) == 1 ? SmallVector<Format>{*own, Format::Bf16} : SmallVector<Format>{*own};
 }
-VariableOp levelOf(ModuleOp module, StringRef site) { return SymbolTable(module).lookup<VariableOp>((site + "#level").str()); }
-
 Value Levels::at(VariableOp level, Block *block) {
   Value &there = known[{level, block}];
   if (there) return there;

@@ -9,8 +9,6 @@ namespace fil::passes {
 llvm::SmallVector<Format> ladderOf(ir::FormatAttr, ir::Role);
 /// The level from which on a format is too narrow: levels are bits, 0 a site's own format, 16 at least so many, 32 f32. So they mean the same in programs of other formats.
 inline int64_t levelAbove(Format f) { return bytesOf(f) == 1 ? 16 : 32; }
-/// The state that says which one a site has, for each turn of its loops; null where it has but one. Beside it stands `SITE#steady`, which is training's alone.
-ir::VariableOp levelOf(mlir::ModuleOp, llvm::StringRef site);
 
 /// Within a function.
 class Levels {

@@ -77,6 +77,7 @@ public:
   Operands(ModuleOp module, Formats &formats, Dims &dims) : module(module), formats(formats), dims(dims), lines(module), rounder(module, dims), b(module.getContext()) {
     for (auto v : module.getOps<VariableOp>())
       if (v.getKind() == VariableKind::param) params.insert(v.getSite());
+      else if (v.getSite().ends_with("#level")) levels[v.getSite().drop_back(StringRef("#level").size())] = v;
   }
 
   void function(FuncOp f) {
@@ -85,9 +86,9 @@ public:
     f.walk([&](ContractOp c) {
       if (!c.getOver().empty()) all.push_back(c);
     });
-    Levels levels(f);
+    Levels within(f);
     for (ContractOp c : all) // before values are known: results of loops get other names
-      if (VariableOp level = levelOf(module, c.getSite())) levels.at(level, c->getBlock());
+      if (VariableOp level = levels.lookup(c.getSite())) within.at(level, c->getBlock());
     std::map<std::string, Size> ops; // of products with a level, and of the entry
     if (f.getEntry() == "observe") ops = operations(f);
     for (ContractOp c : all) {
@@ -107,7 +108,7 @@ public:
       if (!format || c.getRole() == Role::update) continue;
       auto narrow = formatOf(format.of(c.getRole()));
       if (narrow && bytesOf(*narrow) == 1 && !params.contains(c.getSite())) narrow = formatOf(format.getOut());
-      if (VariableOp level = levelOf(module, c.getSite()); level && narrow) adapted(c, format, level, levels, f.getEntry() == "observe" ? &signals : nullptr);
+      if (VariableOp level = levels.lookup(c.getSite()); level && narrow) adapted(c, format, level, within, f.getEntry() == "observe" ? &signals : nullptr);
       else if (narrow)
         for (unsigned i : {0u, 1u}) c->setOperand(i, rounded(c->getOperand(i), rounding(c, i, *narrow, format)));
     }
@@ -127,6 +128,8 @@ private:
   Rounder rounder;
   OpBuilder b;
   llvm::StringSet<> params;           ///< their sites
+  /// Of sites whose format adapts the state that says which one they have, for each turn of their loops. Beside it stands `SITE#steady`, which is training's alone.
+  llvm::StringMap<VariableOp> levels;
   std::map<std::string, Value> known; ///< what is rounded already
 
   std::map<std::string, Size> operations(FuncOp f) {
@@ -135,14 +138,14 @@ private:
       if (isa<LayersOp>(op)) return;
       const Size n = turns(op) * op.cost(dims).flops;
       all[""] = all[""] + n;
-      if (isa<ContractOp>(op) && levelOf(module, siteOf(op))) all[siteOf(op).str()] = all[siteOf(op).str()] + n;
+      if (isa<ContractOp>(op) && levels.contains(siteOf(op))) all[siteOf(op).str()] = all[siteOf(op).str()] + n;
     });
     return all;
   }
   /// The operands as the site's level says. `signals`: what each format does to them is told.
-  void adapted(ContractOp c, FormatAttr facet, VariableOp level, Levels &levels, Signals *signals) {
+  void adapted(ContractOp c, FormatAttr facet, VariableOp level, Levels &within, Signals *signals) {
     const auto ladder = ladderOf(facet, c.getRole());
-    Value now = levels.at(level, c->getBlock());
+    Value now = within.at(level, c->getBlock());
     Rungs sides[2];
     for (unsigned i : {0u, 1u})
       for (Format format : ladder) sides[i].rounded.push_back(rounded(c->getOperand(i), rounding(c, i, format, facet)));
