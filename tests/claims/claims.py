@@ -274,6 +274,12 @@ class Claims:
             ratios = [b / a for a, b in self.turns([of("Balanced"), of("Zipf")], 11)]
             self.add_times(f"experts by 1 / rank, {what}", ratios, 1.15)
 
+    def attention(self):
+        """Causal attention of 8192 positions, eight heads of 64, over the 512 that an indexer of two heads of 32 chooses for each, the indexer counted, beside all of it: forward, and with all gradients: times faster. Minutes."""
+        for entry, what in (("run", "forward"), ("grad", "forward and backward")):
+            of = lambda model, *plan: self.side("attention.fil", "--model", model, *plan, *(["--loss", "along"] if entry == "grad" else []), "--entry", entry, "--size", "B=1", "T=8192")
+            self.add_speed(f"attention, {what}", self.turns([of("Whole"), of("Sparse", "--plan", "gathered")], 5), ["512 of 8192"], [2])
+
     def add_speed(self, row, turns, names, bounds):
         """`turns`: of the dense program, then of each name. Met where the median reaches the bound and the 10th percentile is within 5 % of it."""
         for k, (name, bound) in enumerate(zip(names, bounds)):
@@ -320,7 +326,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "attention": Claims.attention, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)
