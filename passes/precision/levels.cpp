@@ -90,11 +90,8 @@ void Signals::finish(const std::map<std::string, Size> &ops) {
   if (all.empty()) return;
   SmallVector<Operation *> loops; // inner ones first
   f.walk([&](LayersOp l) { loops.push_back(l); });
-  for (size_t i = 0; i < loops.size(); ++i) {
-    auto loop = cast<LayersOp>(loops[i]);
-    if (llvm::none_of(all, [&](Signal &s) { return s.value.getParentBlock() == &loop.block(); })) continue;
-    bringOut(loop);
-  }
+  for (Operation *op : loops)
+    if (auto loop = cast<LayersOp>(op); llvm::any_of(all, [&](Signal &s) { return s.value.getParentBlock() == &loop.block(); })) bringOut(loop);
   OpBuilder b(f.getBody().front().getTerminator());
   BodyBuilder body(b, dims, f.getLoc());
   for (const Signal &s : all) addResult(f, s.name, s.value);
