@@ -151,7 +151,7 @@ private:
   const std::vector<Memory> inputs;
   Evaluator e;
   const llvm::SmallVector<StringAttr> batch = strings(group.getRows());
-  Dimlist turns;
+  Dimlist turns, inner; ///< own dims of left sides beside the strip: loops around the strips, and what a row of a strip has several of
   int64_t stripRows = 0;
   std::vector<Cut> cuts;
   llvm::DenseMap<mlir::Value, Memory> results;
@@ -161,7 +161,7 @@ private:
     ContractOp c;
     bool sum = false;    ///< over the strips
     int left = 0;
-    Dimlist rows, columns, summed; ///< rows of a sum; of others the strip
+    Dimlist rows, columns, summed; ///< rows: of a sum; of others, what stands beside the strip's
     Size k;
     TileShape shape;
     int64_t kc = 0;
@@ -199,7 +199,13 @@ private:
     llvm::append_range(all, turns), all.push_back(strip);
     return all;
   }
-  /// What a value has besides them.
+  /// With the places that a row has.
+  Dimlist places() const {
+    Dimlist all(batch.begin(), batch.end());
+    llvm::append_range(all, turns), llvm::append_range(all, inner), all.push_back(strip);
+    return all;
+  }
+  /// What a value has besides points.
   Dimlist restOf(mlir::Value v) {
     Dimlist rest;
     for (StringAttr d : dimsOf(v))
@@ -226,9 +232,9 @@ private:
       if (!GroupOp::kept(&op)) continue;
       open.insert(&op);
       auto c = dyn_cast<ContractOp>(op);
-      if (c && c->hasAttr("fil.tiled") && llvm::is_contained(dimsOf(c.getResult()), strip)) { // turns: own dims of left sides beside the strip's
+      if (c && c->hasAttr("fil.tiled") && llvm::is_contained(dimsOf(c.getResult()), strip)) {
         for (StringAttr d : dimsOf(c.getResult()))
-          if (d != strip && !llvm::is_contained(batch, d) && onStripsSide(c, d)) addTo(turns, {d});
+          if (d != strip && !llvm::is_contained(batch, d) && onStripsSide(c, d)) addTo(ofAll(d) ? turns : inner, {d});
       }
     }
     llvm::SmallPtrSet<Operation *, 32> done;
@@ -295,6 +301,12 @@ private:
     auto apart = [&](const Dimlist &list) { return !contains(list, d) || list.size() == 1; };
     return apart(p.rows) && apart(p.summed) && !(p.sum && contains(p.columns, d));
   }
+  /// Does each value of a strip's rows have it?
+  bool ofAll(StringAttr d) {
+    return llvm::all_of(group.block(), [&](Operation &op) {
+      return !GroupOp::kept(&op) || !llvm::is_contained(dimsOf(op.getResult(0)), strip) || llvm::is_contained(dimsOf(op.getResult(0)), d);
+    });
+  }
   /// Is the dim one of the operand that has the strip's rows?
   bool onStripsSide(ContractOp c, StringAttr d) {
     for (mlir::Value v : {c.getLhs(), c.getRhs()})
@@ -310,7 +322,8 @@ private:
     Layout l;
     l.order.push_back(strip), l.strides.push_back(rowLength(v));
     Size n(1);
-    const Dimlist rest = restOf(v);
+    Dimlist rest = restOf(v);
+    std::stable_partition(rest.begin(), rest.end(), [&](StringAttr d) { return contains(inner, d); }); // columns stand together
     for (StringAttr d : llvm::reverse(rest)) l.order.push_back(d), l.strides.push_back(n), n = n * k.dims.value(d.getValue());
     return l;
   }
@@ -356,7 +369,7 @@ private:
       auto it = layouts.find(x);
       return it == layouts.end() ? nullptr : &it->second;
     };
-    return plainOf(k.dims, v, layout, outer, summed, points());
+    return plainOf(k.dims, v, layout, outer, summed, places());
   }
   /// Rows of the strip by `batch`, what each has by `sum`.
   std::optional<Plain> leftInPlace(Product &p) {
@@ -399,7 +412,7 @@ private:
 
   LV startOf(const Plain &x, const Point &point) {
     LV from = pointerOf(x.root);
-    for (auto [d, s] : llvm::zip(points(), x.batch))
+    for (auto [d, s] : llvm::zip(places(), x.batch))
       if (point.has(d)) from = elementAt(from, emitMul(k.b, point(d).base, k.size(s)));
     return from;
   }
@@ -495,6 +508,17 @@ private:
       if (auto it = now.find(op->getResult(0)); it != now.end()) e.reside(it->first, it->second); // not a register of the last row
   }
   void multiply(Product &p, const Point &point, LV t0, LV rows) {
+    e.reside(p.c.getResult(), now[p.c.getResult()]);
+    if (p.rows.empty()) return multiplyAt(p, point, t0, rows);
+    emitLoop(k.b, k.number(0), k.size(extents(k.dims, p.rows)), 1, [&](LV i) {
+      e.scope([&] {
+        Point q = point;
+        digits(k, i, p.rows, q);
+        multiplyAt(p, q, t0, rows);
+      });
+    });
+  }
+  void multiplyAt(Product &p, const Point &point, LV t0, LV rows) {
     Range columns = rangeOf(p.columns, t0, rows), steps = rangeOf(p.summed, t0, rows);
     LV width = k.number(p.shape.columns()), first = k.b.CreateUDiv(columns.begin, width), K = k.size(p.k);
     TileOperands o;
@@ -503,7 +527,10 @@ private:
     o.panels = k.b.CreateSub(k.b.CreateUDiv(k.b.CreateAdd(columns.end, k.number(p.shape.columns() - 1)), width), first);
     o.cRow = k.size(p.row);
     LV column = k.b.CreateMul(first, width);
-    o.c = elementAt(p.direct ? startIn(p.to, point) : p.to.pointer, column);
+    LV to = p.direct ? startIn(p.to, point) : p.to.pointer;
+    for (auto [d, s] : llvm::zip(p.to.layout.order, p.to.layout.strides))
+      if (!p.direct && contains(p.rows, d)) to = elementAt(to, emitMul(k.b, point(d).base, k.size(s)));
+    o.c = elementAt(to, column);
     LV b = elementAt(p.packed, k.b.CreateMul(first, o.bPanel));
     const Left left = leftOf(p, point, rows);
     o.aRow = left.row, o.aK = left.step, o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
@@ -514,7 +541,6 @@ private:
       o.a = elementAt(left.at, k0), o.b = elementAt(b, k.b.CreateMul(k0, width));
       emitTile(k.b, p.shape, o);
     });
-    e.reside(p.c.getResult(), now[p.c.getResult()]);
     if (!p.direct && results.contains(p.c.getResult())) copyOut(p, point, t0, rows, {});
   }
   void sumUp(Product &p, const Point &point, LV t0, LV rows) {

@@ -19,7 +19,7 @@ ArrayRef<StringAttr> dimsOf(Value v) { return cast<ir::TensorType>(v.getType()).
 
 /// What one tile computes: all of the wide values at one point of `batch`, some rows of `strip` at a time.
 struct Roles {
-  Dimset batch, turns, wide; ///< turns: loops around the strips; wide: the dims of the values that stay inside
+  Dimset batch, turns, inner, wide; ///< turns: loops around the strips; inner: what a row of a strip has several of; wide: the dims of the values that stay inside
   StringAttr strip;
 
   bool isWide(Value v) const {
@@ -47,8 +47,9 @@ bool fitsLocal(ContractOp c, const Roles &r) {
   auto ofStrip = [&](StringAttr d) { return d == r.strip || has(r.turns, d); };
   const bool l = llvm::any_of(dimsOf(c.getLhs()), ofStrip);
   if (l == llvm::any_of(dimsOf(c.getRhs()), ofStrip)) return false;
-  return llvm::all_of(dimsOf(c.getResult()), [&](StringAttr d) { // columns come from the right side alone
-    return ofStrip(d) || has(r.batch, d) || !has(dimsOf(l ? c.getLhs() : c.getRhs()), d);
+  auto left = dimsOf(l ? c.getLhs() : c.getRhs()), right = dimsOf(l ? c.getRhs() : c.getLhs());
+  return llvm::none_of(right, [&](StringAttr d) { return has(r.inner, d); }) && llvm::all_of(dimsOf(c.getResult()), [&](StringAttr d) { // columns come from the right side alone
+    return ofStrip(d) || has(r.batch, d) || has(r.inner, d) || !has(left, d);
   });
 }
 /// A contraction that sums the strips.
@@ -81,13 +82,15 @@ public:
       SetVector best;
       Roles roles;
       for (bool rows : {true, false})
-        for (StringAttr t : rows ? d.rows : d.columns) {
-          Roles r{Dimset(d.batch), {}, Dimset(dimsOf(c.getResult())), t};
-          for (StringAttr x : rows ? d.rows : d.columns)
-            if (x != t) r.turns.push_back(x);
-          SetVector found = grow(g, r);
-          if (found.size() > best.size()) best = found, roles = r;
-        }
+        for (bool inside : {false, true})
+          for (StringAttr t : rows ? d.rows : d.columns) {
+            Roles r{Dimset(d.batch), {}, {}, Dimset(dimsOf(c.getResult())), t};
+            for (StringAttr x : rows ? d.rows : d.columns)
+              if (x != t) (inside ? r.inner : r.turns).push_back(x);
+            if (inside && !areFew(r.inner)) continue;
+            SetVector found = grow(g, r);
+            if (found.size() > best.size()) best = found, roles = r;
+          }
       if (best.size() > 1) merge(best, roles);
     }
   }
@@ -98,6 +101,15 @@ private:
   const Dims &dims;
   llvm::DenseSet<Operation *> merged;
 
+  /// What stays inside makes a strip's rows longer.
+  bool areFew(const Dimset &inner) const {
+    int64_t n = 1;
+    for (StringAttr d : inner) {
+      auto size = dims.value(d.getValue()).constant();
+      if (!size || (n *= size->num) > 16) return false;
+    }
+    return !inner.empty();
+  }
   /// The groups that read or make wide values, from one on; empty where none of these values stays inside.
   SetVector grow(GroupOp seed, const Roles &r) {
     SetVector all;
@@ -155,7 +167,7 @@ private:
       if (auto x = dyn_cast<CacheOp>(op)) moved = {x.getFromAttr(), x.getToAttr()};
       if (auto x = dyn_cast<SliceOp>(op)) moved = {x.getDimAttr(), x.getIntoAttr()};
       if (auto x = dyn_cast<ConcatOp>(op)) moved = strings(x.getDims()), moved.push_back(x.getIntoAttr());
-      if (llvm::any_of(moved, [&](StringAttr d) { return d == r.strip || has(r.batch, d) || has(r.turns, d); })) return false;
+      if (llvm::any_of(moved, [&](StringAttr d) { return d == r.strip || has(r.batch, d) || has(r.turns, d) || has(r.inner, d); })) return false;
       return isa<YieldOp>(op) || GroupOp::kept(op) || readAtOwnRows(op->getResult(0), r);
     });
   }

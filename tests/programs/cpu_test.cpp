@@ -125,6 +125,15 @@ TEST(StripsOnTheCpu, AgreeWithTheReference) { // rows of other strips; sums of a
     for (int t : {7, 70}) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
   }
 }
+TEST(StripsOnTheCpu, HaveAFewRowsOfScoresForEachQuery) { // of heads that are summed, in any order of dims; N = 20 is columns of a tile and a rest
+  for (const char *dims : {"B, T, S, I = 3, N = 20, D = 9", "I = 3, N = 20, D = 9, B, T, S", "B, S, I = 3, T, N = 20, D = 9"})
+    for (const char *score : {"tanh(each)", "relu(each) * w where causal(T, S)"}) {
+      const std::string text = fmt::format("dims {}\nmodel M(x: [B,T,D]) -> [B,T,D] {{\n layers l in 0..2 {{\n  param q: D -> (I, N); param k: D -> N; param v: D -> D; param h: D -> I\n  cache ks: [B,S,N] <- x @ k; cache vs: [B,S,D] <- x @ v\n"
+                                           "  let each = dot(x @ q, ks, over N)\n  let w = x @ h\n  let score = sum({}, over I)\n  x += dot(score, vs, over S) / S\n }}\n return x\n}}\n"
+                                           "loss l(y: [B,T,D], t: [B,T,D]) = mean((y - t)^2, over B, T, D)\n", dims, score);
+      EXPECT_EQ(apart(text, {{"B", 2}, {"T", 70}, {"S", 70}}, {}, nullptr, dims[0] == 'I' ? "x86-64-v3" : "cpu"), "") << text;
+    }
+}
 TEST(WeightsOnTheCpu, AgreeWithTheReference) { // in either order, one for each expert, tied; rows that are one, few and many, known or not
   for (const char *dims : {"B", "B = 1", "B = 6"})
     for (int b : {1, 3, 70}) {

@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s --fil-schedule-form-groups --fil-schedule-form-strips | FileCheck %s
 // Scores, softmax and mixture are one group by strips of queries; sums over the strips too; what leaves the strips' sight stays apart.
 
-fil.dims {B, T, S, H = "4", N = "32", R = "T-1", A = "1"}
+fil.dims {B, T, S, H = "4", N = "32", R = "T-1", A = "1", I = "2", J = "40"}
 
 // CHECK-LABEL: fil.func @attention
 // CHECK-NEXT: fil.group rows ["B", "H"]
@@ -59,4 +59,21 @@ fil.func @turned(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64
   %4 = fil.map mul(%0, %3) : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
   %5 = fil.reduce sum %4 over ["S"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,H], f64>
   fil.return %5 : !fil.tensor<[B,T,H], f64>
+}
+
+// A few heads that are summed stay inside: a strip is of queries, each with both of its rows of scores. Of many heads a strip is of keys.
+// CHECK-LABEL: fil.func @indexer
+// CHECK: fil.contract {{.*}} over ["N"]
+// CHECK: fil.reduce sum {{.*}} over ["I"]
+// CHECK: } {fil.strip = "T"}
+// CHECK: fil.reduce sum {{.*}} over ["J"]
+// CHECK: } {fil.strip = "S"}
+fil.func @indexer(%q: !fil.tensor<[B,T,N,I], f64>, %p: !fil.tensor<[B,T,N,J], f64>, %k: !fil.tensor<[B,S,N], f64>) -> (!fil.tensor<[B,T,S], f64>, !fil.tensor<[B,T,S], f64>) {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,N,I], f64>, !fil.tensor<[B,S,N], f64>) -> !fil.tensor<[B,T,S,I], f64>
+  %1 = fil.map tanh(%0) : (!fil.tensor<[B,T,S,I], f64>) -> !fil.tensor<[B,T,S,I], f64>
+  %2 = fil.reduce sum %1 over ["I"] : (!fil.tensor<[B,T,S,I], f64>) -> !fil.tensor<[B,T,S], f64>
+  %3 = fil.contract %p, %k over ["N"] : (!fil.tensor<[B,T,N,J], f64>, !fil.tensor<[B,S,N], f64>) -> !fil.tensor<[B,T,S,J], f64>
+  %4 = fil.map tanh(%3) : (!fil.tensor<[B,T,S,J], f64>) -> !fil.tensor<[B,T,S,J], f64>
+  %5 = fil.reduce sum %4 over ["J"] : (!fil.tensor<[B,T,S,J], f64>) -> !fil.tensor<[B,T,S], f64>
+  fil.return %2, %5 : !fil.tensor<[B,T,S], f64>, !fil.tensor<[B,T,S], f64>
 }
