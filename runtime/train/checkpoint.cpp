@@ -6,7 +6,6 @@
 #include "runtime/base/status.h"
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <set>
 
 namespace fil {
 namespace {
@@ -151,9 +150,11 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   };
   std::map<std::string, const Array *> tensors;
   for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
+  std::map<std::string_view, const VariableInfo *> variables;
+  for (const VariableInfo &v : program.variables()) variables[v.name] = &v;
   auto variable = [&](const std::string &name) {
-    auto it = std::find_if(program.variables().begin(), program.variables().end(), [&](const VariableInfo &v) { return v.name == name; });
-    return it == program.variables().end() ? nullptr : &*it;
+    auto it = variables.find(name);
+    return it == variables.end() ? nullptr : it->second;
   };
   // Weights of a run with other formats: params are kept in one piece or in two, in f32 or narrower, as whole numbers.
   std::map<std::string, Array> turned;
@@ -189,14 +190,12 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       else if (it->second->dtype != v.dtype) turned[v.name] = whole.dtype == v.dtype ? whole : inFormat(whole, v.dtype);
     }
   for (auto &[name, a] : turned) tensors[name] = &a;
-  std::set<std::string> known;
   std::vector<std::string> predictors; // that are made
   std::vector<size_t> dense; // masks of which all is there
   const auto text = c.file.metadata.find("masks");
   const nlohmann::json masks = text == c.file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(text->second, nullptr, false);
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
-    known.insert(v.name);
     if (v.kind == VariableInfo::Optimizer && what == Restore::Weights && !turned.count(v.name)) continue;
     auto it = tensors.find(v.name);
     if (v.kind == VariableInfo::State && what == Restore::Weights && (v.name.ends_with("#steady") || (v.name.ends_with("#level") && it == tensors.end()))) { // what a run has counted, and levels of one without any
@@ -236,13 +235,13 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
   for (auto &[name, a] : tensors) {
-    if (!known.count(name) && what == Restore::Weights && a->dtype == DType::U8 && name.ends_with(".mask")) continue; // what it leaves out is 0 in the weights too
-    if (const size_t at = name.rfind(".qat_"); !known.count(name) && name.find('#') == std::string::npos && what == Restore::Weights && at != std::string::npos) {
+    if (!variables.count(name) && what == Restore::Weights && a->dtype == DType::U8 && name.ends_with(".mask")) continue; // what it leaves out is 0 in the weights too
+    if (const size_t at = name.rfind(".qat_"); !variables.count(name) && name.find('#') == std::string::npos && what == Restore::Weights && at != std::string::npos) {
       const VariableInfo *map = variable(name.substr(0, at));
       if (map && map->bits) continue; // its numbers are whole by this scale
       if (map) throw Error(Exit::Input, "E0513", fmt::format("`{}` has the scale `{}`, and the plan has no `qat` for it", c.path, name), "use the plan that it was trained by; beside adapters, what `fil convert` makes of it, as `int8` or `int4`");
     }
-    if (!known.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
+    if (!variables.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");
       if (name.find(".gate_") != std::string::npos)

@@ -12,7 +12,6 @@ Exit compile(const CommonOptions &o, const CompileArguments &a) {
   if (emit && stopAfter && *stopAfter < *emit) throw Error(Exit::Usage, "E0108", fmt::format("`--stop-after={}` ends before the stage `{}` is there to be printed", a.stopAfter, a.emit));
   auto session = Session::open(o, "compile", {}, true);
   if (!session) return Exit::Input;
-  if (sema::onlyRuns(session->plan)) session->plan.train.loss = nullptr;
   CompileOptions options = session->compileOptions(o);
   options.contracts = true;
   options.emit = emit, options.stopAfter = stopAfter, options.dumpDir = a.dumpDir;

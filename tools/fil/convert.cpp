@@ -29,7 +29,6 @@ Exit convert(const CommonOptions &o, const ConvertArguments &a) {
   rest.set.clear();
   auto session = Session::open(rest, "run", std::move(checkpoint), false);
   if (!session) return Exit::Input;
-  session->plan.train.loss = nullptr; // the model alone
   auto program = compileProgram(*session, rest);
   if (!program) return Exit::Input;
   const auto whole = std::count_if(program->variables().begin(), program->variables().end(), [](const VariableInfo &v) { return v.bits != 0; });

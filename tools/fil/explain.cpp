@@ -422,7 +422,6 @@ static Exit explainProgram(Session &session, const CommonOptions &o, const Expla
 Exit explain(const CommonOptions &o, const ExplainArguments &a) {
   auto session = Session::open(o, "compile", {}, true);
   if (!session) return Exit::Input;
-  if (sema::onlyRuns(session->plan)) session->plan.train.loss = nullptr;
   if (a.kernels || a.memory) return explainProgram(*session, o, a);
   LoadedProgram &p = *session->program;
   const std::string &site = a.site;

@@ -81,7 +81,6 @@ Exit run(const CommonOptions &o, const RunArguments &a) {
   auto files = filesByInput(a.in);
   auto session = Session::open(o, "run", readCheckpoint(systemFiles(), a.weights), !o.plan.empty());
   if (!session) return Exit::Input;
-  session->plan.train.loss = nullptr; // the model alone
   auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);

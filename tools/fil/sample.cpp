@@ -10,7 +10,6 @@ Exit sample(const CommonOptions &o, const SampleArguments &a) {
   if (a.prompt.empty()) throw Error(Exit::Usage, "E0108", "an empty prompt gives the model nothing to go on from", "leave `--prompt` out: it is then a line end");
   auto session = Session::open(o, "run", readCheckpoint(systemFiles(), a.weights), !o.plan.empty());
   if (!session) return Exit::Input;
-  session->plan.train.loss = nullptr; // the model alone
   auto program = compileProgram(*session, o);
   if (!program) return Exit::Input;
   restore(*program, *session->checkpoint, Restore::Weights);

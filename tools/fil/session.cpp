@@ -69,6 +69,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
   if (report(*s.program) != Exit::Ok) return {};
   sema::refuse(s.plan, command, s.program->diags);
   if (report(*s.program) != Exit::Ok) return {};
+  if (command == std::string_view("run") || (command == std::string_view("compile") && sema::onlyRuns(s.plan))) s.plan.train.loss = nullptr; // the model alone
   if (checkpoint) checkDims(*s.program, *checkpoint);
   s.checkpoint = std::move(checkpoint);
   timeline().lap("plan");
