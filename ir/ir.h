@@ -166,6 +166,21 @@ double granulesIn(VariableOp mask, const Dims &);
 mlir::ArrayAttr granulesOf(VariableOp masked);
 /// Of the facets of that kind, which are not consumed yet, that of the innermost site which the place lies within; null: none.
 Facet innermostFacet(mlir::ModuleOp, llvm::StringRef place, FacetKind);
+/// The lines of facets of that class that are not consumed, with their rows.
+template <class F> llvm::SmallVector<std::pair<SiteOp, F>> linesOf(mlir::ModuleOp module) {
+  llvm::SmallVector<std::pair<SiteOp, F>> lines;
+  for (auto site : module.getOps<SiteOp>())
+    for (mlir::Attribute a : site.getFacets())
+      if (auto f = mlir::dyn_cast<F>(a)) lines.push_back({site, f});
+  return lines;
+}
+/// Of these the innermost one that the place lies within, of equals the last; null: none.
+template <class F> std::pair<SiteOp, F> innermostLine(mlir::ModuleOp module, llvm::StringRef place) {
+  std::pair<SiteOp, F> found{};
+  for (auto [site, f] : linesOf<F>(module))
+    if ((site.getPath().empty() || within(place, site.getPath())) && (!found.first || site.getPath().size() >= found.first.getPath().size())) found = {site, f};
+  return found;
+}
 /// The clause that put the facet there.
 mlir::Location placeOf(SiteOp, mlir::Attribute facet);
 /// Moves a facet of the row to those that a pass has made part of the program.

@@ -13,10 +13,7 @@ namespace {
 struct AddLevelsPass : impl::AddLevelsPassBase<AddLevelsPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<std::pair<SiteOp, Attribute>> lines;
-    for (SiteOp site : module.getOps<SiteOp>())
-      for (Attribute a : site.getFacets())
-        if (isa<AdaptAttr>(a)) lines.push_back({site, a});
+    const auto lines = linesOf<AdaptAttr>(module);
     if (lines.empty()) return;
     llvm::StringSet<> multiplied;
     module.walk([&](ContractOp c) {

@@ -31,17 +31,14 @@ double bestStep(int64_t bits) {
 struct FakeQuantizePass : impl::FakeQuantizePassBase<FakeQuantizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    if (!isNamed<QatAttr>(module)) return;
+    if (linesOf<QatAttr>(module).empty()) return;
     Dims table(module);
     dims = &table;
     std::vector<Quantized> all;
     llvm::DenseSet<Operation *> used;
     for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-      if (auto [facet, site] = facetOf<QatAttr>(v); facet) all.push_back(prepare(v, facet)), used.insert(site);
-    tellUnused<QatAttr>(module, [&](SiteOp site, QatAttr) { return used.contains(site); });
-    for (SiteOp site : module.getOps<SiteOp>())
-      for (Attribute f : site.getFacets())
-        if (isa<QatAttr>(f)) consume(site, f, getArgument());
+      if (auto [site, facet] = lineOf<QatAttr>(v); facet) all.push_back(prepare(v, facet)), used.insert(site);
+    consumeLines<QatAttr>(module, getArgument(), used);
     for (Quantized &q : all)
       for (FuncOp f : module.getOps<FuncOp>())
         if (!f.getEntry().empty()) quantize(f, q);

@@ -20,7 +20,7 @@ struct Kept {
 struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    if (!isNamed<WholeAttr>(module)) return;
+    if (linesOf<WholeAttr>(module).empty()) return;
     Dims dims(module);
     llvm::StringSet<> written; // by an entry that computes, as `step` does
     module.walk([&](WriteOp w) {
@@ -29,7 +29,7 @@ struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
     std::vector<Kept> all;
     llvm::DenseSet<Operation *> used;
     for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>())) {
-      auto [facet, line] = facetOf<WholeAttr>(v);
+      auto [line, facet] = lineOf<WholeAttr>(v);
       if (!facet) continue;
       if (written.contains(v.getSymName())) {
         emitError(placeOf(line, facet)) << "P0453: `" << v.getSite() << "` is trained, and the plan keeps it as whole numbers";
@@ -38,11 +38,8 @@ struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
       all.push_back({v, facet, {}, {}});
       used.insert(line);
     }
-    tellUnused<WholeAttr>(module, [&](SiteOp site, WholeAttr) { return used.contains(site); });
     for (Kept &x : all) prepare(x, dims);
-    for (SiteOp site : module.getOps<SiteOp>())
-      for (Attribute f : site.getFacets())
-        if (isa<WholeAttr>(f)) consume(site, f, getArgument());
+    consumeLines<WholeAttr>(module, getArgument(), used);
     for (Kept &x : all)
       for (FuncOp f : module.getOps<FuncOp>()) {
         first(f, x, dims);

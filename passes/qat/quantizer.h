@@ -6,26 +6,20 @@
 namespace fil::passes {
 
 /// Of the facets of that class the innermost one that the map lies within, and its row; null where a line of another format stands as far in, but for one about all.
-template <class Facet> std::pair<Facet, ir::SiteOp> facetOf(ir::VariableOp v) {
+template <class Facet> std::pair<ir::SiteOp, Facet> lineOf(ir::VariableOp v) {
   if (v.getKind() != ir::VariableKind::param || !v.getMap() || v.getAdapter() || v->hasAttr("fil.predictor")) return {};
-  std::pair<Facet, ir::SiteOp> found{};
-  size_t own = 0, format = 0;
-  for (auto site : v->getParentOfType<mlir::ModuleOp>().getOps<ir::SiteOp>())
-    if (site.getPath().empty() || ir::within(v.getSite(), site.getPath()))
-      for (mlir::Attribute a : site.getFacets()) {
-        if (auto f = mlir::dyn_cast<Facet>(a); f && site.getPath().size() >= own) found = {f, site}, own = site.getPath().size();
-        if (mlir::isa<ir::FormatAttr>(a)) format = std::max(format, site.getPath().size());
-      }
-  return format > 0 && format >= own ? std::pair<Facet, ir::SiteOp>{} : found;
+  auto module = v->getParentOfType<mlir::ModuleOp>();
+  auto own = ir::innermostLine<Facet>(module, v.getSite());
+  ir::SiteOp other = ir::innermostLine<ir::FormatAttr>(module, v.getSite()).first;
+  if (own.first && other && !other.getPath().empty() && other.getPath().size() >= own.first.getPath().size()) return {};
+  return own;
 }
-template <class Facet> bool isNamed(mlir::ModuleOp module) {
-  return llvm::any_of(module.getOps<ir::SiteOp>(), [](ir::SiteOp s) { return llvm::any_of(s.getFacets(), [](mlir::Attribute a) { return mlir::isa<Facet>(a); }); });
-}
-/// Warns of lines of that class that concern no map, before they are consumed.
-template <class Facet> void tellUnused(mlir::ModuleOp module, llvm::function_ref<bool(ir::SiteOp, Facet)> used) {
-  for (auto site : module.getOps<ir::SiteOp>())
-    for (mlir::Attribute a : site.getFacets())
-      if (auto f = mlir::dyn_cast<Facet>(a); f && site.getPath().empty() && !used(site, f)) emitWarning(ir::placeOf(site, a)) << "W0315: the line quantises nothing: no map is meant that has no other format";
+/// Consumes the lines of that class. One about all that concerns no map is told of.
+template <class Facet> void consumeLines(mlir::ModuleOp module, llvm::StringRef pass, const llvm::DenseSet<mlir::Operation *> &used) {
+  for (auto [site, f] : ir::linesOf<Facet>(module)) {
+    if (site.getPath().empty() && !used.contains(site)) emitWarning(ir::placeOf(site, f)) << "W0315: the line quantises nothing: no map is meant that has no other format";
+    ir::consume(site, f, pass);
+  }
 }
 
 /// Whole numbers of so many bits: -2^(bits-1) to 2^(bits-1) - 1.

@@ -28,16 +28,13 @@ GatherOp rowsOf(Value v) {
 struct GatherMembersPass : impl::GatherMembersPassBase<GatherMembersPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<std::pair<SiteOp, Attribute>> ours;
-    for (SiteOp site : module.getOps<SiteOp>())
-      for (Attribute a : site.getFacets())
-        if (isa<GatherAttr>(a)) ours.push_back({site, a});
+    const auto ours = linesOf<GatherAttr>(module);
     if (ours.empty()) return;
     Dims dims(module);
     const SubsetLines lines(module);
     struct Use { GatherAttr facet; int gathered = 0, left = 0, several = 0; };
     llvm::MapVector<Attribute, Use> uses; // by the line's place: it may be of several sites
-    for (auto [site, facet] : ours) uses[LocationAttr(placeOf(site, facet))].facet = cast<GatherAttr>(facet);
+    for (auto [site, facet] : ours) uses[LocationAttr(placeOf(site, facet))].facet = facet;
     module.walk([&](ContractOp c) {
       if (c->getParentOfType<FuncOp>().getEntry().empty()) return;
       auto line = [&](Value subset) -> Use * {
@@ -78,11 +75,7 @@ struct GatherMembersPass : impl::GatherMembersPassBase<GatherMembersPass> {
   }
   /// A format of the site in which numbers have a scale.
   bool inEightBits(ContractOp c) {
-    FormatAttr innermost;
-    size_t length = 0;
-    for (SiteOp site : getOperation().getOps<SiteOp>())
-      for (Attribute a : site.getFacets())
-        if (auto f = dyn_cast<FormatAttr>(a); f && (site.getPath().empty() || within(c.getSite(), site.getPath())) && site.getPath().size() >= length) innermost = f, length = site.getPath().size();
+    FormatAttr innermost = innermostLine<FormatAttr>(getOperation(), c.getSite()).second;
     auto out = innermost ? formatNamed(stringifySiteFormat(innermost.getOut())) : std::nullopt;
     return innermost && (innermost.coarse() || (out && bytesOf(*out) == 1));
   }
