@@ -29,38 +29,18 @@ struct MakeDecodePass : impl::MakeDecodePassBase<MakeDecodePass> {
   }
 
   void keep(CacheOp cache, bool append, const Dims &dims) {
-    auto f = cache->getParentOfType<FuncOp>();
-    // The loops around, innermost first, and the type of the storage.
-    SmallVector<LayersOp> loops;
-    SmallVector<Attribute> loopDims;
-    Type type = cache.getResult().getType();
-    SmallVector<Type> types{type};
-    for (auto l = cache->getParentOfType<LayersOp>(); l; l = l->getParentOfType<LayersOp>()) {
-      loops.push_back(l), loopDims.insert(loopDims.begin(), l.getDimAttr());
-      types.push_back(type = stackedType(dims, type, l.getDimAttr()));
-    }
-    VariableOp storage = variable(cache, type, loopDims);
-    auto symbol = FlatSymbolRefAttr::get(storage.getSymNameAttr());
-
+    Block &top = cache->getParentOfType<FuncOp>().getBody().front();
+    SmallVector<Attribute> loops;
+    Type type = cache.getResult().getType(); // of the storage
+    for (auto l = cache->getParentOfType<LayersOp>(); l; l = l->getParentOfType<LayersOp>()) loops.insert(loops.begin(), l.getDimAttr()), type = stackedType(dims, type, l.getDimAttr());
+    VariableOp storage = variable(cache, type, loops);
     if (append) { // the past comes in from outside
-      OpBuilder b = OpBuilder::atBlockBegin(&f.getBody().front());
-      Value past = ReadOp::create(b, cache.getLoc(), type, symbol, cache.getSiteAttr(), RoleAttr::get(&getContext(), Role::forward));
-      for (int i = int(loops.size()) - 1; i >= 0; --i) {
-        LayersEdit edit(loops[i]);
-        past = edit.stacked(past, types[i]);
-        loops[i] = edit.finish();
-      }
-      cache.getPastMutable().assign(past);
+      OpBuilder b = OpBuilder::atBlockBegin(&top);
+      cache.getPastMutable().assign(bringInto(makeRead(b, storage, Role::forward), cache->getBlock()));
     }
-    Value present = cache.getResult(); // and the whole goes out
-    for (auto [i, l] : llvm::enumerate(loops)) {
-      LayersEdit edit(l);
-      edit.yield(present, types[i + 1]);
-      l = edit.finish();
-      present = l.getResults().back();
-    }
-    OpBuilder b(f.getBody().front().getTerminator());
-    WriteOp::create(b, cache.getLoc(), symbol, present, cache.getSiteAttr(), RoleAttr::get(&getContext(), Role::update));
+    Value present = bringOut(cache.getResult(), dims); // and the whole goes out
+    OpBuilder b(top.getTerminator());
+    makeWrite(b, storage, present, Role::update);
   }
 
   VariableOp variable(CacheOp cache, Type type, ArrayRef<Attribute> loops) {
