@@ -10,8 +10,6 @@ namespace fil::passes {
 #include "passes/precision/passes.h.inc"
 namespace {
 
-constexpr int64_t tile = 128; ///< neighbours that share a scale
-
 struct NarrowCachesPass : impl::NarrowCachesPassBase<NarrowCachesPass> {
   using NarrowCachesPassBase::NarrowCachesPassBase;
 
@@ -22,25 +20,16 @@ struct NarrowCachesPass : impl::NarrowCachesPassBase<NarrowCachesPass> {
     dims = &table, rounder = &made;
     SmallVector<CacheOp> all;
     module.walk([&](CacheOp c) {
-      if (cast<ir::TensorType>(c.getType()).isReal() && formatOf(c.getSite())) all.push_back(c);
+      if (cast<ir::TensorType>(c.getType()).isReal() && formatOf(c)) all.push_back(c);
     });
-    for (CacheOp c : all) narrow(c, *formatOf(c.getSite()));
+    for (CacheOp c : all) narrow(c, *formatOf(c));
   }
 
 private:
   Dims *dims = nullptr;
   Rounder *rounder = nullptr;
 
-  /// `ks=bf16`: that of the name, else that of all.
-  std::optional<Format> formatOf(StringRef site) {
-    std::optional<Format> found;
-    for (const std::string &text : formats) {
-      auto [name, format] = StringRef(text).split('=');
-      if (format.empty()) found = formatNamed(name);
-      else if (name == site.substr(site.rfind('.') + 1)) return formatNamed(format);
-    }
-    return found;
-  }
+  std::optional<Format> formatOf(CacheOp c) { return formatFor(c.getSite().substr(c.getSite().rfind('.') + 1), formats); }
 
   /// What is appended is rounded first, in all entries alike; what is looked back at is what was kept.
   void narrow(CacheOp c, Format format) {
@@ -50,7 +39,7 @@ private:
     Rounding r{format};
     for (StringAttr d : llvm::reverse(cast<ir::TensorType>(c.getX().getType()).getDims()))
       if (r.scaled() && d != c.getFromAttr()) { // no scale is of two positions
-        r.tile(*dims, d, tile);
+        r.tile(*dims, d, keptTile);
         break;
       }
     QuantizeOp q = rounder->quantize(body, c.getX(), r);

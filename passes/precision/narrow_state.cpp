@@ -11,8 +11,6 @@ namespace fil::passes {
 #include "passes/precision/passes.h.inc"
 namespace {
 
-constexpr int64_t tile = 128; ///< neighbours that share a scale
-
 struct NarrowStatePass : impl::NarrowStatePassBase<NarrowStatePass> {
   using NarrowStatePassBase::NarrowStatePassBase;
 
@@ -25,7 +23,7 @@ struct NarrowStatePass : impl::NarrowStatePassBase<NarrowStatePass> {
       auto type = cast<ir::TensorType>(v.getType());
       if (!type.isReal()) continue;
       if (v.getKind() == VariableKind::optimizer) {
-        if (auto f = formatOf(v)) keepNarrow(v, *f);
+        if (auto f = formatFor(v.getSymName().rsplit('#').second, moments)) keepNarrow(v, *f);
       } else if (v.getKind() == VariableKind::param && v.getTrained() && !v.getAdapter() && master == "split") split(v); // files of adapters are f32
     }
   }
@@ -34,17 +32,6 @@ private:
   Dims *dims = nullptr;
   Rounder *rounder = nullptr;
 
-  /// `w#m`: that of `m`, else that of all.
-  std::optional<Format> formatOf(VariableOp v) {
-    const StringRef state = v.getSymName().rsplit('#').second;
-    std::optional<Format> found;
-    for (const std::string &text : moments) {
-      auto [name, format] = StringRef(text).split('=');
-      if (format.empty()) found = formatNamed(name);
-      else if (name == state) return formatNamed(format);
-    }
-    return found;
-  }
   struct At { FuncOp f; SmallVector<ReadOp> reads; WriteOp write; };
   /// Where functions read and write it.
   SmallVector<At> uses(VariableOp v) {
@@ -69,7 +56,7 @@ private:
     auto type = cast<ir::TensorType>(v.getType());
     Rounding r{format};
     SmallVector<StringAttr> declared(strings(v.getDeclared()));
-    if (r.scaled() && !declared.empty()) r.tile(*dims, declared.back(), tile);
+    if (r.scaled() && !declared.empty()) r.tile(*dims, declared.back(), keptTile);
     VariableOp scale;
     if (r.scaled()) {
       auto left = rounder->scaleDims(type.getDims(), r), axes = rounder->scaleDims(declared, r);

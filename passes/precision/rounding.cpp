@@ -5,6 +5,16 @@ using namespace mlir;
 using namespace fil::ir;
 namespace fil::passes {
 
+std::optional<Format> formatFor(StringRef name, ArrayRef<std::string> formats) {
+  std::optional<Format> found;
+  for (StringRef text : formats) {
+    auto [own, format] = text.split('=');
+    if (format.empty()) found = formatNamed(own);
+    else if (own == name) return formatNamed(format);
+  }
+  return found;
+}
+
 void Rounding::tile(const Dims &dims, StringAttr d, int64_t length) {
   auto n = dims.value(d.getValue()).constant();
   if (n && n->num <= length) reduced.push_back(d);

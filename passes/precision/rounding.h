@@ -5,6 +5,11 @@
 
 namespace fil::passes {
 
+/// Of what is kept in 8 bits, so many neighbours share a scale.
+constexpr int64_t keptTile = 128;
+/// Of formats such as `bf16` or `m=e4m3` that of the name, else that of all.
+std::optional<Format> formatFor(llvm::StringRef name, llvm::ArrayRef<std::string> formats);
+
 /// To the nearest number of a format, or at random; in 8 bits with a scale for each tile.
 struct Rounding {
   Format format;
