@@ -509,16 +509,18 @@ private:
   }
   void multiply(Product &p, const Point &point, LV t0, LV rows) {
     e.reside(p.c.getResult(), now[p.c.getResult()]);
-    if (p.rows.empty()) return multiplyAt(p, point, t0, rows);
+    if (p.rows.empty()) return multiplyAt(p, point, {}, t0, rows);
     emitLoop(k.b, k.number(0), k.size(extents(k.dims, p.rows)), 1, [&](LV i) {
       e.scope([&] {
-        Point q = point;
-        digits(k, i, p.rows, q);
-        multiplyAt(p, q, t0, rows);
+        Point q = point, beside;
+        digits(k, i, p.rows, beside);
+        for (StringAttr d : p.rows) q.set(d, beside(d));
+        multiplyAt(p, q, beside, t0, rows);
       });
     });
   }
-  void multiplyAt(Product &p, const Point &point, LV t0, LV rows) {
+  /// `beside`: the place within the rows of the strip, which scratch knows alone.
+  void multiplyAt(Product &p, const Point &point, const Point &beside, LV t0, LV rows) {
     Range columns = rangeOf(p.columns, t0, rows), steps = rangeOf(p.summed, t0, rows);
     LV width = k.number(p.shape.columns()), first = k.b.CreateUDiv(columns.begin, width), K = k.size(p.k);
     TileOperands o;
@@ -527,10 +529,7 @@ private:
     o.panels = k.b.CreateSub(k.b.CreateUDiv(k.b.CreateAdd(columns.end, k.number(p.shape.columns() - 1)), width), first);
     o.cRow = k.size(p.row);
     LV column = k.b.CreateMul(first, width);
-    LV to = p.direct ? startIn(p.to, point) : p.to.pointer;
-    for (auto [d, s] : llvm::zip(p.to.layout.order, p.to.layout.strides))
-      if (!p.direct && contains(p.rows, d)) to = elementAt(to, emitMul(k.b, point(d).base, k.size(s)));
-    o.c = elementAt(to, column);
+    o.c = elementAt(startIn(p.to, p.direct ? point : beside), column);
     LV b = elementAt(p.packed, k.b.CreateMul(first, o.bPanel));
     const Left left = leftOf(p, point, rows);
     o.aRow = left.row, o.aK = left.step, o.aBlock = k.b.CreateMul(o.aRow, k.number(p.shape.rows));
