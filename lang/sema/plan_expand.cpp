@@ -79,7 +79,7 @@ Settings parsed(const std::string &setting) {
   return std::move(std::get<Plan>(parse(sources.add("default", fmt::format("plan default for default {{\n{}\n}}", setting)), diags).declarations.at(0).is).settings);
 }
 /// The row's key with its default.
-Settings fallbackOf(const ClauseRow &r) { return parsed(fmt::format("{} {}", r.key, r.fallback)); }
+std::string fallbackOf(const ClauseRow &r) { return fmt::format("{} {}", r.key, r.fallback); }
 
 void fill(const std::string &clause, Settings &all, Expansion &e) {
   for (Setting &s : all.settings) {
@@ -98,13 +98,7 @@ Expansion expand(const CheckedPlan &plan) {
   Expansion e{{plan.name, plan.model, {}, {}, {}}, {}};
   for (const ClauseRow &r : clauseTable()) {
     if (!r.acts() || !*r.fallback || std::strchr(r.clause, '.')) continue;
-    Settings one = fallbackOf(r);
-    if (*r.clause) {
-      Settings outer = parsed(fmt::format("{} {{ }}", r.clause));
-      outer.settings[0].nested = std::move(one);
-      one = std::move(outer);
-    }
-    merge(e.tree.settings, one);
+    merge(e.tree.settings, parsed(*r.clause ? fmt::format("{} {{ {} }}", r.clause, fallbackOf(r)) : fallbackOf(r)));
   }
   merge(e.tree.settings, plan.tree->settings);
   fill("", e.tree.settings, e);
@@ -129,7 +123,7 @@ const Setting *given(const Settings &all, const std::string &clause, const std::
 Settings withDefaults(const std::string &clause, const Setting &s) {
   Settings all;
   for (const ClauseRow &r : clauseTable())
-    if (r.clause == clause && r.acts() && *r.fallback) merge(all, fallbackOf(r), clause);
+    if (r.clause == clause && r.acts() && *r.fallback) merge(all, parsed(fallbackOf(r)), clause);
   if (s.nested) merge(all, *s.nested, clause);
   return all;
 }

@@ -31,6 +31,7 @@ std::string textOf(const Expr &e) {
   auto *n = std::get_if<Name>(&e.is);
   return n ? n->name : "";
 }
+const char *textOf(BinaryOp comparison) { return comparison == BinaryOp::Lt ? "<" : comparison == BinaryOp::Le ? "<=" : comparison == BinaryOp::Gt ? ">" : ">="; }
 int64_t wholeOf(const Expr &e) { return int64_t(numberOf(e)); }
 
 /// Values behind the key, options left out.
@@ -235,7 +236,7 @@ std::vector<std::vector<SignalBound>> boundsOf(const Expr &e) {
     else left[0].insert(left[0].end(), right[0].begin(), right[0].end());
     return left;
   }
-  return {{{textOf(*b.left), b.op == BinaryOp::Lt ? "<" : b.op == BinaryOp::Le ? "<=" : b.op == BinaryOp::Gt ? ">" : ">=", numberOf(*b.right)}}};
+  return {{{textOf(*b.left), textOf(b.op), numberOf(*b.right)}}};
 }
 } // namespace
 
@@ -286,7 +287,6 @@ static double secondsOf(const Expr &e) {
   static const std::map<std::string, double> units{{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
   return inUnits(e, units);
 }
-static const char *textOf(BinaryOp comparison) { return comparison == BinaryOp::Lt ? "<" : comparison == BinaryOp::Le ? "<=" : comparison == BinaryOp::Gt ? ">" : ">="; }
 /// Of the plan without facets, which `x` and `%` are shares of.
 static bool isShare(const Expr &e) {
   auto *q = std::get_if<Quantity>(&e.is);
