@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/adapt.h"
 #include "runtime/base/status.h"
+#include "runtime/train/train.h"
 #include <algorithm>
 #include <cmath>
 
@@ -34,6 +35,20 @@ std::vector<std::string> turnsOf(const std::string &site) {
     for (const std::string &r : rest) all.push_back(fmt::format("{}{}]{}", site.substr(0, open + 1), turn, r));
   return all;
 }
+/// Of any of these all bounds hold: which, with what is measured; else nothing.
+std::optional<std::string> holds(const std::vector<std::vector<SignalBound>> &any, const std::map<std::string, double> &signals) {
+  for (const auto &all : any) {
+    bool both = true;
+    std::string text;
+    for (const SignalBound &b : all) {
+      const double x = signals.at(b.signal);
+      both &= Contract{b.signal, b.comparison, b.value}.holds(x);
+      text += (text.empty() ? "" : ", ") + textOf(b.signal, x);
+    }
+    if (both) return text;
+  }
+  return {};
+}
 
 } // namespace
 
@@ -62,22 +77,6 @@ Adaptation::Adaptation(Executable &program, AdaptRule rule) : program_(program),
   for (size_t i = 0; i < sites_.size(); ++i)
     for (const std::string &name : turnsOf(sites_[i].name)) products_.push_back({name, i, sites_[i].turns++, variableOf(program, name + "#level"), variableOf(program, name + "#steady")});
   for (const Product &p : products_) wide_ += rungOf(sites_[p.site].formats, int64_t(program.get(p.level).at(0))) > 0;
-}
-
-bool Adaptation::holds(const std::vector<std::vector<SignalBound>> &any, const std::map<std::string, double> &signals, std::string *which) {
-  for (const auto &all : any) {
-    bool both = true;
-    std::string text;
-    for (const SignalBound &b : all) {
-      const double x = signals.at(b.signal);
-      both &= b.comparison == "<" ? x < b.value : b.comparison == "<=" ? x <= b.value : b.comparison == ">" ? x > b.value : x >= b.value;
-      text += (text.empty() ? "" : ", ") + textOf(b.signal, x);
-    }
-    if (!both) continue;
-    if (which) *which = text;
-    return true;
-  }
-  return false;
 }
 
 std::vector<FormatChange> Adaptation::decide(const std::vector<Array> &outputs) {
@@ -126,11 +125,11 @@ std::vector<FormatChange> Adaptation::decide(const std::vector<Array> &outputs) 
   for (Now *p : above) // of another run, or by another budget
     if (promoted() > rule_.budget) change(*p, p->level - 1, "over the budget");
   for (Now &p : all) {
-    std::string why;
+    std::optional<std::string> why;
     if (p.steady < 0) ++p.steady; // it rests
-    else if (p.level < int64_t(p.site->formats.size()) && holds(rule_.up, p.own, &why)) p.steady = 0, wanting.push_back({&p, why});
-    else if (p.level == 0 || !holds(rule_.down, p.below, &why)) p.steady = 0;
-    else if (++p.steady >= rule_.times) change(p, p.level - 1, why);
+    else if (p.level < int64_t(p.site->formats.size()) && (why = holds(rule_.up, p.own))) p.steady = 0, wanting.push_back({&p, *why});
+    else if (p.level == 0 || !(why = holds(rule_.down, p.below))) p.steady = 0;
+    else if (++p.steady >= rule_.times) change(p, p.level - 1, *why);
   }
   std::stable_sort(wanting.begin(), wanting.end(), [](auto &a, auto &b) { return a.first->own.at("out_snr") < b.first->own.at("out_snr"); });
   for (auto &[p, why] : wanting) {

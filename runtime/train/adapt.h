@@ -61,8 +61,6 @@ private:
   size_t ops_ = 0;
   std::optional<double> promoted_;
   int64_t wide_ = 0;
-
-  static bool holds(const std::vector<std::vector<SignalBound>> &, const std::map<std::string, double> &signals, std::string *which);
 };
 
 } // namespace fil
