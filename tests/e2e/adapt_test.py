@@ -24,20 +24,37 @@ plan frozen for Char from p {{ precision {{ {LINES}; adapt }}; lora {{ q: r=2 }}
 """
 
 
+def changed(path, to, edits):
+    """A checkpoint with other values: of each tensor's name a function of its bytes and shape."""
+    with open(path, "rb") as f:
+        data = bytearray(f.read())
+    first = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:first])
+    for name, edit in edits.items():
+        begin, end = (first + x for x in header[name]["data_offsets"])
+        data[begin:end] = edit(bytes(data[begin:end]), header[name]["shape"])
+    with open(to, "wb") as f:
+        f.write(data)
+
+
+def times(factor, row=None):
+    """All elements, or those of a row of the first axis."""
+    def edit(data, shape):
+        values = array.array("f", data)
+        length = len(values) // shape[0]
+        for i in range(len(values)) if row is None else range(row * length, (row + 1) * length):
+            values[i] *= factor
+        return values.tobytes()
+    return edit
+
+
+def level(n):
+    return lambda data, shape: struct.pack("<i", n)
+
+
 def rescaled(path, to, layer, channel, by):
     """The norm's gain of a hidden channel times `by`, the maps that read it over `by`: the function is the same."""
-    with open(path, "rb") as f:
-        data = f.read()
-    length = struct.unpack("<Q", data[:8])[0]
-    header, body = json.loads(data[8:8 + length]), bytearray(data[8 + length:])
-    for name, factor in [(f"l[{layer}].a", by)] + [(f"l[{layer}].Attention.{x}", 1 / by) for x in "qkv"]:
-        begin, end = header[name]["data_offsets"]
-        values, row = array.array("f", bytes(body[begin:end])), (end - begin) // 4 // header[name]["shape"][0]
-        for i in range(channel * row, (channel + 1) * row):
-            values[i] *= factor
-        body[begin:end] = values.tobytes()
-    with open(to, "wb") as f:
-        f.write(data[:8 + length] + bytes(body))
+    changed(path, to, {f"l[{layer}].a": times(by, channel), **{f"l[{layer}].Attention.{x}": times(1 / by, channel) for x in "qkv"}})
 
 
 def changes(err):
@@ -112,25 +129,13 @@ class Adapt(CharTest):
         err = self.train("tight", "t", "--weights", "o/last.safetensors", "--backend=cpu")  # down to what the budget has room for, level by level
         self.assertRegex(err, r"step 1: l\[\d\]\.Attention\.\w f32 -> bf16: over the budget")
         self.assertRegex(err, r"formats: [01] of 8 products above their own, with [0-2]\.\d+% of a step's operations")
-        data = bytearray(self.read("o/last.safetensors"))
-        length = struct.unpack("<Q", data[:8])[0]
-        at = 8 + length + json.loads(data[8:8 + length])["l[0].Attention.q#level"]["data_offsets"][0]
-        data[at:at + 4] = struct.pack("<i", 7)
-        self.write("bad.safetensors", bytes(data))
+        changed(self.path("o/last.safetensors"), self.path("bad.safetensors"), {"l[0].Attention.q#level": level(7)})
         self.assertIn("`l[0].Attention.q#level` is 7", self.fil("train", "c.fil", "--plan", "returns", "--weights", "bad.safetensors", "--out", "x", exit=1, code="E0513")[1])
 
     def test_numbers_beyond_the_range_keep_a_product_up(self):
         self.train("half", "o", "--steps", "1", "--backend=cpu")
-        with open(self.path("o/last.safetensors"), "rb") as f:
-            data = bytearray(f.read())
-        length = struct.unpack("<Q", data[:8])[0]
-        header = json.loads(data[8:8 + length])
-        for layer in (0, 1):
-            at = 8 + length + header[f"l[{layer}].Attention.q#level"]["data_offsets"][0]
-            data[at:at + 4] = struct.pack("<i", 32)
-            begin, end = (8 + length + x for x in header[f"l[{layer}].a"]["data_offsets"])
-            data[begin:end] = array.array("f", [x * 1e6 for x in array.array("f", bytes(data[begin:end]))]).tobytes()
-        self.write("wide.safetensors", bytes(data))
+        edits = {f"l[{x}].Attention.q#level": level(32) for x in (0, 1)} | {f"l[{x}].a": times(1e6) for x in (0, 1)}
+        changed(self.path("o/last.safetensors"), self.path("wide.safetensors"), edits)
         for backend in ("cpu", "reference"):
             err = self.train("half", backend, "--weights", "wide.safetensors", "--backend", backend)
             self.assertEqual(changes(err), [], err)

@@ -105,16 +105,21 @@ TEST(Qat, IsWholeNumbersTimesLearnedScales) {
   }
 }
 
+/// First values of the one program, and these as weights of the other.
+static void begin(TestProgram &maker, Executable &x, Executable &y) {
+  x.run(*x.find("init"), maker.inputs(*x.find("init"), {}));
+  MemoryFiles files;
+  writeCheckpoint(files, "plain", x, {});
+  restore(y, readCheckpoint(files, "plain"), Restore::Weights);
+}
+
 /// A map times itself has the scale twice.
 TEST(Whole, TimesItself) {
   const std::string text = "dims B\ndims D = 7, F = 3\nmodel M(x: [B,D]) -> [B,F] {\n  param w: D -> F\n  return (x @ w) * dot(w, w, over D)\n}\nloss l(y: [B,F], t: [B,F]) = sum(y * t, over B, F)\n";
   CompiledProgram c(text), w(planFor(text, "precision { default int8 }"), {}, "");
   auto x = c.executable(c.copy(Stage::train_), "f32"), y = w.executable(w.copy(Stage::train_), "f32");
   TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
-  x->run(*x->find("init"), maker.inputs(*x->find("init"), {}));
-  MemoryFiles files;
-  writeCheckpoint(files, "plain", *x, {});
-  restore(*y, readCheckpoint(files, "plain"), Restore::Weights);
+  begin(maker, *x, *y);
   const auto inputs = maker.inputs(*x->find("run"), {{"B", 4}});
   EXPECT_LT(distance(numbers(x->run(*x->find("run"), inputs)[0]), numbers(y->run(*y->find("run"), inputs)[0])), 0.05);
 }
@@ -230,14 +235,12 @@ TEST(Whole, RoundsWeightsAsTheyAre) {
   CompiledProgram c(linear), w(planFor(linear, "precision { w: int4 }"), {}, "");
   auto x = c.executable(c.copy(Stage::train_), "f32"), y = w.executable(w.copy(Stage::train_), "f32");
   TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
-  x->run(*x->find("init"), maker.inputs(*x->find("init"), {}));
-  MemoryFiles files;
-  writeCheckpoint(files, "plain", *x, {});
-  restore(*y, readCheckpoint(files, "plain"), Restore::Weights);
+  begin(maker, *x, *y);
   const auto want = numbers(x->get(byName(*x).at("w"))), numbersOf = numbers(y->get(byName(*y).at("w"))), scale = numbers(y->get(byName(*y).at("w.scale")));
   double error = 0, all = 0;
   for (size_t i = 0; i < want.size(); ++i) error += std::pow(numbersOf[i] * scale[i % 3] - want[i], 2), all += want[i] * want[i];
   EXPECT_LT(error, 0.01 * all);
+  MemoryFiles files;
   EXPECT_THROW(restore(*c.executable(c.copy(Stage::train_), "f32"), [&] { writeCheckpoint(files, "whole", *y, {}); return readCheckpoint(files, "whole"); }(), Restore::Weights), Error);
 }
 /// Few rows read panels of narrow numbers, many read wide ones: each row is the same, to the bit.
