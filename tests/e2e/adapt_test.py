@@ -19,6 +19,7 @@ plan returns16 for Char from returns {{ precision {{ {{q,k,v,o}}: bf16; adapt ev
 plan tight for Char from returns {{ precision {{ adapt every=1 {{ budget flops <= 3%; down out_snr > 1000dB; rest 1000000000000 }} }} }}
 plan mixed for Char from still {{ precision {{ q: fp8 e4m3 wgrad=bf16; adapt every=1 {{ up out_snr < 80dB; budget flops <= 100% }} }} }}
 plan half for Char from still {{ precision {{ q: f16 out=f32; adapt every=1 {{ up out_snr < 20dB; down out_snr > 28dB for 1; budget flops <= 100%; rest 1 }} }} }}
+plan beside for Char from still {{ precision {{ {{k,v,o}}: fp8 e4m3 tile(tensor, tensor); q: qat bits=8; adapt every=1 {{ up out_snr < 80dB; budget flops <= 100% }} }} }}
 plan plain for Char from p {{ precision {{ adapt }} }}
 plan frozen for Char from p {{ precision {{ {LINES}; adapt }}; lora {{ q: r=2 }} }}
 """
@@ -148,6 +149,11 @@ class Adapt(CharTest):
         compared = [line for line in step[:step.index("fil.func")].splitlines() if "fil.map lt(" in line]
         of = {role: sum(f"role<{role}>" in line for line in compared) for role in ("dgrad", "wgrad")}
         self.assertEqual((len(compared) - sum(of.values()), of), (2, {"dgrad": 2, "wgrad": 1}))  # at 16 bits the gradient of weights is what it was
+
+    def test_maps_of_qat_keep_their_whole_numbers(self):
+        err = self.train("beside", "o", "--steps", "3", "--backend=cpu")
+        self.assertEqual({n.split(".")[-1] for n in self.levels("o")}, {"k#level", "v#level", "o#level"})
+        self.assertEqual({c[1].split(".")[-1] for c in changes(err)}, {"k", "v", "o"})
 
     def test_what_goes_on_without_a_look_tells_what_it_knows(self):
         self.train("returns", "o", "--steps", "11", "--backend=cpu")

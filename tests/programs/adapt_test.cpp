@@ -68,6 +68,14 @@ TEST(Levels, StandBesideOtherFacets) {
   const Example &e = examples[1];
   for (const char *more : {"sparsity { **: rigl density=0.5 }", "partition { remat all }"}) checkLevels(textOf(e), e.sizes, e.dims, more, more, e.model);
 }
+/// Of these the plan without `adapt` is no plan of bf16 alone: a predictor keeps its format, and lines of subsets read other rows.
+TEST(Levels, OfTheirOwnFormatChangeNothingBesideGatesAndSubsets) {
+  struct Case { const Example &e; const char *more; };
+  for (const Case &c : {Case{examples[1], "sparsity { FeedForward: gate neurons keep=0.5 granule=4 predictor=lowrank(2) }"}, Case{examples[2], "sparsity { MLA.s*: gather; MoE.e*: grouped capacity=none }"}}) {
+    CompiledProgram a(with(textOf(c.e), std::string(narrow) + "; adapt", c.more, c.e.model), c.e.dims, "sgd", c.e.model), b(with(textOf(c.e), narrow, c.more, c.e.model), c.e.dims, "sgd", c.e.model);
+    expectSame(lived(a, c.e.sizes, 0), lived(b, c.e.sizes, 0), c.more, 1e-5);
+  }
+}
 TEST(Levels, AreTheFormatsOfRandomPrograms) {
   for (uint64_t s = 300; s < (std::getenv("FIL_TEST_LONG") ? 330u : 302u); ++s) {
     const Generated g = generate(s);
