@@ -8,12 +8,6 @@ namespace fil::ir {
 namespace {
 constexpr int kinds = getMaxEnumValForFacetKind() + 1;
 
-double number(Facet f, StringRef name, double otherwise) {
-  auto all = f.written();
-  auto a = all ? all.getAs<FloatAttr>(name) : FloatAttr();
-  return a ? a.getValueAsDouble() : otherwise;
-}
-
 /// Fills code, note and remedy and returns true where the pair is refused. `refusedIf` says when, for documents.
 struct Refusal {
   const char *refusedIf;
@@ -28,16 +22,17 @@ const Refusal always{"always", [](Facet, Facet, Verdict &v) { return refused(v, 
 const Refusal capacityOverRanks{"with a capacity", [](Facet grouped, Facet, Verdict &v) {
   return !cast<GroupedAttr>(grouped).getCapacity().isZero() && refused(v, "P0432", "with a capacity, which rows are dropped would depend on the number of ranks", "`capacity=none`");
 }};
-const Refusal granuleBesidePattern{"where the granule is no multiple of the pattern's group", [](Facet gate, Facet blocks, Verdict &v) {
-  const double granule = double(cast<GateAttr>(gate).getGranule()), group = number(blocks, "m", 1);
-  return std::fmod(granule, group) != 0 && refused(v, "P0433", "granules of " + std::to_string(int64_t(granule)) + " neurons cut groups of " + std::to_string(int64_t(group)), "a granule that the group divides");
+const Refusal granuleBesidePattern{"where the gate's granule is no multiple of the block's neurons", [](Facet gate, Facet blocks, Verdict &v) {
+  const int64_t granule = cast<GateAttr>(gate).getGranule(), block = cast<BlocksAttr>(blocks).getRight();
+  return granule % block != 0 && refused(v, "P0433", "granules of " + std::to_string(granule) + " neurons cut blocks of " + std::to_string(block), "a granule that the block divides");
 }};
 const Refusal mergeWouldDensify{"with merge=always, or with merge=masked and dora", [](Facet sparse, Facet adapter, Verdict &v) {
   if (cast<LoraAttr>(adapter).getMerge() == Merge::masked && cast<LoraAttr>(adapter).getVariant() == LoraVariant::dora)
     return refused(v, "P0430", "dora divides by norms of the whole sum, which a mask changes", "`variant=plain` or `rs`, or `merge=never`");
   if (cast<LoraAttr>(adapter).getMerge() != Merge::always) return false;
   auto topology = dyn_cast<TopologyAttr>(sparse);
-  const double density = topology ? topology.getDensity().convertToDouble() : number(sparse, "n", 1) / number(sparse, "m", 1);
+  auto blocks = dyn_cast<BlocksAttr>(sparse);
+  const double density = topology ? topology.getDensity().convertToDouble() : blocks.grouped() ? double(blocks.getN()) / double(blocks.getOf()) : blocks.getDensity().convertToDouble();
   std::string note;
   llvm::raw_string_ostream(note) << llvm::format("merged density would be 1.00 instead of %.2f", density);
   return refused(v, "P0412", note, "`merge=never` (two further products) or `merge=masked`");

@@ -207,7 +207,7 @@ bool packsOnce(StringRef entry) { return entry != "grad"; }
 /// What it is a view of, through renames and into loops, if that is a variable.
 static ReadOp variableOf(Value v) {
   while (auto *op = v.getDefiningOp()) {
-    if (!isa<RenameOp, StopGradOp, MaskOp, QuantizeOp, DequantizeOp>(op)) return dyn_cast<ReadOp>(op);
+    if (!isa<RenameOp, StopGradOp, MaskOp, ExpandOp, QuantizeOp, DequantizeOp>(op)) return dyn_cast<ReadOp>(op);
     v = op->getOperand(0);
   }
   Value outside = outsideOf(v);

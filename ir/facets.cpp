@@ -107,6 +107,20 @@ FacetCost TopologyAttr::cost(Operation *op, const Dims &dims) const {
   return {Size(-2) * gone, {}, {}, gone};
 }
 
+int64_t BlocksAttr::kept(int64_t positions) const { return grouped() ? getN() : std::max<int64_t>(1, int64_t(std::round(getDensity().convertToDouble() * double(positions)))); }
+FacetCost BlocksAttr::cost(Operation *op, const Dims &dims) const {
+  auto v = cast<VariableOp>(op);
+  Rational there(1);
+  Size all = dims.elements(v.getType());
+  if (auto n = v->getAttrOfType<DenseI64ArrayAttr>("fil.there")) there = {n[0], n[1]}, all = all * Size(Rational(n[1], n[0])); // it holds these
+  else {
+    const int64_t positions = grouped() ? getOf() : int64_t(dims.atMost(dims.value(sidesOf(v).left.back().getValue()))) / getLeft();
+    there = {std::min(this->kept(positions), positions), positions};
+  }
+  const Size gone = all - all * Size(there);
+  return {grouped() ? Size() : Size(-2) * gone, Size(-1) * gone, Size(-1) * gone, gone};
+}
+
 Value scalarInput(FuncOp f, StringRef name, Type element) {
   Block &block = f.getBody().front();
   for (unsigned i = 0; i < block.getNumArguments(); ++i)
@@ -168,6 +182,13 @@ ArrayAttr granulesOf(VariableOp v) {
   if (t.getLeft() > 1) pairs.append({sides.left.back(), dims[sides.left.size() - 1]});
   if (t.getRight() > 1) pairs.append({sides.right.back(), dims.back()});
   return ArrayAttr::get(v.getContext(), pairs);
+}
+
+bool mergesMasked(SiteOp site) {
+  return llvm::any_of(site.getConsumed().getAsRange<ConsumedAttr>(), [](ConsumedAttr c) {
+    auto lora = dyn_cast<LoraAttr>(c.getFacet());
+    return lora && lora.getMerge() == Merge::masked;
+  });
 }
 
 LogicalResult SiteOp::verify() {

@@ -41,7 +41,6 @@ class Fil_WrittenFacet<string name, string kindName> : Fil_FacetAttr<name, kindN
   let parameters = (ins "::mlir::DictionaryAttr":$settings);
   let assemblyFormat = "`<` $settings `>`";
 }
-def Fil_BlocksAttr : Fil_WrittenFacet<"Blocks", "blocks">;
 def Fil_RematAttr : Fil_WrittenFacet<"Remat", "remat">;
 def Fil_ReplicaAttr : Fil_WrittenFacet<"Replica", "replica">;   // settings: dim, axis
 def Fil_ShardAttr : Fil_WrittenFacet<"Shard", "shard">;         // settings: dim, axis
@@ -101,6 +100,23 @@ def Fil_TopologyAttr : Fil_FacetAttr<"Topology", "topology", [{
   let parameters = (ins EnumParameter<Fil_TopologyMethod>:$method, APFloatParameter<"">:$density, "int64_t":$every, APFloatParameter<"">:$alpha,
                         APFloatParameter<"">:$until, "int64_t":$left, "int64_t":$right);
   let assemblyFormat = "`<` $method `density` $density `every` $every `alpha` $alpha `until` $until `granule` $left $right `>`";
+}
+
+def Fil_BlocksAttr : Fil_FacetAttr<"Blocks", "blocks", [{
+    ::fil::ir::FacetCost cost(::mlir::Operation *op, const ::fil::ir::Dims &dims) const;
+    /// Of so many positions of the left side's last dim (of a group, or of all granules along it) that are chosen from.
+    int64_t kept(int64_t positions) const;
+    /// n of m neighbours in each group; else granules.
+    bool grouped() const { return getOf() != 0; }
+  }]> {
+  let summary = "a map has so many of its weights along the left side's last dim, and these alone are stored";
+  let description = [{
+    `n of m`: of each m neighbours along that dim n, chosen for each position of the other dims (Mishra et al. 2021). With `density`: of the granules along it, `left` by `right`
+    neighbours of the last dims of the two sides, that share, the same number for each position of the others. Which ones is chosen once: at random, or by the magnitudes of dense
+    weights that a run begins with.
+  }];
+  let parameters = (ins "int64_t":$n, "int64_t":$of, APFloatParameter<"">:$density, "int64_t":$left, "int64_t":$right);
+  let assemblyFormat = "`<` $n `of` $of `density` $density `granule` $left $right `>`";
 }
 
 def Fil_ScalesPer : I32EnumAttr<"ScalesPer", "what of a map shares a scale", [I32EnumAttrCase<"channel", 0>, I32EnumAttrCase<"tensor", 1>]> {

@@ -186,6 +186,9 @@ mlir::Location placeOf(SiteOp, mlir::Attribute facet);
 /// Moves a facet of the row to those that a pass has made part of the program.
 void consume(SiteOp, mlir::Attribute facet, llvm::StringRef pass);
 
+/// Has the site an adapter whose sum with the weight is what is sparse?
+bool mergesMasked(SiteOp);
+
 /// Is the op elementwise in this operand?
 inline bool pointwise(mlir::Operation *op, unsigned operand) {
   if (auto q = mlir::dyn_cast<QuantizeOp>(op)) return operand == 0 || op->getOperand(operand) == q.getRandom();

@@ -127,29 +127,35 @@ LayersOp dropUnusedResults(LayersOp op) {
   op.erase();
   return made;
 }
-void bringNarrow(Value wide, Value narrow) {
+void bringParts(Value whole, ValueRange parts, function_ref<void(OpBuilder &, Value, ValueRange)> join) {
   llvm::SetVector<LayersOp> loops;
-  for (Operation *user : wide.getUsers())
-    if (auto loop = dyn_cast<LayersOp>(user); loop && !llvm::is_contained(loop.getCarried(), wide)) loops.insert(loop);
+  for (Operation *user : whole.getUsers())
+    if (auto loop = dyn_cast<LayersOp>(user); loop && !llvm::is_contained(loop.getCarried(), whole)) loops.insert(loop);
   for (LayersOp loop : loops) {
     SmallVector<BlockArgument> inside;
     for (auto [a, v] : llvm::zip(loop.stackedArgs(), loop.getStacked()))
-      if (v == wide) inside.push_back(a);
+      if (v == whole) inside.push_back(a);
     for (auto [a, v] : llvm::zip(loop.sharedArgs(), loop.getShared()))
-      if (v == wide) inside.push_back(a);
+      if (v == whole) inside.push_back(a);
     LayersEdit edit(loop);
-    const bool stacked = llvm::is_contained(loop.getStacked(), wide);
-    Value part = stacked ? edit.stacked(narrow) : edit.shared(narrow);
+    const bool stacked = llvm::is_contained(loop.getStacked(), whole);
+    SmallVector<Value> brought;
+    for (Value v : parts) brought.push_back(stacked ? edit.stacked(v) : edit.shared(v));
     loop = edit.finish();
     for (BlockArgument a : inside) {
-      if (a.getType() == part.getType()) continue;
-      bringNarrow(a, part);
+      if (a.getType() == brought[0].getType()) continue;
+      bringParts(a, brought, join);
       OpBuilder b = OpBuilder::atBlockBegin(a.getOwner());
-      Value back = DequantizeOp::create(b, a.getLoc(), a.getType(), part, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), loop.getSiteAttr(), loop.getRoleAttr());
-      a.replaceAllUsesWith(back);
+      if (!a.use_empty()) join(b, a, brought);
     }
     dropUnused(loop);
   }
+}
+void bringNarrow(Value wide, Value narrow) {
+  bringParts(wide, narrow, [](OpBuilder &b, Value v, ValueRange parts) {
+    auto loop = cast<LayersOp>(b.getInsertionBlock()->getParentOp());
+    v.replaceAllUsesWith(DequantizeOp::create(b, v.getLoc(), v.getType(), parts[0], Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), loop.getSiteAttr(), loop.getRoleAttr()));
+  });
 }
 
 } // namespace fil::ir

@@ -40,6 +40,8 @@ LayersOp dropUnused(LayersOp);
 /// Removes the stacked results that nobody uses.
 LayersOp dropUnusedResults(LayersOp);
 
+/// Loops take the parts in place of the whole, stacked or shared as they had it; `join` gives its users in a loop what is made of the parts there.
+void bringParts(mlir::Value whole, mlir::ValueRange parts, llvm::function_ref<void(mlir::OpBuilder &, mlir::Value whole, mlir::ValueRange parts)> join);
 /// Loops take the narrow value in place of the wide one, its fil.dequantize, which is made where it is read.
 void bringNarrow(mlir::Value wide, mlir::Value narrow);
 

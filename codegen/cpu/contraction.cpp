@@ -180,7 +180,7 @@ private:
   std::optional<Skip> findSkip() {
     if (ragged || d.columns.empty() || d.summed.empty()) return {};
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
-    if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp>(s->mask.getX().getDefiningOp()))) return {};
+    if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp, ExpandOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
   }
   /// Of narrow numbers in memory: do the left side's rows lie side by side?
@@ -278,11 +278,12 @@ public:
           });
           emitIf(b, here, [&] {
             b.CreateStore(b.CreateTrunc(step, k.i32), emitAt(b, k.i32, list, found[0]));
-            if (!right) { // narrow numbers
+            if (!right) { // narrow numbers, or values that are to be put into their places
               LV to = elementAt(data, b.CreateMul(found[0], k.number(length * columns)));
               emitLoop(b, k.number(0), k.number(length), 1, [&](LV i) {
                 e.scope([&] {
                   Point q = batch;
+                  q.together = true; // a panel is no wider than a granule
                   digits(k, b.CreateAdd(step, i), p.d.summed, q);
                   emitAlong(e, q, p.d.columns, first, true, k.number(columns), columns, elementAt(to, b.CreateMul(i, k.number(columns))), [&](const Point &at) { return e.value(p.skip->mask.getX(), at); });
                 });

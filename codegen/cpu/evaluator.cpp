@@ -71,11 +71,11 @@ LV Evaluator::guarded(LV condition, Point p, llvm::ArrayRef<StringAttr> moved, l
   return k.b.CreateSelect(condition, v, zero(v));
 }
 
+Index Evaluator::spread(LV x) {
+  if (KernelBuilder::isVector(x)) return {nullptr, 0, k.b.CreateSExt(x, k.vector(k.i64))};
+  return {k.b.CreateSExt(x, k.i64), 0, nullptr};
+}
 std::pair<Index, LV> Evaluator::position(mlir::Value index, const Point &p) {
-  auto spread = [&](LV x) -> Index {
-    if (KernelBuilder::isVector(x)) return {nullptr, 0, k.b.CreateSExt(x, k.vector(k.i64))};
-    return {k.b.CreateSExt(x, k.i64), 0, nullptr};
-  };
   auto subset = dyn_cast<SubsetType>(index.getType());
   if (!subset) return {spread(value(index, p)), nullptr};
   const Memory &m = residences.find(index)->second.memory;
@@ -139,9 +139,12 @@ LV Evaluator::windowed(UnwindowOp u, const Point &p) {
 
 LV Evaluator::inMask(MaskOp m, const Point &p) {
   auto pairs = strings(m.getGranules());
+  return ofTile(m.getMask(), pairs, lengthsOf(pairs), p);
+}
+llvm::SmallVector<int64_t> Evaluator::lengthsOf(llvm::ArrayRef<StringAttr> pairs) {
   llvm::SmallVector<int64_t> lengths;
   for (size_t i = 0; i < pairs.size(); i += 2) lengths.push_back(MaskOp::length(k.dims, pairs[i], pairs[i + 1]));
-  return ofTile(m.getMask(), pairs, lengths, p);
+  return lengths;
 }
 LV Evaluator::ofTile(mlir::Value v, llvm::ArrayRef<StringAttr> pairs, llvm::ArrayRef<int64_t> lengths, const Point &p) {
   Point q = p;
@@ -150,7 +153,7 @@ LV Evaluator::ofTile(mlir::Value v, llvm::ArrayRef<StringAttr> pairs, llvm::Arra
   for (auto [i, n] : llvm::enumerate(lengths)) {
     Index at = p(pairs[2 * i]);
     auto divided = [&](LV x) { return k.b.CreateUDiv(x, llvm::ConstantInt::get(x->getType(), uint64_t(n))); };
-    if (at.uniform() || n == 1) q.set(pairs[2 * i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
+    if (at.uniform() || n == 1 || (p.together && at.step == 1)) q.set(pairs[2 * i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
     else if (at.step == 1 && !at.lanes && n >= k.lanes && !across) across = pairs[2 * i], tile = pairs[2 * i + 1], length = n, q.set(tile, {divided(at.base), 0, nullptr});
     else q.set(pairs[2 * i + 1], {nullptr, 0, divided(k.positions(at))});
   }
@@ -162,6 +165,65 @@ LV Evaluator::ofTile(mlir::Value v, llvm::ArrayRef<StringAttr> pairs, llvm::Arra
   LV second = value(v, q);
   LV left = k.b.CreateSub(k.b.CreateMul(next, k.number(length)), base); // lanes of the first tile
   return k.b.CreateSelect(k.b.CreateICmpULT(k.laneNumbers(k.i64), k.splat(left)), k.splat(first), k.splat(second));
+}
+
+LV Evaluator::choose(LV condition, LV x, LV y) {
+  if (KernelBuilder::isVector(condition)) x = k.splat(x);
+  k.match(x, y);
+  return k.b.CreateSelect(condition, x, y);
+}
+/// Of eight bits: is the one there, and how many are before it?
+std::pair<LV, LV> Evaluator::slotOfBit(LV bits, LV position) {
+  k.match(bits, position);
+  LV one = llvm::ConstantInt::get(bits->getType(), 1), bit = k.b.CreateShl(one, position);
+  return {k.b.CreateICmpNE(k.b.CreateAnd(bits, bit), zero(bits)), k.b.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, k.b.CreateAnd(bits, k.b.CreateSub(bit, one)))};
+}
+LV Evaluator::bitsOf(mlir::Value pattern, const Point &p) {
+  LV x = value(pattern, p); // whole numbers of 8 bits are read as reals
+  return k.b.CreateFPToSI(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32);
+}
+static LV narrow(KernelBuilder &k, LV x) { return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32); }
+LV Evaluator::expanded(ExpandOp x, const Point &p) {
+  const auto parts = strings(x.getParts()), granules = strings(x.getGranules());
+  const auto lengths = lengthsOf(granules);
+  LV at = k.positions(p(x.getDimAttr())), length = llvm::ConstantInt::get(at->getType(), uint64_t(x.getPlaces() ? lengths[0] : MaskOp::length(k.dims, x.getDimAttr(), parts[0])));
+  auto index = [](LV v) -> Index { return KernelBuilder::isVector(v) ? Index{nullptr, 0, v} : Index{v, 0, nullptr}; };
+  LV inner = k.b.CreateURem(at, length);
+  Point q = p;
+  if (x.getPlaces()) {
+    LV slot = ofTile(x.getPattern(), granules, lengths, p);
+    q.set(parts[0], spread(slot)), q.set(parts[1], index(inner));
+    return guarded(k.b.CreateICmpSGE(slot, zero(slot)), q, {parts[0]}, [&](const Point &r) { return value(x.getX(), r); });
+  }
+  q.set(parts[0], index(k.b.CreateUDiv(at, length)));
+  auto [there, slot] = slotOfBit(bitsOf(x.getPattern(), q), narrow(k, inner));
+  LV r = nullptr;
+  for (int64_t s = 0, n = k.dims.value(parts[1].getValue()).constant()->num; s < n; ++s) {
+    q.set(parts[1], {k.number(s), 0, nullptr});
+    LV v = value(x.getX(), q);
+    r = choose(k.b.CreateICmpEQ(slot, llvm::ConstantInt::get(slot->getType(), uint64_t(s))), v, r ? r : zero(v));
+  }
+  return choose(there, r, zero(r));
+}
+LV Evaluator::compressed(CompressOp x, const Point &p) {
+  const auto parts = strings(x.getParts()), granules = strings(x.getGranules());
+  Point q = p;
+  if (x.getPlaces()) {
+    const auto lengths = lengthsOf(granules);
+    LV place = ofTile(x.getPlaces(), llvm::ArrayRef(granules).drop_front(2), llvm::ArrayRef(lengths).drop_front(), p);
+    q.set(x.getDimAttr(), add(k.times(spread(place), lengths[0]), p(parts[1])));
+    return value(x.getX(), q);
+  }
+  const int64_t length = MaskOp::length(k.dims, x.getDimAttr(), parts[0]);
+  LV bits = bitsOf(x.getPattern(), p), wanted = narrow(k, k.positions(p(parts[1]))), r = nullptr;
+  for (int64_t i = 0; i < length; ++i) {
+    q.set(x.getDimAttr(), k.plus(k.times(p(parts[0]), length), k.number(i)));
+    auto [there, slot] = slotOfBit(bits, k.b.getInt32(uint32_t(i)));
+    LV v = value(x.getX(), q), other = wanted;
+    k.match(slot, other);
+    r = choose(k.both(there, k.b.CreateICmpEQ(slot, other)), v, r ? r : zero(v));
+  }
+  return r;
 }
 
 LV Evaluator::random(RandomOp r, const Point &p) {
@@ -278,6 +340,8 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         k.match(x, keep);
         return k.b.CreateSelect(keep, x, zero(x));
       })
+      .Case([&](ExpandOp x) { return expanded(x, p); })
+      .Case([&](CompressOp x) { return compressed(x, p); })
       .Case([&](QuantizeOp q) {
         LV x = value(q.getX(), p);
         if (q.getScale()) {

@@ -11,6 +11,7 @@ namespace fil {
 struct Point {
   llvm::SmallVector<std::pair<mlir::StringAttr, Index>, 8> at;
   llvm::Value *mask = nullptr;
+  bool together = false; ///< lanes lie in one tile of whatever their dim is cut into
 
   Index operator()(mlir::StringAttr d) const {
     for (auto &[name, index] : at)
@@ -75,6 +76,14 @@ private:
   Key key(mlir::Value, const Point &);
   llvm::Value *compute(mlir::Operation *, const Point &);
   llvm::Value *random(ir::RandomOp, const Point &);
+  llvm::Value *expanded(ir::ExpandOp, const Point &);
+  llvm::Value *compressed(ir::CompressOp, const Point &);
+  llvm::Value *bitsOf(mlir::Value pattern, const Point &);
+  std::pair<llvm::Value *, llvm::Value *> slotOfBit(llvm::Value *bits, llvm::Value *position);
+  llvm::SmallVector<int64_t> lengthsOf(llvm::ArrayRef<mlir::StringAttr> pairs);
+  /// Of 32-bit numbers.
+  Index spread(llvm::Value *);
+  llvm::Value *choose(llvm::Value *condition, llvm::Value *x, llvm::Value *y);
   /// `then` where the condition holds (null: everywhere), else 0; positions are made safe where it does not.
   llvm::Value *guarded(llvm::Value *condition, Point, llvm::ArrayRef<mlir::StringAttr> moved, llvm::function_ref<llvm::Value *(const Point &)> then);
   llvm::Value *zero(llvm::Value *like) { return llvm::Constant::getNullValue(like->getType()); }

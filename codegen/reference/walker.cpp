@@ -4,6 +4,7 @@
 #include "kernels/reference/reference.h"
 #include "runtime/base/philox.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <bit>
 
 using namespace mlir;
 using namespace fil::ir;
@@ -140,6 +141,8 @@ Cell Walker::op(Operation *o, Values &values) {
       .Case([&](TopKOp t) { return topk(t, values); })
       .Case([&](HighestOp h) { return highest(h, values); })
       .Case([&](MaskOp m) { return mask(m, values); })
+      .Case([&](ExpandOp x) { return thinned(x, x.getResult(), x.getX(), values); })
+      .Case([&](CompressOp x) { return thinned(x, x.getX(), x.getResult(), values); })
       .Case([&](QuantizeOp q) {
         const Format format = *cast<ir::TensorType>(q.getType()).format();
         Cell x = in(q.getX()), scale = scales(q, values), random = q.getRandom() ? in(q.getRandom()) : Cell(), r = makeCell(x.sizes);
@@ -359,6 +362,36 @@ Cell Walker::mask(MaskOp m, Values &values) {
     lengths[at] = size(pairs[i].getValue()) / size(pairs[i + 1].getValue()), along[at] = stride(mask, pairs[i + 1]);
   }
   ref::mask(r.sizes, {x.data->data(), strides(space, dimsOf(m.getX().getType()))}, {y.data->data(), along}, lengths, r.data->data());
+  return r;
+}
+
+template <class Op> Cell Walker::thinned(Op op, Value whole, Value part, Values &values) {
+  auto space = dimsOf(whole.getType()), into = dimsOf(part.getType()), pattern = dimsOf(op.getPattern().getType());
+  const auto parts = strings(op.getParts()), granules = strings(op.getGranules());
+  const bool bits = !op.getPlaces();
+  const size_t thin = size_t(place(space, op.getDimAttr()));
+  const int64_t inner = size(op.getDim()) / size(bits ? parts[0].getValue() : granules[1].getValue());
+  std::vector<int64_t> all = sizes(space), to = strides(space, into), of = strides(space, pattern), lengths(space.size(), 1), at(space.size(), 0);
+  for (size_t i = 0; i < granules.size(); i += 2) {
+    const size_t d = size_t(place(space, granules[i]));
+    lengths[d] = size(granules[i].getValue()) / size(granules[i + 1].getValue()), of[d] = stride(pattern, granules[i + 1]);
+  }
+  if (bits) lengths[thin] = inner, of[thin] = stride(pattern, parts[0]);
+  Cell x = values.lookup(op.getX()), y = values.lookup(op.getPattern()), r = makeCell(sizes(dimsOf(op.getType())));
+  const int64_t outerStride = stride(into, parts[0]), innerStride = stride(into, parts[1]);
+  for (size_t i = 0, n = whole == op.getX() ? x.data->size() : r.data->size(); i < n; ++i) { // each point of the whole
+    int64_t from = 0, values = 0;
+    for (size_t d = 0; d < at.size(); ++d) from += at[d] / lengths[d] * of[d], values += d == thin ? 0 : at[d] * to[d];
+    const int64_t position = at[thin] % inner, code = int64_t(y[size_t(from)]);
+    const bool there = bits ? code >> position & 1 : code >= 0;
+    values += bits ? at[thin] / inner * outerStride + std::popcount(uint64_t(code) & ((uint64_t(1) << position) - 1)) * innerStride : code * outerStride + position * innerStride;
+    if (there && whole == op.getX()) r[size_t(values)] = x[i];
+    else if (there) r[i] = x[size_t(values)];
+    for (size_t d = at.size(); d-- > 0;) {
+      if (++at[d] < all[d]) break;
+      at[d] = 0;
+    }
+  }
   return r;
 }
 

@@ -44,6 +44,7 @@ private:
   Cell topk(ir::TopKOp, Values &);
   Cell highest(ir::HighestOp, Values &);
   Cell mask(ir::MaskOp, Values &);
+  template <class Op> Cell thinned(Op, mlir::Value whole, mlir::Value part, Values &);
   /// At each point of x the scale of its tile; 1 where there is none.
   template <class Op> Cell scales(Op, Values &);
   Cell window(ir::WindowOp, Values &);

@@ -173,6 +173,12 @@ LogicalResult MaskOp::adjoint(GradBuilder &g, ValueRange seeds) {
   g.add(getX(), make<MaskOp>(g, getX().getType(), seeds[0], g.use(getMask()), getGranulesAttr(), getKeptAttr(), getChosenAttr(), UnitAttr()));
   return success();
 }
+template <class To, class From> static LogicalResult transposed(From op, GradBuilder &g, Value seed) {
+  g.add(op.getX(), make<To>(g, op.getX().getType(), seed, g.use(op.getPattern()), op.getPlaces() ? g.use(op.getPlaces()) : Value(), op.getDimAttr(), op.getPartsAttr(), op.getGranulesAttr()));
+  return success();
+}
+LogicalResult ExpandOp::adjoint(GradBuilder &g, ValueRange seeds) { return transposed<CompressOp>(*this, g, seeds[0]); }
+LogicalResult CompressOp::adjoint(GradBuilder &g, ValueRange seeds) { return transposed<ExpandOp>(*this, g, seeds[0]); }
 LogicalResult WindowOp::adjoint(GradBuilder &g, ValueRange seeds) {
   g.add(getX(), make<UnwindowOp>(g, getX().getType(), seeds[0], getWindowsAttr()));
   return success();

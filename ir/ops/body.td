@@ -128,6 +128,23 @@ def Fil_MaskOp : Fil_BodyOp<"mask"> {
     ::fil::Size share() { return getKept() ? ::fil::Size(::fil::Rational((*getKept())[0], (*getKept())[1])) : ::fil::Size(1); }
   }];
 }
+// Of a dim `dim` = outer * inner one of the two is thinned: the values have `slots` there, fewer positions, which the pattern gives their places. `parts` are the two
+// dims of the values in place of `dim`, the outer one first; all other dims are the same.
+// n of m: the inner one is thinned; `pattern` is [outer, ..] of bits in whole numbers of 8, bit i says that position i is there, and slots follow in order.
+// Granules: the outer one is; `pattern` is the slot of a granule, below 0 where it is not there, `places` the granule of a slot; both count granules along the
+// dims of `granules` as fil.mask does, `dim` first.
+def Fil_ExpandOp : Fil_BodyOp<"expand"> {
+  let summary = "the values at their places of a dim, 0 elsewhere";
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$pattern, Optional<Fil_Tensor>:$places, StrAttr:$dim, StrArrayAttr:$parts, StrArrayAttr:$granules)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x `by` $pattern (`places` $places^)? $dim `from` $parts `granules` $granules attr-dict `:` functional-type(operands, $result)";
+}
+def Fil_CompressOp : Fil_BodyOp<"compress"> {
+  let summary = "the transpose of expand: of a dim what has a slot";
+  let arguments = FilArgs<(ins Fil_Tensor:$x, Fil_Tensor:$pattern, Optional<Fil_Tensor>:$places, StrAttr:$dim, StrArrayAttr:$parts, StrArrayAttr:$granules)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x `by` $pattern (`places` $places^)? $dim `into` $parts `granules` $granules attr-dict `:` functional-type(operands, $result)";
+}
 // Both have a scale for each tile: `tiles` are pairs of a dim of x and the dim of the scale that counts its tiles, `lengths` their lengths; element a of
 // the dim belongs to tile a / length, the last one may be shorter. All other dims of the scale are dims of x.
 def Fil_QuantizeOp : Fil_BodyOp<"quantize", [AttrSizedOperandSegments]> {

@@ -59,6 +59,8 @@ Cost ScatterOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements
 Cost TopKOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost HighestOp::cost(const Dims &dims) { return moved(*this, dims, dims.elements(getScore().getType())); }
 Cost MaskOp::cost(const Dims &) { return {}; }
+Cost ExpandOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
+Cost CompressOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost QuantizeOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost PartOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost JoinOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }

@@ -236,6 +236,40 @@ LogicalResult MaskOp::verify() {
     if (!cut.contains(d) && !x.has(d)) return emitOpError("mask has dim `") << d.getValue() << "`, the operand has not";
   return failure(failed(hasElement(*this, r, x.getElement())) || r.getDims() != x.getDims());
 }
+template <class Op> static LogicalResult thinned(Op op, Value whole, Value values) {
+  auto x = tensorOf(whole), v = tensorOf(values), pattern = tensorOf(op.getPattern());
+  const auto parts = strings(op.getParts()), granules = strings(op.getGranules());
+  if (!x.isReal() || v.getElement() != x.getElement()) return op.emitOpError("values are ") << v.getElement() << ", the whole is " << x.getElement();
+  if (parts.size() != 2 || !x.has(op.getDimAttr())) return op.emitOpError("a dim of the whole is two of the values");
+  const Dims dims(op);
+  Dimset want;
+  for (StringAttr d : x.getDims())
+    if (d != op.getDimAttr()) want.insert(d);
+  Dimset along(want); // of the pattern at most
+  want.insert(parts[0]), want.insert(parts[1]);
+  if (failed(hasDims(op, v, want))) return failure();
+  if (!op.getPlaces()) {
+    if (!granules.empty() || pattern.format() != Format::Int8) return op.emitOpError("a pattern of bits is whole numbers of 8, without granules");
+    const int64_t m = MaskOp::length(dims, op.getDimAttr(), parts[0]);
+    if (m < 2 || m > 8) return op.emitOpError("groups have 2 to 8 neighbours");
+    along.insert(parts[0]);
+    return hasDims(op, pattern, along);
+  }
+  if (granules.empty() || granules.size() % 2 || granules[0] != op.getDimAttr()) return op.emitOpError("granules are pairs of dims, the thinned one first");
+  for (size_t i = 0; i < granules.size(); i += 2) {
+    if (!dims.known(granules[i + 1].getValue()) || !MaskOp::length(dims, granules[i], granules[i + 1])) return op.emitOpError("`") << granules[i + 1].getValue() << "` does not cut `" << granules[i].getValue() << "` into equal parts";
+    along.remove(granules[i]), along.insert(granules[i + 1]);
+  }
+  if (!(dims.value(parts[1].getValue()) * dims.value(granules[1].getValue()) == dims.value(op.getDim()))) return op.emitOpError("granules are not of the length of `") << parts[1].getValue() << "`";
+  Dimset places(along);
+  places.remove(granules[1]), places.insert(parts[0]);
+  auto p = tensorOf(op.getPlaces());
+  for (TensorType t : {pattern, p})
+    if (!isa<IntType, IndexType>(t.getElement())) return op.emitOpError("slots and places are ") << t.getElement();
+  return failure(failed(hasDims(op, pattern, along)) || failed(hasDims(op, p, places)));
+}
+LogicalResult ExpandOp::verify() { return thinned(*this, getResult(), getX()); }
+LogicalResult CompressOp::verify() { return thinned(*this, getX(), getResult()); }
 static LogicalResult scaled(Operation *op, TensorType x, Value scale, ArrayAttr tiles, ArrayRef<int64_t> lengths, TensorType result) {
   auto pairs = strings(tiles);
   if (result.getDims() != x.getDims()) return op->emitOpError("has dims ") << text(result.getDims()) << ", its operand " << text(x.getDims());

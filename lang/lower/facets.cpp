@@ -49,6 +49,11 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
     return ir::TopologyAttr::get(ctx, *ir::symbolizeTopologyMethod(get(f.settings, "method", "rigl")), APFloat(number("density", "1")), int64_t(std::min(number("every", "100"), 2147483647.0)), APFloat(number("alpha", "0.3")),
                                  APFloat(number("until", "75%")), left, right);
   }
+  if (f.kind == "blocks") {
+    if (f.settings.contains("n")) return ir::BlocksAttr::get(ctx, int64_t(number("n", "1")), int64_t(number("m", "1")), APFloat(0.0), int64_t(number("m", "1")), 1);
+    const auto [left, right] = granuleOf(f);
+    return ir::BlocksAttr::get(ctx, 0, 0, APFloat(number("density", "1")), left, right);
+  }
   const auto per = *ir::symbolizeScalesPer(get(f.settings, "per", "channel"));
   if (const std::string format = get(f.settings, "format", ""); format.starts_with("int")) return ir::WholeAttr::get(ctx, std::stoll(format.substr(3)), int64_t(number("acts", "0")), per);
   if (f.kind == "qat") {
@@ -184,8 +189,8 @@ static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::s
       for (StringAttr d : *side) sum += size(d), product *= size(d);
     maps.push_back({v.getSite().str(), dims.atMost(dims.elements(v.getType())), sum / product, numberOf(get(f.settings, "density", "1")).value_or(1)});
     for (auto &[side, n] : {std::pair(&sides.left, left), std::pair(&sides.right, right)}) {
-      const double length = side->empty() ? 1 : size(side->back());
-      if (n > 1 && std::fmod(length, double(n)) != 0) return diags.report(Msg::P0442, f.span, fmt::format("{}x{}", left, right), side->empty() ? "" : side->back().str(), fmt::format("{:.0f}", length), placeText(v.getSite().str())), false;
+      const auto length = side->empty() ? std::optional(Rational(1)) : dims.value(side->back().getValue()).constant();
+      if (n > 1 && (!length || length->num % n != 0)) return diags.report(Msg::P0442, f.span, fmt::format("{}x{}", left, right), side->empty() ? "" : side->back().str(), length ? length->str() : "of no fixed size", placeText(v.getSite().str())), false;
     }
   }
   if (get(f.settings, "dist", "erk") == "erk" && maps.size() > 1) {
@@ -205,6 +210,23 @@ static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::s
   return true;
 }
 
+/// False where what a line keeps of its maps does not divide them.
+static bool patterns(ModuleOp module, const sema::PlanFacet &f, Diagnostics &diags) {
+  const ir::Dims dims(module);
+  const bool groups = f.settings.contains("n");
+  const auto [left, right] = groups ? std::pair<int64_t, int64_t>(std::stoll(f.settings.at("m")), 1) : granuleOf(f);
+  for (auto v : module.getOps<ir::VariableOp>()) {
+    if (!llvm::is_contained(f.sites, v.getSite())) continue;
+    const ir::MapSides sides = ir::sidesOf(v);
+    for (auto &[side, n] : {std::pair(&sides.left, left), std::pair(&sides.right, right)}) {
+      const auto length = side->empty() ? std::optional(Rational(1)) : dims.value(side->back().getValue()).constant();
+      if (side == &sides.right && n == 1) continue; // of any size
+      if (!length || length->num % n != 0) return diags.report(Msg::P0442, f.span, groups ? fmt::format("{} neighbours", left) : fmt::format("{}x{}", left, right), side->empty() ? "" : side->back().str(), length ? length->str() : "of no fixed size", placeText(v.getSite().str())), false;
+    }
+  }
+  return true;
+}
+
 bool placeFacets(ModuleOp module, const LowerContext &c, std::vector<sema::PlanFacet> facets, double loraBudget, Diagnostics &diags) {
   if (!chooseRanks(module, facets, loraBudget, diags)) return false;
   MLIRContext *ctx = module.getContext();
@@ -212,6 +234,7 @@ bool placeFacets(ModuleOp module, const LowerContext &c, std::vector<sema::PlanF
   for (const sema::PlanFacet &f : facets) {
     std::map<std::string, double> density;
     if (f.kind == "topology" && !densities(module, f, density, diags)) return false;
+    if (f.kind == "blocks" && !patterns(module, f, diags)) return false;
     for (const std::string &site : f.sites) {
       sema::PlanFacet own = f;
       if (density.contains(site)) own.settings["density"] = fmt::format("{}", density.at(site));

@@ -20,8 +20,10 @@ std::vector<const ClauseRow *> actingRows(const std::string &clause, const Setti
   auto rows = rowsOf(clause, s.path ? "SITES" : keyOf(s).name);
   std::string word; // of a line of sites the facet's name, else what follows the key
   if (const size_t at = s.path ? 0 : 1; !s.phrases.empty() && s.phrases[0].items.size() > at && s.phrases[0].items[at].kind == Item::Value) word = printValue(*s.phrases[0].items[at].value.from);
+  word = word.substr(0, word.find('(')); // of `nm(2, 4)`
   auto begins = [&](const ClauseRow *r) { // is the word one of those that the row may begin with?
     std::string first(r->shape, std::strcspn(r->shape, " "));
+    if (const size_t call = first.find('('); call != std::string::npos && call > 0 && std::isalnum(static_cast<unsigned char>(first[call - 1]))) first.resize(call);
     std::erase_if(first, [](char c) { return c == '(' || c == ')' || c == '?'; });
     return ("|" + first + "|").find("|" + word + "|") != std::string::npos;
   };

@@ -167,11 +167,12 @@ private:
           f.settings["activations"] = printValue(*std::get<ExprPtr>(tile->args[0].is)), f.settings["weights"] = printValue(*std::get<ExprPtr>(tile->args[1].is));
     return f;
   }
-  static PlanFacet blocks(const Setting &s, const std::string &word) {
+  PlanFacet blocks(const Setting &s, const std::string &word) {
     PlanFacet f = facetOf("blocks", s);
-    f.settings["form"] = word;
     int n = 0, m = 0;
     if (std::sscanf(word.c_str(), "nm(%d, %d)", &n, &m) == 2) f.settings["n"] = std::to_string(n), f.settings["m"] = std::to_string(m);
+    if (f.settings.contains("n") && (n < 1 || n > m || m < 2 || m > 8)) c.diags.report(Msg::P0455, s.span, n, m);
+    if (!f.settings.contains("n")) f.settings["granule"] = word.substr(7, word.size() - 8);
     return f;
   }
   /// The later line holds where two facets of a kind meet. `named`: of the sites that the line names, not of all within them.

@@ -51,6 +51,15 @@ Value FunctionScope::use(Value v) {
   return v;
 }
 
+/// A sparse param in a loop, or what says where it is sparse: made again of variables, for a turn of them is at hand in every loop.
+static bool followsFromVariables(Value v) {
+  if (Value outside = outsideOf(v)) return followsFromVariables(outside);
+  Operation *op = v.getDefiningOp();
+  if (isa_and_nonnull<ReadOp, ConstantOp>(op)) return true;
+  const bool whole = isa_and_nonnull<MapOp>(op) && !cast<ir::TensorType>(v.getType()).isReal();
+  return (whole || isa_and_nonnull<MaskOp, ExpandOp>(op)) && llvm::all_of(op->getOperands(), followsFromVariables);
+}
+
 Value LoopScope::use(Value v) {
   if (auto it = known.find(v); it != known.end()) return it->second;
   Value &here = known[v];
@@ -68,6 +77,16 @@ Value LoopScope::use(Value v) {
     OpBuilder b(op->getContext());
     b.setInsertionPointToStart(&reverse);
     return here = b.clone(*op)->getResult(0);
+  } else if (followsFromVariables(v)) {
+    IRMapping inside;
+    for (Value x : op->getOperands()) inside.map(x, use(x));
+    OpBuilder b(op->getContext());
+    b.setInsertionPointToStart(&reverse);
+    Operation *last = nullptr;
+    for (Value x : op->getOperands())
+      if (Operation *made = inside.lookup(x).getDefiningOp(); made && (!last || last->isBeforeInBlock(made))) last = made;
+    if (last) b.setInsertionPointAfter(last);
+    return known[v] = b.clone(*op, inside)->getResult(0);
   }
   save(v);
   BlockArgument inside = argument(v.getType(), v.getLoc());
@@ -87,7 +106,7 @@ void LoopScope::renamed(Value from, Value to) {
 // ---- the walk ----
 
 bool Sweep::isParam(Value v) {
-  if (auto masked = v.getDefiningOp<MaskOp>()) return isParam(masked.getX());
+  if (auto *op = v.getDefiningOp(); isa_and_nonnull<MaskOp, ExpandOp>(op)) return isParam(op->getOperand(0));
   if (Value outside = outsideOf(v)) return isParam(outside);
   return isa_and_nonnull<ReadOp>(v.getDefiningOp());
 }

@@ -32,6 +32,7 @@ void sparsity(mlir::OpPassManager &pm) {
   pm.addPass(createLimitMembersPass());
   pm.addPass(createAddGatesPass()); // on products of weights as they stand
   pm.addPass(createAddMasksPass()); // behind the adapters, whose products are not masked; before gradients, which are
+  pm.addPass(createAddPatternsPass());
   pm.addPass(createGatherMembersPass()); // last: gates and masks know rows that are read as they stand
 }
 void qat(mlir::OpPassManager &pm) {
@@ -72,7 +73,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 
 void registerAllPasses() {
   registerSimplifyPass(), registerHoistInvariantsPass(), registerNameProductsPass();
-  registerAddAdaptersPass(), registerLimitMembersPass(), registerAddGatesPass(), registerAddMasksPass(), registerGatherMembersPass();
+  registerAddAdaptersPass(), registerLimitMembersPass(), registerAddGatesPass(), registerAddMasksPass(), registerAddPatternsPass(), registerGatherMembersPass();
   registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();

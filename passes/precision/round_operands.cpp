@@ -206,7 +206,7 @@ private:
     Operation *op = v.getDefiningOp();
     if (isOf(v, r)) return made = v;
     // Rounding element by element goes through views; masks and gathers then read what is rounded.
-    const bool view = isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, MaskOp, GatherOp, WindowOp>(op);
+    const bool view = isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, MaskOp, ExpandOp, GatherOp, WindowOp>(op);
     if (auto cache = dyn_cast_or_null<CacheOp>(op); cache && isOf(cache.getX(), r)) return known[keyOf(v, r)] = v; // what it looks back at was rounded before it was kept
     auto choice = dyn_cast_or_null<MapOp>(op); // of a window's padding: what is absent is 0, before and after
     if (choice && choice.getFn() == MapFn::select && !r.scaled() && isZero(choice.getArgs()[2])) {

@@ -50,8 +50,7 @@ private:
   Quantized prepare(VariableOp v, QatAttr facet) {
     Quantized q{v, facet, false, {}, {}};
     for (SiteOp site : getOperation().getOps<SiteOp>())
-      for (auto c : site.getConsumed().getAsRange<ConsumedAttr>())
-        if (auto lora = dyn_cast<LoraAttr>(c.getFacet()); lora && site.getPath() == v.getSite()) q.ofSum = lora.getMerge() == Merge::masked;
+      if (site.getPath() == v.getSite()) q.ofSum |= mergesMasked(site);
     if (!v.getTrained()) return q;
     v->setAttr("fil.qat_bits", Builder(&getContext()).getI64IntegerAttr(facet.getBits()));
     const MapSides sides = sidesOf(v);
@@ -114,7 +113,10 @@ private:
         }
         Value first = bringBeside(weight, [&](ReadOp) { return inputFirst; }), gain = bringBeside(weight, [&](ReadOp) { return inputGain; });
         if (train) firsts.push_back(outside(first = found(first, suiting(x, inputBits, {}, inner), inner), weight, q));
-        return withGain(first, gain, train, elementsOf(sides.left), inputBits, inner);
+        SmallVector<StringAttr> summed;
+        for (StringAttr d : strings(product.getOver()))
+          if (cast<ir::TensorType>(x.getType()).has(d)) summed.push_back(d);
+        return withGain(first, gain, train, elementsOf(summed), inputBits, inner);
       };
       quantizer.quantize(r.getResult(), users);
       if (firsts.empty()) continue;

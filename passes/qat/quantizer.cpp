@@ -50,22 +50,19 @@ void Quantizer::replace(Value x, ArrayRef<Operation *> readers, Value scaleHere,
   BodyBuilder body(b, dims, x.getLoc());
   body.site = siteOf(map);
   const Rounded r = bits ? roundedBy(x, scaleHere, bits, body) : Rounded{x, scaleHere};
-  for (Operation *reader : readers) {
-    auto mask = dyn_cast<MaskOp>(reader);
-    if (!mask) read(reader, x, r, weight);
-    else { // what is 0 stays 0, and is seen to be
-      SmallVector<Operation *> others(mask->getUsers());
-      OpBuilder at(mask);
-      auto masked = cast<MaskOp>(at.clone(*mask));
-      masked->setOperand(0, r.numbers);
-      for (Operation *other : others) read(other, mask.getResult(), {masked.getResult(), r.scale}, weight);
-      mask.erase();
-    }
-  }
+  for (Operation *reader : readers) read(reader, x, r, weight);
 }
 
 /// The reader reads these numbers in place of x. Of a product the scale comes behind it where it can.
 void Quantizer::read(Operation *reader, Value x, const Rounded &r, Value weight) {
+  if (isa<MaskOp, ExpandOp>(reader)) { // what is 0 stays 0, and is seen to be
+    SmallVector<Operation *> others(reader->getUsers());
+    OpBuilder at(reader);
+    Operation *again = at.clone(*reader);
+    again->setOperand(0, r.numbers);
+    for (Operation *other : others) read(other, reader->getResult(0), {again->getResult(0), r.scale}, weight);
+    return reader->erase();
+  }
   OpBuilder b(reader);
   BodyBuilder body(b, dims, reader->getLoc());
   body.site = siteOf(map);

@@ -77,6 +77,7 @@ private:
     Operation *user = use.getOwner();
     if (auto c = dyn_cast<ContractOp>(user)) {
       if (auto s = skips(c, dims); s && int(use.getOperandNumber()) == s->masked) return false;
+      if (isa_and_nonnull<ExpandOp>(use.get().getDefiningOp()) && worthPacking(c, dims)) return false; // its panels are packed once
       return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
     }
     if (auto m = dyn_cast<MaskOp>(user); m && use.getOperandNumber() == 1) return false; // read by its granules
@@ -94,7 +95,7 @@ private:
     if (auto it = cost.find(v); it != cost.end()) return it->second;
     int c = 1;
     if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
-    if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp, MaskOp>(op)) c = 4;
+    if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp, MaskOp, ExpandOp, CompressOp>(op)) c = 4;
     for (Value a : op->getOperands()) c = std::min(1000, c + costAtPoint(a));
     return cost[v] = c;
   }
@@ -193,6 +194,12 @@ private:
     if (auto m = dyn_cast<MaskOp>(op)) // the mask along other dims
       for (auto [i, d] : llvm::enumerate(strings(m.getGranules())))
         if (i % 2 == 0) llvm::erase(own, d);
+    auto thinned = [&](auto x, ArrayRef<StringAttr> gone) { // the values elsewhere along these, the pattern along the granules
+      for (StringAttr d : gone) llvm::erase(first, d), llvm::erase(own, d);
+      for (StringAttr d : strings(x.getGranules())) llvm::erase(own, d);
+    };
+    if (auto x = dyn_cast<ExpandOp>(op)) thinned(x, {x.getDimAttr()});
+    if (auto x = dyn_cast<CompressOp>(op)) thinned(x, strings(x.getParts()));
     if (auto c = dyn_cast<ContractOp>(op)) { // read at the members
       for (Value s : c.getSubsets()) llvm::erase(first, cast<SubsetType>(s.getType()).getOf());
       visit(c.getRhs(), first, all, seen);

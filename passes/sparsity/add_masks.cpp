@@ -34,13 +34,6 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
         for (Masked &x : all) mask(f, x);
   }
 
-  static bool mergesMasked(SiteOp site) {
-    return llvm::any_of(site.getConsumed().getAsRange<ConsumedAttr>(), [](ConsumedAttr c) {
-      auto lora = dyn_cast<LoraAttr>(c.getFacet());
-      return lora && lora.getMerge() == Merge::masked;
-    });
-  }
-
   /// The dims of the mask: granules are blocks of the last dims of both sides.
   void addMask(VariableOp base, TopologyAttr topology, bool ofSum, Dims &dims, SmallVectorImpl<Masked> &all) {
     ModuleOp module = getOperation();

@@ -50,4 +50,17 @@ def AddMasksPass : Pass<"fil-sparsity-add-masks", "::mlir::ModuleOp"> {
     Afterwards no facet `topology` is left in the site table.
   }];
 }
+
+def AddPatternsPass : Pass<"fil-sparsity-add-patterns", "::mlir::ModuleOp"> {
+  let summary = "maps with the facet `blocks` are stored as the weights that they have, and their pattern";
+  let description = [{
+    What: a map `W: A -> B` has fewer positions along the last dim of A, `slots`; the state `W.pattern` says where they stand (n of m: eight bits for each group), or
+    `W.slots` and `W.places` do (granules). Where products read it, inside of loops, it is `fil.expand` of these; of granules also masked, so that products leave them
+    out. Where the map's adapter has `merge=masked`, values of the adapter are taken at the same places (`fil.compress`) and the sum is expanded. Gradients are
+    compressed, so weights, what the optimizer keeps and gradients that leave a loop have the size of what is there. A density that leaves out nothing changes nothing.
+    Why here: behind lora and gates, which know maps as they are; before qat, which then rounds values that are there, and autodiff, which transposes fil.expand.
+    Afterwards no facet `blocks` is left in the site table.
+    IR: `fil.expand %values by %bits "A" from ["A/4", "A/4:2"]`.
+  }];
+}
 #endif

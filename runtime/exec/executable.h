@@ -39,6 +39,10 @@ struct VariableInfo {
   int qatBits = 0;                   ///< of a map that is trained as whole numbers: their bits; NAME.qat_scale is about these
   int bits = 0;                      ///< of a map that is kept as whole numbers: their bits; NAME.scale is their scale
   int families = 0;                  ///< of an adapter or predictor: so many axes of families come next
+  /// Of a map that is stored as the weights that it has: along the last axis of its left side it has two, from `axis` on. With `group` these are groups of so many neighbours and
+  /// the weights of each; else granules that are there, and what is in one. `columns` of the right side's last axis have the same pattern.
+  struct Thinned { int axis = 0; int64_t group = 0, columns = 1; };
+  std::optional<Thinned> thinned;
 };
 
 class Executable {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/checkpoint.h"
+#include "runtime/train/pattern.h"
 #include "runtime/train/predictor.h"
 #include "runtime/train/whole.h"
 #include "runtime/base/formats.h"
@@ -156,6 +157,22 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     auto it = variables.find(name);
     return it == variables.end() ? nullptr : it->second;
   };
+  // Dense weights of a map that the plan has sparse.
+  std::map<std::string, Array> thinned;
+  if (what == Restore::Weights)
+    for (const VariableInfo &v : program.variables()) {
+      auto it = v.thinned ? tensors.find(v.name) : tensors.end();
+      if (it == tensors.end() || !isFloat(it->second->dtype)) continue;
+      const auto names = patternOf(v);
+      const VariableInfo &pattern = *variable(names[0]);
+      if (tensors.count(names[0]) || it->second->shape != denseShape(v, pattern)) continue;
+      Array whole = *it->second;
+      if (auto rest = tensors.find(v.name + "#low"); rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == whole.shape && whole.dtype == DType::BF16) whole = joinedOf(whole, *rest->second);
+      auto made = compressed(whole, v, pattern);
+      thinned[v.name] = std::move(made[0]);
+      for (size_t i = 0; i < names.size(); ++i) thinned[names[i]] = std::move(made[i + 1]);
+    }
+  for (auto &[name, a] : thinned) tensors[name] = &a;
   // Weights of a run with other formats: params are kept in one piece or in two, in f32 or narrower, as whole numbers.
   std::map<std::string, Array> turned;
   const auto qatBits = c.file.metadata.find("qat_bits");
@@ -227,12 +244,20 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       if (const int64_t other = keptOtherwise(v, unpacked(a, v.shape))) throw misfit(fmt::format("of the granules of `{}` there are {}, and the plan keeps {}", v.name, other, v.kept));
       continue;
     }
+    if (!v.thinned && v.kind == VariableInfo::Param && a.shape != v.shape && (tensors.count(v.name + ".pattern") || tensors.count(v.name + ".slots")))
+      throw Error(Exit::Input, "E0513", fmt::format("`{}` has a part of the weights of `{}` and their pattern, and the plan has all of them", c.path, v.name), "use the plan that it was trained by");
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
     if (a.dtype == DType::I8 && isFloat(v.dtype)) throw Error(Exit::Input, "E0513", fmt::format("`{}` has whole numbers for `{}`, and the plan has reals", c.path, v.name), "say `int8` or `int4` for it; the reals are in the checkpoint that it was converted from");
     if (v.bits && a.dtype == DType::I8 && std::any_of(a.as<int8_t>().begin(), a.as<int8_t>().end(), [&](int8_t n) { return n < -(1 << (v.bits - 1)) || n >= 1 << (v.bits - 1); }))
       throw misfit(fmt::format("`{}` has numbers of more than {} bits", v.name, v.bits));
     if (v.name.ends_with("#level") && a.dtype == DType::I32 && a.at(0) != 0 && a.at(0) != 16 && a.at(0) != 32) throw misfit(fmt::format("`{}` is {}, no level of formats", v.name, a.at(0)));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
+  }
+  for (const VariableInfo &v : program.variables()) {
+    if (!v.thinned) continue;
+    std::vector<Array> pattern;
+    for (const std::string &name : patternOf(v)) pattern.push_back(*tensors.at(name));
+    if (const std::string flaw = flawOf(pattern, v); !flaw.empty()) throw misfit(flaw);
   }
   for (auto &[name, a] : tensors) {
     if (!variables.count(name) && what == Restore::Weights && a->dtype == DType::U8 && name.ends_with(".mask")) continue; // what it leaves out is 0 in the weights too

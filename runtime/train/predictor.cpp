@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/predictor.h"
+#include "runtime/train/pattern.h"
 #include "runtime/base/philox.h"
 #include <Eigen/Dense>
 #include <algorithm>
@@ -32,7 +33,11 @@ void makePredictor(Executable &program, const std::string &gateA) {
   auto number = [&](const std::string &name) { return size_t(std::find_if(all.begin(), all.end(), [&](const VariableInfo &v) { return v.name == name; }) - all.begin()); };
   const std::string map = gateA.substr(0, gateA.size() - std::string_view(".gate_A").size());
   const size_t a = number(gateA), b = number(map + ".gate_B");
-  const Array weight = program.get(number(map));
+  Array weight = program.get(number(map));
+  if (const VariableInfo &info = all[number(map)]; info.thinned) {
+    const size_t pattern = number(patternOf(info)[0]);
+    weight = expanded(weight, program.get(pattern), info, all[pattern]);
+  }
   int64_t families = 1;
   for (int d = 0; d < all[a].families; ++d) families *= all[a].shape[size_t(d)];
   const int64_t rank = all[a].shape.back(), rows = *elementCount(all[a].shape) / families / rank, columns = *elementCount(all[b].shape) / families / rank;

@@ -6,7 +6,7 @@ import re
 import struct
 import unittest
 
-from support import CharTest, read_checkpoint
+from support import CharTest, change_checkpoint, read_checkpoint
 
 LINES = "{q,k,v,o}: fp8 e4m3 tile(tensor, tensor)"
 PLANS = f"""
@@ -23,19 +23,6 @@ plan beside for Char from still {{ precision {{ {{k,v,o}}: fp8 e4m3 tile(tensor,
 plan plain for Char from p {{ precision {{ adapt }} }}
 plan frozen for Char from p {{ precision {{ {LINES}; adapt }}; lora {{ q: r=2 }} }}
 """
-
-
-def changed(path, to, edits):
-    """A checkpoint with other values: of each tensor's name a function of its bytes and shape."""
-    with open(path, "rb") as f:
-        data = bytearray(f.read())
-    first = 8 + struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:first])
-    for name, edit in edits.items():
-        begin, end = (first + x for x in header[name]["data_offsets"])
-        data[begin:end] = edit(bytes(data[begin:end]), header[name]["shape"])
-    with open(to, "wb") as f:
-        f.write(data)
 
 
 def times(factor, row=None):
@@ -55,7 +42,7 @@ def level(n):
 
 def rescaled(path, to, layer, channel, by):
     """The norm's gain of a hidden channel times `by`, the maps that read it over `by`: the function is the same."""
-    changed(path, to, {f"l[{layer}].a": times(by, channel), **{f"l[{layer}].Attention.{x}": times(1 / by, channel) for x in "qkv"}})
+    change_checkpoint(path, to, {f"l[{layer}].a": times(by, channel), **{f"l[{layer}].Attention.{x}": times(1 / by, channel) for x in "qkv"}})
 
 
 def changes(err):
@@ -130,13 +117,13 @@ class Adapt(CharTest):
         err = self.train("tight", "t", "--weights", "o/last.safetensors", "--backend=cpu")  # down to what the budget has room for, level by level
         self.assertRegex(err, r"step 1: l\[\d\]\.Attention\.\w f32 -> bf16: over the budget")
         self.assertRegex(err, r"formats: [01] of 8 products above their own, with [0-2]\.\d+% of a step's operations")
-        changed(self.path("o/last.safetensors"), self.path("bad.safetensors"), {"l[0].Attention.q#level": level(7)})
+        change_checkpoint(self.path("o/last.safetensors"), self.path("bad.safetensors"), {"l[0].Attention.q#level": level(7)})
         self.assertIn("`l[0].Attention.q#level` is 7", self.fil("train", "c.fil", "--plan", "returns", "--weights", "bad.safetensors", "--out", "x", exit=1, code="E0513")[1])
 
     def test_numbers_beyond_the_range_keep_a_product_up(self):
         self.train("half", "o", "--steps", "1", "--backend=cpu")
         edits = {f"l[{x}].Attention.q#level": level(32) for x in (0, 1)} | {f"l[{x}].a": times(1e6) for x in (0, 1)}
-        changed(self.path("o/last.safetensors"), self.path("wide.safetensors"), edits)
+        change_checkpoint(self.path("o/last.safetensors"), self.path("wide.safetensors"), edits)
         for backend in ("cpu", "reference"):
             err = self.train("half", backend, "--weights", "wide.safetensors", "--backend", backend)
             self.assertEqual(changes(err), [], err)

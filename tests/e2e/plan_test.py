@@ -8,7 +8,7 @@ from support import CHAR, CommandTest
 PLANS = """
 plan f64 for Char from p { precision { default f64 } }
 plan tuned for Char from p { lora { l[1].Attention.q: r=2 } }
-plan later for Char from p { sparsity { q: nm(2, 4) }; require { batch_invariant } }
+plan later for Char from p { precision { accum bf16 }; require { batch_invariant } }
 plan never for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=always } }
 """
 
@@ -42,8 +42,8 @@ class Plan(CommandTest):
         self.assertRegex(text, r"\n    optim adamw\(lr=1e-2, clip=1.0, warmup=2, decay=cosine, b1=0.9, .*// c.fil:\d+ \(b1, b2, wd, eps by default\), exact\n")
         self.assertRegex(text, r"\n    l\[1\].Attention.q: r=2 init=gauss variant=plain merge=auto +// c.fil:\d+ \(init, variant, merge by default\), approximate \(updates of low rank")
         text = self.plan("c.fil", "--plan", "later", "--expand")
-        self.assertRegex(text, r"\n    q: nm\(2, 4\) +// c.fil:\d+, checked only\n")
-        self.assertTrue(text.endswith("// no program: 2 clauses are checked only (E0603, E0614)\n"))
+        self.assertRegex(text, r"\n    accum bf16 +// c.fil:\d+, checked only\n")
+        self.assertTrue(text.endswith("// no program: 2 clauses are checked only (E0604, E0614)\n"))
         self.plan("c.fil", "--plan", "never", "--expand", exit=1, code="P0412")
 
     def test_a_difference_is_told_by_site(self):
@@ -55,7 +55,7 @@ class Plan(CommandTest):
         self.assertRegex(text, r"\nl\.Attention\.k\n  operations \d+ -> \d+ \(0\.[23]\dx\).*optimizer \d+ -> 0 \(0.00x\)")  # the product of the frozen map is left
         self.assertRegex(self.plan("c.fil", "--diff", "p", "p"), r"\n  operations +[0-9.e+]+\n(.*\n)+\d+ sites are the same\n$")
         self.assertRegex(self.plan("c.fil", "--diff", "p", "f64"), r"\n  rounding, relative +6e-08 -> 1.1e-16\n")
-        self.plan("c.fil", "--diff", "p", "later", exit=1, code="E0603")
+        self.plan("c.fil", "--diff", "p", "later", exit=1, code="E0604")
         self.plan("c.fil", "--diff", "p", "q", exit=1, code="P0411")
 
     def test_contracts_on_costs_are_checked_when_a_plan_is_compiled(self):

@@ -408,3 +408,51 @@ fil.func @f(%x: !fil.tensor<[B,D], bf16>) {
   %0 = fil.join %x, %x : (!fil.tensor<[B,D], bf16>, !fil.tensor<[B,D], bf16>) -> !fil.tensor<[B,D], real>
   fil.return
 }
+
+// -----
+fil.dims {B, "D/4" = "2", "D/4:2" = "2", "D/2" = "4", "D/2:2" = "2", "D%2" = "2", "F/3" = "2", D = "8", F = "6"}
+fil.func @f(%v: !fil.tensor<["D/4","D/4:2",F], real>, %p: !fil.tensor<["D/4",F], i8>) {
+  // expected-error @+1 {{has dims}}
+  %0 = fil.expand %v by %p "D" from ["D/4", "D/2:2"] granules [] : (!fil.tensor<["D/4","D/4:2",F], real>, !fil.tensor<["D/4",F], i8>) -> !fil.tensor<[D,F], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, "D/4" = "2", "D/4:2" = "2", "D/2" = "4", "D/2:2" = "2", "D%2" = "2", "F/3" = "2", D = "8", F = "6"}
+fil.func @f(%v: !fil.tensor<["D/4","D/4:2",F], real>, %p: !fil.tensor<["D/4",F], int>) {
+  // expected-error @+1 {{a pattern of bits is whole numbers of 8, without granules}}
+  %0 = fil.expand %v by %p "D" from ["D/4", "D/4:2"] granules [] : (!fil.tensor<["D/4","D/4:2",F], real>, !fil.tensor<["D/4",F], int>) -> !fil.tensor<[D,F], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, "D/4" = "2", "D/4:2" = "2", "D/2" = "4", "D/2:2" = "2", "D%2" = "2", "F/3" = "2", D = "8", F = "6"}
+fil.func @f(%w: !fil.tensor<[D,F], real>, %p: !fil.tensor<["D/4",F], i8>) {
+  // expected-error @+1 {{a dim of the whole is two of the values}}
+  %0 = fil.compress %w by %p "D/4" into ["D/4", "D/4:2"] granules [] : (!fil.tensor<[D,F], real>, !fil.tensor<["D/4",F], i8>) -> !fil.tensor<["D/4","D/4:2",F], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, "D/4" = "2", "D/4:2" = "2", "D/2" = "4", "D/2:2" = "2", "D%2" = "2", "F/3" = "2", D = "8", F = "6"}
+fil.func @f(%v: !fil.tensor<["D/2:2","D%2",F], real>, %s: !fil.tensor<["D/2","F/3"], int>, %p: !fil.tensor<["D/2:2","F/3"], int>) {
+  // expected-error @+1 {{granules are pairs of dims, the thinned one first}}
+  %0 = fil.expand %v by %s places %p "D" from ["D/2:2", "D%2"] granules ["F", "F/3"] : (!fil.tensor<["D/2:2","D%2",F], real>, !fil.tensor<["D/2","F/3"], int>, !fil.tensor<["D/2:2","F/3"], int>) -> !fil.tensor<[D,F], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, "D/4" = "2", "D/4:2" = "2", "D/2" = "4", "D/2:2" = "2", "D%2" = "2", "F/3" = "2", D = "8", F = "6"}
+fil.func @f(%v: !fil.tensor<["D/2:2","D%2",F], real>, %s: !fil.tensor<["D/2","F/3"], int>, %p: !fil.tensor<["D/2:2","F/3"], int>) {
+  // expected-error @+1 {{granules are not of the length of `D%2`}}
+  %0 = fil.expand %v by %s places %p "D" from ["D/2:2", "D%2"] granules ["D", "D/4", "F", "F/3"] : (!fil.tensor<["D/2:2","D%2",F], real>, !fil.tensor<["D/2","F/3"], int>, !fil.tensor<["D/2:2","F/3"], int>) -> !fil.tensor<[D,F], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, "D/4" = "2", "D/4:2" = "2", "D/2" = "4", "D/2:2" = "2", "D%2" = "2", "F/3" = "2", D = "8", F = "6"}
+fil.func @f(%v: !fil.tensor<["D/2:2","D%2",F], real>, %s: !fil.tensor<["D/2","F/3"], int>, %p: !fil.tensor<["D/2:2","F/3"], bool>) {
+  // expected-error @+1 {{slots and places are}}
+  %0 = fil.expand %v by %s places %p "D" from ["D/2:2", "D%2"] granules ["D", "D/2", "F", "F/3"] : (!fil.tensor<["D/2:2","D%2",F], real>, !fil.tensor<["D/2","F/3"], int>, !fil.tensor<["D/2:2","F/3"], bool>) -> !fil.tensor<[D,F], real>
+  fil.return
+}

@@ -26,6 +26,7 @@ protected:
                              : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
                              : kind == FacetKind::qat      ? "#fil.qat<bits 4 acts 8 per channel steps 0 warm 0.0>"
                              : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + ">"
+                             : kind == FacetKind::blocks   ? "#fil.blocks<" + (settings == "{}" ? "2 of 4 density 0.0 granule 4 1" : settings) + ">"
                              : kind == FacetKind::adapt    ? "#fil.adapt<every 200>"
                              : kind == FacetKind::gather   ? "#fil.gather<block 64>"
                              : kind == FacetKind::grouped  ? "#fil.grouped<capacity " + (settings == "{}" ? "0.0" : settings) + ">"
@@ -57,14 +58,15 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
   for (const Case &c : std::initializer_list<Case>{
            {of(FacetKind::topology), of(FacetKind::lora, "", "dora masked"), "P0430"},
            {of(FacetKind::topology), of(FacetKind::lora, "", "always"), "P0412"},
-           {of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), of(FacetKind::lora, "", "always"), "P0412"},
+           {of(FacetKind::blocks), of(FacetKind::lora, "", "always"), "P0412"},
+           {of(FacetKind::blocks), of(FacetKind::lora, "", "dora masked"), "P0430"},
            {mlir::cast<Facet>(mlir::parseAttribute("#fil.whole<bits 8 acts 0 per channel>", &context)), of(FacetKind::lora, "", "always"), "P0429"},
            {of(FacetKind::qat), mlir::cast<Facet>(mlir::parseAttribute("#fil.whole<bits 8 acts 0 per channel>", &context)), "P0434"},
            {of(FacetKind::qat), of(FacetKind::lora, "", "always"), "P0429"},
            {of(FacetKind::gather), of(FacetKind::grouped), "P0430"},
            {of(FacetKind::topology), of(FacetKind::blocks), "P0430"},
            {of(FacetKind::grouped, "1.2"), of(FacetKind::replica), "P0432"},
-           {of(FacetKind::gate, "2"), of(FacetKind::blocks, "{n = 2.0, m = 4.0}"), "P0433"},
+           {of(FacetKind::gate, "6"), of(FacetKind::blocks, "0 of 0 density 0.5 granule 4 4"), "P0433"},
            {of(FacetKind::gate), of(FacetKind::lora, "", "always"), "P0430"},
            {of(FacetKind::gate), of(FacetKind::lora, "", "dora never"), "P0430"},
            {of(FacetKind::qat), of(FacetKind::format, "e4m3"), "P0434"}}) {
@@ -75,7 +77,9 @@ TEST_F(Facets, AreRefusedWithCodeNoteAndRemedyWhereTheTableSaysSo) {
   }
   EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "always")).note, "merged density would be 1.00 instead of 0.20");
   EXPECT_EQ(of(FacetKind::topology).compose(of(FacetKind::lora, "", "masked")).outcome, Outcome::rewrite);
-  EXPECT_EQ(of(FacetKind::gate, "8").compose(of(FacetKind::blocks, "{n = 2.0, m = 4.0}")).outcome, Outcome::ok);
+  EXPECT_EQ(of(FacetKind::blocks, "0 of 0 density 0.25 granule 4 4").compose(of(FacetKind::lora, "", "always")).note, "merged density would be 1.00 instead of 0.25");
+  EXPECT_EQ(of(FacetKind::gate, "8").compose(of(FacetKind::blocks, "0 of 0 density 0.5 granule 4 4")).outcome, Outcome::ok);
+  EXPECT_EQ(of(FacetKind::gate, "1").compose(of(FacetKind::blocks)).outcome, Outcome::ok); // groups lie along the side that is summed
   EXPECT_EQ(of(FacetKind::format, "bf16").compose(of(FacetKind::lora, "", "always")).outcome, Outcome::rewrite);
 }
 TEST_F(Facets, StandInTheDocumentAsInTheTable) {

@@ -57,6 +57,11 @@ std::unique_ptr<Executable> CompiledProgram::executable(mlir::OwningOpRef<mlir::
   return makeExecutable(backend, context, std::move(module));
 }
 
+std::map<std::string, size_t> byName(const Executable &x) {
+  std::map<std::string, size_t> all;
+  for (size_t i = 0; i < x.variables().size(); ++i) all[x.variables()[i].name] = i;
+  return all;
+}
 std::vector<double> numbers(const Array &a) { return values(a); }
 std::vector<double> output(const Entry &e, const std::vector<Array> &results, const std::string &name) {
   for (size_t i = 0; i < e.outputs.size(); ++i)

@@ -25,6 +25,8 @@ public:
   std::unique_ptr<Executable> executable(mlir::OwningOpRef<mlir::ModuleOp>, const std::string &format = "f64", const std::string &backend = "reference") const;
 };
 
+/// The number of each variable.
+std::map<std::string, size_t> byName(const Executable &);
 std::vector<double> numbers(const Array &);
 /// The output of that name.
 std::vector<double> output(const Entry &, const std::vector<Array> &results, const std::string &name);

@@ -32,11 +32,6 @@ std::string apart(const std::string &text, const Binding &sizes, const std::map<
   const auto r = checkBackend(text, sizes, dims, backend);
   return r.failure ? r.failure->detail : "";
 }
-std::map<std::string, size_t> byName(const Executable &x) {
-  std::map<std::string, size_t> all;
-  for (size_t i = 0; i < x.variables().size(); ++i) all[x.variables()[i].name] = i;
-  return all;
-}
 using Params = std::map<std::string, std::vector<double>>;
 
 // h = tanh(x g + b) * (x u), y = h d: two maps make the neurons, four granules of two.

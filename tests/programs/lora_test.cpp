@@ -27,12 +27,6 @@ std::string planFor(const std::string &text, const Way &way) {
   return text + "\nplan adapted for " + text.substr(at, text.find('(', at) - at) + " { lora { **: " + std::string(way.settings) + " } }\n";
 }
 
-/// A variable of a program by name.
-std::map<std::string, size_t> byName(const Executable &x) {
-  std::map<std::string, size_t> all;
-  for (size_t i = 0; i < x.variables().size(); ++i) all[x.variables()[i].name] = i;
-  return all;
-}
 
 /// One of the maps, with its turn: W is [families, left, right] flat, A [families, left, rank], B [families, rank, right].
 struct Map {

@@ -25,11 +25,6 @@ std::string apart(const std::string &text, const Binding &sizes, const std::map<
   return r.failure ? r.failure->detail : "";
 }
 bool hasMaps(const std::string &text) { return text.find("->", text.find("param ")) != std::string::npos && text.find(": ", text.find("param ")) != std::string::npos; }
-std::map<std::string, size_t> byName(const Executable &x) {
-  std::map<std::string, size_t> all;
-  for (size_t i = 0; i < x.variables().size(); ++i) all[x.variables()[i].name] = i;
-  return all;
-}
 
 const std::string linear = "dims B\ndims D = 7, F = 3\nmodel M(x: [B,D]) -> [B,F] {\n  param w: D -> F\n  return x @ w\n}\nloss l(y: [B,F], t: [B,F]) = sum(y * t, over B, F)\n";
 

@@ -26,11 +26,6 @@ std::string planFor(const std::string &text, const std::string &settings, const 
   return text + "\nplan sparse for " + text.substr(at, text.find('(', at) - at) + " { sparsity { " + sites + ": " + settings + " } }\n";
 }
 
-std::map<std::string, size_t> byName(const Executable &x) {
-  std::map<std::string, size_t> all;
-  for (size_t i = 0; i < x.variables().size(); ++i) all[x.variables()[i].name] = i;
-  return all;
-}
 std::vector<double> get(const Executable &x, const std::string &name) { return numbers(x.get(byName(x).at(name))); }
 void set(Executable &x, const std::string &name, const std::vector<double> &v) {
   const size_t i = byName(x).at(name);

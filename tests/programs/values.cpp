@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/programs/values.h"
+#include "runtime/train/pattern.h"
+#include "tests/programs/compiled.h"
 #include "tests/support/program.h"
 #include <cmath>
 
@@ -7,6 +9,16 @@ namespace fil::programs {
 
 void Values::fill(Point &p, const Executable &x, const Entry &e) {
   std::normal_distribution<double> normal;
+  for (const VariableInfo &v : x.variables()) { // of random weights the largest
+    if (!v.thinned) continue;
+    const auto names = patternOf(v);
+    const VariableInfo &pattern = x.variables()[byName(x).at(names[0])];
+    const auto shape = denseShape(v, pattern);
+    std::vector<double> dense(size_t(*elementCount(shape)));
+    for (double &d : dense) d = normal(random);
+    const auto made = compressed(Array::of<double>(DType::F64, shape, dense), v, pattern);
+    for (size_t i = 0; i < names.size(); ++i) p.variables.try_emplace(names[i], numbers(made[i + 1]));
+  }
   for (const VariableInfo &v : x.variables()) {
     if (p.variables.count(v.name)) continue;
     int64_t n = 1;

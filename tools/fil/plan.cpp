@@ -78,7 +78,7 @@ public:
     launches(program.steps, m, 1);
     roundoff = std::pow(2.0, format == "f64" ? -53 : -24);
     module->walk([&](mlir::Operation *op) {
-      if (!mlir::isa<ir::QuantizeOp, ir::PartOp>(op)) return;
+      if (!mlir::isa<ir::QuantizeOp, ir::PartOp>(op) || op->getParentOfType<ir::FuncOp>().getEntry() == "init") return;
       auto q = mlir::dyn_cast<ir::QuantizeOp>(op);
       if (auto f = mlir::cast<ir::TensorType>(op->getResult(0).getType()).format()) roundoff = std::max(roundoff, std::pow(2.0, (q && q.getRandom() ? 0 : -1) - traits(*f).fractionBits));
     });
