@@ -23,7 +23,8 @@ constexpr int64_t fewRows = 3;
 /// What all kernels know.
 class Problem {
 public:
-  Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at) : dims(dims), group(group), at(at), c(group.tiled()) {
+  /// `dots`: operands that are exact in bf16 are multiplied in pairs, where the target can.
+  Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at, bool dots) : dims(dims), group(group), at(at), c(group.tiled()) {
     d = classify(c);
     const Layout &result = resultLayout();
     if (d.position) ragged = cast<TensorType>(c.getType()).has(d.position) ? Sums : Rows;
@@ -52,11 +53,17 @@ public:
     if (ragged == Rows) sizes.m.reset();
     if (ragged == Sums) sizes.k.reset();
     descriptor = {f64 ? Element::F64 : Element::F32, sizes, known(batch)};
-    shape = chooseShape(target, descriptor);
     if (!ragged) left = plain(c->getOperand(unsigned(leftOperand)), d.rows);
     alongRows = ragged == Sums || (!left && !ragged && rowsAreNeighbours());
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
+    if (dots && target.dots && !f64 && !ragged && !skip && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
+      pairs = true, steps = k, k = Size::ceil(k / Size(2));
+      descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
+      left = pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
+      alongRows = !left && rowsAreNeighbours();
+    }
+    shape = chooseShape(target, descriptor);
     if (skip) {
       if (skip->masked < 2) right = plain(skip->mask.getX(), d.columns);
       int64_t length = skip->length;
@@ -82,7 +89,7 @@ public:
       for (mlir::Value s : c.getSubsets()) readBy(s);
     if (ragged == Sums) readBy(c.getRoster());
     packs = read.takeVector();
-    unpacked = !ragged && !listed() && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
+    unpacked = !ragged && !listed() && !pairs && right && right->outer == Size(1) && n.constant() && n.constant()->num % shape.columns() == 0 &&
               ((n == Size(shape.columns()) && right->sum == n) || (k.constant() && k.constant()->num * n.constant()->num * elementBytes(shape.element) <= target.l1 / 2));
     rowSkip = findRowSkip();
     if (rowSkip && rowSkip->columns && !rowSkip->narrow()) panel = std::gcd(shape.columns(), rowSkip->width);
@@ -117,7 +124,9 @@ public:
   CacheBlocks blocks;
   int64_t ahead = 0; ///< TileOperands::ahead
   std::optional<Format> stored; ///< of panels that are packed as they stand in memory
-  std::optional<Plain> left, right;
+  bool pairs = false;                ///< of bf16: `k` counts these, `steps` what is summed
+  Size steps;
+  std::optional<Plain> left, right;  ///< of pairs: k contiguous, strides in pairs
   bool alongRows = false;    ///< a left side that is not plain is packed step by step, lanes along its rows; else row by row, lanes along the sum
   std::optional<Skip> skip;  ///< of the right side, or the result
   std::optional<RowSkip> rowSkip; ///< of the left side and the result, in kernels of few rows
@@ -172,7 +181,7 @@ private:
     return {};
   }
   std::optional<RowSkip> findRowSkip() {
-    if (ragged || skip || unpacked || !left || d.columns.empty() || d.summed.empty() || !n.constant() || !k.constant()) return {};
+    if (ragged || skip || unpacked || pairs || !left || d.columns.empty() || d.summed.empty() || !n.constant() || !k.constant()) return {};
     auto s = skipsInRows(c, dims, 1 - leftOperand, last(d.columns), last(d.summed));
     if (s && s->columns && !s->narrow() && n.constant()->num % shape.columns()) s->columns = {};
     return s && (s->columns || s->sum) ? s : std::nullopt;
@@ -182,6 +191,30 @@ private:
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp, ExpandOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
+  }
+  /// Is each element a number of bf16? Numbers of 8 bits are, times a power of two.
+  static bool exactInBf16(mlir::Value v) {
+    auto *op = v.getDefiningOp();
+    if (auto q = dyn_cast_or_null<DequantizeOp>(op)) {
+      const auto f = cast<TensorType>(q.getX().getType()).format();
+      return f == Format::Bf16 ? !q.getScale() : f == Format::E4M3 || f == Format::E5M2 || (f == Format::Int8 && !q.getScale());
+    }
+    if (auto m = dyn_cast_or_null<MapOp>(op); m && m.getFn() == MapFn::select) return exactInBf16(m.getArgs()[1]) && exactInBf16(m.getArgs()[2]);
+    if (auto z = dyn_cast_or_null<ConstantOp>(op)) return z.getValue().isZero();
+    return isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op) && exactInBf16(op->getOperand(0));
+  }
+  /// bf16 in memory whose sum lies step behind step: pairs as they stand.
+  std::optional<Plain> pairsInPlace(mlir::Value v, const Dimlist &outer) {
+    auto layout = [&](mlir::Value x) {
+      auto a = dyn_cast<mlir::BlockArgument>(x);
+      return a && cast<TensorType>(a.getType()).format() == Format::Bf16 ? &at.inputs[a.getArgNumber()].layout : nullptr;
+    };
+    auto p = plainOf(dims, v, layout, outer, d.summed, d.batch);
+    auto even = [](const Size &s) { return s.constant() && s.constant()->num % 2 == 0; };
+    if (!p || !(p->sum == Size(1)) || !even(steps) || !even(p->outer) || !llvm::all_of(p->batch, even)) return std::nullopt;
+    p->outer = p->outer / Size(2);
+    for (Size &s : p->batch) s = s / Size(2);
+    return p;
   }
   /// Of narrow numbers in memory: do the left side's rows lie side by side?
   bool rowsAreNeighbours() {
@@ -240,8 +273,9 @@ public:
         emitLoop(k.b, begin, end, 1, [&](LV step) {
           e.scope([&] {
             Point q = batch;
-            sorted ? point(step, q) : digits(k, step, p.d.summed, q);
             LV row = panelAt(to, k.b.CreateMul(step, columns));
+            if (p.pairs) return alongPairs(1 - p.leftOperand, q, step, p.d.columns, first, true, count, p.panel, row);
+            sorted ? point(step, q) : digits(k, step, p.d.summed, q);
             along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.panel, p.stored ? wide : row);
             for (int64_t c = 0; p.stored && c < p.panel; c += k.lanes) {
               LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(wide, k.number(c)), align());
@@ -701,6 +735,38 @@ private:
   void along(int which, const Point &q, const Dimlist &list, LV first, bool aligned, LV count, int64_t width, LV to) {
     emitAlong(e, q, list, first, aligned, count, width, to, [&](const Point &r) { return operand(which, r); });
   }
+  /// The same of pairs of steps, the number `pair`; the one behind the last step is 0.
+  void alongPairs(int which, const Point &q, LV pair, const Dimlist &list, LV first, bool aligned, LV count, int64_t width, LV to) {
+    auto &b = k.b;
+    LV even = b.CreateMul(pair, k.number(2)), odd = b.CreateAdd(even, k.number(1)), steps = k.size(p.steps);
+    Point low = q, high = q;
+    digits(k, even, p.d.summed, low), digits(k, emitMin(b, odd, b.CreateSub(steps, k.number(1))), p.d.summed, high);
+    for (int64_t offset = 0; offset < width; offset += k.lanes) e.scope([&] {
+      LV mask = emitMask(b, b.CreateSub(count, k.number(offset)), k.lanes), at = b.CreateAdd(first, k.number(offset));
+      auto bits = [&](Point r) {
+        laneDigits(k, at, aligned, list, mask, r);
+        return b.CreateBitCast(k.splat(operand(which, r)), k.vector(k.i32));
+      };
+      LV x = b.CreateLShr(bits(low), 16), y = b.CreateAnd(bits(high), 0xffff0000u), none = llvm::Constant::getNullValue(x->getType());
+      x = b.CreateOr(x, b.CreateSelect(k.splat(b.CreateICmpSLT(odd, steps)), y, none));
+      b.CreateAlignedStore(b.CreateSelect(mask, x, none), elementAt(to, k.number(offset)), align());
+    });
+  }
+  /// Pairs k0 .. k0 + n - 1 of a row of the left side, as bf16 one behind the other.
+  void stepsOfPairs(const Point &q, LV k0, LV n, LV to) {
+    auto &b = k.b;
+    LV first = b.CreateMul(k0, k.number(2));
+    emitLoop(b, k.number(0), b.CreateMul(n, k.number(2)), k.lanes, [&](LV step) {
+      e.scope([&] {
+        LV from = b.CreateAdd(first, step), mask = emitMask(b, b.CreateSub(k.size(p.steps), from), k.lanes);
+        Point r = q;
+        laneDigits(k, from, p.blocks.kc * 2 % k.lanes == 0, p.d.summed, mask, r);
+        LV x = b.CreateLShr(b.CreateBitCast(k.splat(operand(p.leftOperand, r)), k.vector(k.i32)), 16);
+        x = b.CreateTrunc(b.CreateSelect(mask, x, llvm::Constant::getNullValue(x->getType())), k.vector(b.getInt16Ty()));
+        b.CreateAlignedStore(x, emitAt(b, b.getInt16Ty(), to, step), llvm::Align(2));
+      });
+    });
+  }
   LV start(const Plain &x, const Point &batch) {
     LV at = memory(int(cast<mlir::BlockArgument>(x.root).getArgNumber()));
     for (auto [d, s] : llvm::zip(p.d.batch, x.batch)) at = elementAt(at, k.b.CreateMul(batch(d).base, k.size(s)));
@@ -784,9 +850,10 @@ private:
         e.scope([&] {
           Point q = batch;
           LV at = k.b.CreateAdd(k0, step);
-          p.ragged ? point(k.b.CreateAdd(part.first, at), q) : digits(k, at, p.d.summed, q);
           LV to = elementAt(packed, k.b.CreateMul(step, k.number(rowA)));
+          if (!p.pairs) p.ragged ? point(k.b.CreateAdd(part.first, at), q) : digits(k, at, p.d.summed, q);
           emitLoop(k.b, k.number(0), t.m, k.lanes, [&](LV i) {
+            if (p.pairs) return alongPairs(p.leftOperand, q, at, p.d.rows, k.b.CreateAdd(part.m0, i), p.blocks.mc % k.lanes == 0, k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));
             along(p.leftOperand, q, p.d.rows, k.b.CreateAdd(part.m0, i), p.blocks.mc % k.lanes == 0, k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));
           });
         });
@@ -799,6 +866,7 @@ private:
         Point q = batch;
         rowOf(part, i, q);
         LV row = elementAt(packed, k.b.CreateMul(i, k.number(rowA)));
+        if (p.pairs) return stepsOfPairs(q, k0, t.k, row);
         emitLoop(k.b, k.number(0), t.k, k.lanes, [&](LV step) {
           along(p.leftOperand, q, p.d.summed, k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, k.b.CreateSub(t.k, step), k.lanes, elementAt(row, step));
         });
@@ -841,7 +909,7 @@ private:
 } // namespace
 
 EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
-  Problem p(target, dims, f64, group, placement);
+  Problem p(target, dims, f64, group, placement, true);
   EmittedContraction out;
   out.rows = p.m, out.descriptor = p.descriptor;
   auto pack = ContractionEmitter(target, p, f64).pack();
@@ -865,11 +933,12 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     } else out.few = ContractionEmitter::picksSteps(one) ? ContractionEmitter(target, one, f64).pickedSingly() : ContractionEmitter(target, one, f64).pickedRows();
     out.limit = std::max<int64_t>(1, int64_t(1 / p.rowSkip->share()));
   } else if (few && out.once) {
-    Problem one = p;
+    Problem one = p.pairs && p.storedFormat() && bytesOf(*p.storedFormat()) == 1 ? Problem(target, dims, f64, group, placement, false) : p;
     // What few rows read comes from memory: the fewer bytes the better. Up to so many it is faster than wide panels, measured at 2048 x 8192.
-    one.stored = p.storedFormat();
-    out.limit = !one.stored ? 1 : bytesOf(*one.stored) == 1 ? 8 : 2;
-    one.shape.rows = one.stored ? 2 : 1, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide
+    if (!one.pairs) one.stored = p.storedFormat();
+    const int64_t bytes = one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
+    out.limit = bytes == 4 ? 1 : bytes == 1 ? 8 : 2;
+    one.shape.rows = bytes == 4 ? 1 : 2, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide
     if (!p.listed()) one.chooseTiles(target, false);
     p.chooseTiles(target, true);
     out.descriptor = p.descriptor;
@@ -879,8 +948,8 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     }
     out.few = ContractionEmitter(target, one, f64).product();
   } else if (few) {
-    if (ContractionEmitter::readsFewRows(p)) out.few = ContractionEmitter(target, p, f64).fewRows();
-    else out.few = ContractionEmitter(target, p, f64).madeRows();
+    Problem one = p.pairs ? Problem(target, dims, f64, group, placement, false) : p;
+    out.few = ContractionEmitter::readsFewRows(one) ? ContractionEmitter(target, one, f64).fewRows() : ContractionEmitter(target, one, f64).madeRows();
     out.limit = fewRows;
   }
   // A few dozen rows for each position read its part of the right side hardly more often than packing would.

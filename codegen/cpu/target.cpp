@@ -20,24 +20,24 @@ template <class List> bool hasAll(const llvm::StringMap<bool> &features, const L
 } // namespace
 
 std::string Target::str() const {
-  return fmt::format("{} cpu={} l1={} l2={} l3={} cores={} features={}", isa, cpu, l1, l2, l3, cores, features);
+  return fmt::format("{}{} cpu={} l1={} l2={} l3={} cores={} features={}", isa, dots ? "+bf16" : "", cpu, l1, l2, l3, cores, features);
 }
 
 Target findTarget(std::string_view wanted) {
-  bool native = wanted == "native", v4 = wanted == "x86-64-v4";
+  bool native = wanted == "native", dots = wanted == "x86-64-v4+bf16", v4 = dots || wanted == "x86-64-v4";
   if (!native && !v4 && wanted != "x86-64-v3")
     throw Error(Exit::Usage, "E0703", fmt::format("there is no target `{}`", wanted),
-                "targets are native, x86-64-v3 and x86-64-v4");
+                "targets are native, x86-64-v3, x86-64-v4 and x86-64-v4+bf16");
   llvm::StringMap<bool> machine = llvm::sys::getHostCPUFeatures();
-  bool hasV3 = hasAll(machine, v3Features), hasV4 = hasV3 && hasAll(machine, v4Features);
-  if (!hasV3 || (v4 && !hasV4))
+  bool hasV3 = hasAll(machine, v3Features), hasV4 = hasV3 && hasAll(machine, v4Features), hasDots = hasV4 && machine.lookup("avx512bf16");
+  if (!hasV3 || (v4 && !hasV4) || (dots && !hasDots))
     throw Error(Exit::Usage, "E0703",
                 fmt::format("this machine ({}) has no {}", llvm::sys::getHostCPUName().str(),
-                            v4 ? "x86-64-v4 (AVX-512)" : "x86-64-v3 (AVX2 and FMA)"),
+                            dots ? "x86-64-v4+bf16 (AVX-512 with vdpbf16ps)" : v4 ? "x86-64-v4 (AVX-512)" : "x86-64-v3 (AVX2 and FMA)"),
                 v4 ? "choose native or x86-64-v3" : "");
   Target target;
   if (native) {
-    v4 = hasV4;
+    v4 = hasV4, dots = hasDots;
     std::vector<std::string> list;
     for (const auto &f : machine) list.push_back((f.second ? "+" : "-") + f.first().str());
     std::ranges::sort(list);
@@ -45,7 +45,8 @@ Target findTarget(std::string_view wanted) {
     target.cpu = llvm::sys::getHostCPUName().str();
   }
   target.isa = v4 ? "x86-64-v4" : "x86-64-v3";
-  if (!native) target.cpu = target.isa;
+  if (!native) target.cpu = target.isa, target.features = dots ? "+avx512bf16" : "";
+  target.dots = dots;
   target.lanesF32 = v4 ? 16 : 8;
   target.registers = v4 ? 32 : 16;
   const Caches caches = findCaches();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/cpu/tile.h"
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 #include <numeric>
 
 namespace fil {
 using namespace llvm;
 
-Type *elementType(IRBuilderBase &b, Element e) { return e == Element::F32 ? b.getFloatTy() : b.getDoubleTy(); }
+Type *elementType(IRBuilderBase &b, Element e) { return e == Element::F64 ? b.getDoubleTy() : b.getFloatTy(); }
 
 namespace {
 
@@ -121,9 +122,13 @@ private:
     size_t i = 0;
     for (Value *a : block.a) {
       Value *x = b.CreateVectorSplat(unsigned(block.lanes), b.CreateLoad(scalar, emitAt(b, scalar, a, offsetA)));
-      for (int v = 0; v < block.vectors; ++v, ++i)
-        sums[i] = b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, row[size_t(v)], sums[i]});
+      for (int v = 0; v < block.vectors; ++v, ++i) sums[i] = added(x, row[size_t(v)], sums[i]);
     }
+  }
+  Value *added(Value *x, Value *y, Value *sum) {
+    if (block.element != Element::Bf16Pairs) return b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, y, sum});
+    auto *pairs = FixedVectorType::get(b.getBFloatTy(), unsigned(2 * block.lanes));
+    return b.CreateIntrinsic(Intrinsic::x86_avx512bf16_dpbf16ps_512, {}, {sum, b.CreateBitCast(x, pairs), b.CreateBitCast(y, pairs)});
   }
 
   IRBuilderBase &b;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inner part of every contraction: code for one cache tile, C[m,n] (+)= sum_k A[m,k] B[k,n], held in registers over all k of
 // the block. Each element is one chain of fused multiply-adds in the order of k that starts from zero (or from what the block
-// before left), in the tile as in the skinny form: neither the cut of k nor the form changes a bit.
+// before left), in the tile as in the skinny form: neither the cut of k nor the form changes a bit. Of pairs of bf16 a link of the chain is what vdpbf16ps
+// makes of two products: subnormal numbers are 0, and there are two roundings, so it differs from the sum in f32.
 // All sizes and strides are i64, strides in elements; constants are folded. No read or write lies outside of what is stated.
 #pragma once
 #include "codegen/cpu/loops.h"

@@ -74,7 +74,7 @@ public:
     times.kernels = int64_t(kernels.rows.size()), times.codeBytes = int64_t(image.code.size()), times.launches = launches;
     out.kernels = std::move(kernels.rows);
     out.code = std::move(image.code);
-    out.target = target.isa;
+    out.target = target.isa + (dots ? "+bf16" : "");
     return std::move(out);
   }
 
@@ -85,7 +85,7 @@ private:
   Layouts layouts;
   PackageText *text;
   PackageText &notes;
-  bool f64 = false;
+  bool f64 = false, dots = false; ///< dots: a kernel is for a target that has them
   int64_t launches = 0;
   Manifest out;
   Kernels kernels;
@@ -520,6 +520,7 @@ private:
     else {
       // Training has many rows; who decodes has one most of the time.
       EmittedContraction c = emitContraction(target, dims, f64, g, at, program->entry.name == "decode" || program->entry.name == "run");
+      dots |= c.descriptor.element == Element::Bf16Pairs;
       std::optional<View> packed;
       std::vector<Step> packing, many;
       if (c.pack) {

@@ -13,7 +13,7 @@ int64_t roundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; 
 int64_t roundDown(int64_t value, int64_t to) { return std::max(value / to * to, to); }
 } // namespace
 
-const char *elementName(Element e) { return e == Element::F32 ? "f32" : "f64"; }
+const char *elementName(Element e) { return e == Element::F32 ? "f32" : e == Element::F64 ? "f64" : "bf16 pairs"; }
 std::string TileShape::str() const {
   return fmt::format("{} {}x{} ({} x {} lanes) unroll {}", elementName(element), rows, columns(), vectors, lanes, unroll);
 }

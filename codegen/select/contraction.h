@@ -9,8 +9,9 @@
 
 namespace fil {
 
-enum class Element { F32, F64 };
-constexpr int elementBytes(Element e) { return e == Element::F32 ? 4 : 8; }
+/// Of Bf16Pairs a step of k is two: operands are 32 bits, the numbers of the one in the lower half, sums are f32.
+enum class Element { F32, F64, Bf16Pairs };
+constexpr int elementBytes(Element e) { return e == Element::F64 ? 8 : 4; }
 const char *elementName(Element);
 
 /// The register tile: `rows` x `vectors` accumulators of `lanes` elements. A panel of B is columns() wide.

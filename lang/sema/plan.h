@@ -162,6 +162,7 @@ struct CheckedPlan {
   std::vector<CostContract> costs;
   std::vector<DriftContract> drifts;
   std::vector<LatencyContract> latencies;
+  bool bitExact = false;         ///< required: no instruction that rounds otherwise than products are defined
   /// Is there anything that `fil validate` alone checks?
   bool validated() const { return !drifts.empty() || !latencies.empty(); }
   std::vector<Refused> refused;

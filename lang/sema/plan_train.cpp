@@ -347,6 +347,7 @@ static bool typeDrift(const Setting &s, CheckedPlan &plan) {
 void typeContracts(PlanContext &c, CheckedPlan &plan) {
   const Setting *clause = findSetting(c.tree.settings, "require");
   if (!clause || !clause->nested) return;
+  plan.bitExact = findSetting(*clause->nested, "bit_exact");
   for (const Setting &s : clause->nested->settings) {
     const bool refused = std::any_of(plan.refused.begin(), plan.refused.end(), [&](const Refused &r) { return r.span == s.span; });
     if (!refused && typeDrift(s, plan)) {

@@ -30,7 +30,8 @@ void checkTarget(std::string_view target) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool known[] = {target == "x86-64", target == "x86-64-v2" && __builtin_cpu_supports("x86-64-v2"),
-                        target == "x86-64-v3" && __builtin_cpu_supports("x86-64-v3"), target == "x86-64-v4" && __builtin_cpu_supports("x86-64-v4")};
+                        target == "x86-64-v3" && __builtin_cpu_supports("x86-64-v3"), target == "x86-64-v4" && __builtin_cpu_supports("x86-64-v4"),
+                        target == "x86-64-v4+bf16" && __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16")};
   for (bool k : known)
     if (k) return;
 #endif

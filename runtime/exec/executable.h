@@ -69,7 +69,7 @@ public:
   /// `value` has the variable's shape and dtype.
   virtual void set(size_t variable, const Array &value) = 0;
 
-  /// What its code is for: `x86-64-v3`, `x86-64-v4`, `reference`.
+  /// What its code is for: `x86-64-v3`, `x86-64-v4`, `x86-64-v4+bf16` where products of bf16 need that, `reference`.
   virtual std::string target() const = 0;
 
   /// Longest sequence that the caches of prefill and decode hold; forgets what they held.

@@ -11,7 +11,9 @@ std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shar
   if (backend == "reference") return referenceExecutable(std::move(context), std::move(module));
   const size_t words = backend.find(" remat ");
   const std::string cpu = backend.substr(0, words);
-  return cpuExecutable(*module, findTarget(cpu == "cpu" ? "native" : cpu), words == std::string::npos ? "auto" : backend.substr(words + 7));
+  Target target = findTarget(cpu == "cpu" || cpu == "exact" ? "native" : cpu);
+  target.dots &= cpu != "exact";
+  return cpuExecutable(*module, target, words == std::string::npos ? "auto" : backend.substr(words + 7));
 }
 
 TestProgram::TestProgram(const std::string &text, Stage last, const std::string &format, std::map<std::string, int64_t> dims, const std::string &optimizer,

@@ -27,7 +27,7 @@ struct TestProgram {
   size_t variable(const std::string &name) const;
 };
 
-/// A module after the precision pass as a back end runs it: `reference`, `cpu`, or the CPU limited to `x86-64-v3`; behind the latter perhaps a rule, ` remat all`.
+/// A module after the precision pass as a back end runs it: `reference`, `cpu`, `exact` (the CPU, as `require { bit_exact }` has it), or the CPU limited to `x86-64-v3`; behind the latter perhaps a rule, ` remat all`.
 std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext>, mlir::OwningOpRef<mlir::ModuleOp>);
 
 std::vector<double> values(const Array &);

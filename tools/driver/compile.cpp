@@ -184,6 +184,7 @@ void Compiler::generate(mlir::ModuleOp m) {
   auto store = options.build.empty() ? std::nullopt : Store::ofUser();
   const PackageOptions po{wanted(Stage::kernels_), wanted(Stage::llvm_), wanted(Stage::asm_), last != Stage::kernels_, store ? &*store : nullptr, options.build};
   result.target = findTarget(options.targetCpu);
+  result.target.dots &= !plan.bitExact;
   if (options.tune) {
     std::string report;
     result.target = tune(m, result.target, plan.train, po, report);

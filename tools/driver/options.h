@@ -26,7 +26,7 @@ struct CompileOptions {
   std::string dumpDir;           ///< numbered files, one a stage; empty: none
   bool mlirFlags = false;        ///< apply MLIR's own --mlir-* flags
   std::string backend = "cpu";   ///< cpu or reference
-  std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4
+  std::string targetCpu = "native"; ///< native, x86-64-v3, x86-64-v4, x86-64-v4+bf16
   bool tune = false;             ///< measure tiles of contractions, at the plan's sizes
   std::string saveTo;            ///< file for the compiled program; empty: none
   std::string build;             ///< the compiler's; empty: nothing comes from the cache or goes there

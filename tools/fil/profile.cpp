@@ -37,7 +37,7 @@ Limits probe(const std::string &target, const std::string &format) {
   Limits l{0, 0, pool.threads(), format, target};
   const int64_t parts = pool.threads();
   std::vector<double> operations(static_cast<size_t>(parts));
-  const double seconds = least(8, [&] { pool.run(parts, 1, [&](int64_t i, int64_t, int) { operations[size_t(i)] = multiplyAdds(target == "x86-64-v4" ? 16 : 8, 1 << 18); }); });
+  const double seconds = least(8, [&] { pool.run(parts, 1, [&](int64_t i, int64_t, int) { operations[size_t(i)] = multiplyAdds(target.starts_with("x86-64-v4") ? 16 : 8, 1 << 18); }); });
   l.flops = std::reduce(operations.begin(), operations.end()) / seconds / (format == "f64" ? 2 : 1);
   MemoryTraffic memory(std::clamp<int64_t>(4 * findCaches().l3, 128 << 20, 512 << 20));
   l.bytes = double(memory.bytes()) / std::min(least(4, [&] { memory.read(); }), least(4, [&] { memory.copy(); }));

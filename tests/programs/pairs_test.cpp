@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of numbers that are exact in bf16, in pairs by one instruction where the machine has it: within the bound of docs/plans.md of the sum in float64, whatever the
+// orientation and however odd the sizes; the same bits for every cut into tiles; and never where the plan says bit_exact.
+#include "codegen/cpu/target.h"
+#include "tests/programs/compiled.h"
+#include "tests/support/program.h"
+#include "runtime/base/formats.h"
+#include <cmath>
+#include <gtest/gtest.h>
+
+using namespace fil;
+using namespace fil::programs;
+
+namespace {
+bool here() { return findTarget("native").dots; }
+std::string planFor(const std::string &text, const std::string &precision) {
+  const size_t at = text.find("\nmodel ") + 7;
+  return text + "\nplan p for " + text.substr(at, text.find('(', at) - at) + " { precision { " + precision + " } }\n";
+}
+/// y = x w, and two products of its gradients; w as it is, and turned over in memory by the order of its dims.
+const char *shapes[] = {"dims B\ndims K = %K, N = %N\nmodel M(x: [B,K]) -> [B,N] { param w: K -> N; return x @ w }\nloss l(y: [B,N], t: [B,N]) = sum(y * t, over B, N)\n",
+                        "dims B\ndims N = %N, K = %K\nmodel M(x: [B,K]) -> [B,N] { param w: K -> N; return x @ w }\nloss l(y: [B,N], t: [B,N]) = sum(y * t, over B, N)\n",
+                        "dims B\ndims N = %N, P = 3, K = %K\nmodel M(x: [B,P,K]) -> [B,N] { param w: (P, K) -> N; return x @ w }\nloss l(y: [B,N], t: [B,N]) = sum(y * t, over B, N)\n"};
+std::string sized(std::string text, int64_t K, int64_t N) {
+  auto put = [&](const std::string &what, int64_t n) {
+    for (size_t at; (at = text.find(what)) != std::string::npos;) text.replace(at, what.size(), std::to_string(n));
+  };
+  put("%K", K), put("%N", N);
+  return text;
+}
+
+struct Ran { std::vector<double> y, gradient, w; std::vector<double> x, t; };
+/// One step of plain descent with lr 1 from random weights: what `run` gives, and what w has lost.
+Ran ran(const std::string &text, const std::string &backend, int64_t rows) {
+  CompiledProgram c(text, {}, "sgd");
+  auto x = c.executable(c.copy(Stage::train_), "f32", backend);
+  TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+  x->run(*x->find("init"), maker.inputs(*x->find("init"), {}));
+  Ran r;
+  auto w = byName(*x).at("w");
+  auto in = maker.inputs(*x->find("step"), {{"B", rows}});
+  std::vector<Array> forward;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const std::string name = x->find("step")->inputs[i].name;
+    if (name == "lr") in[i] = array(in[i], {1.0});
+    if (name == "x") r.x = numbers(in[i]), forward.push_back(in[i]);
+    if (name == "t") r.t = numbers(in[i]);
+  }
+  r.w = numbers(x->get(w));
+  r.y = numbers(x->run(*x->find("run"), forward)[0]);
+  x->run(*x->find("step"), in);
+  r.gradient = numbers(x->get(w));
+  for (size_t i = 0; i < r.w.size(); ++i) r.gradient[i] = r.w[i] - r.gradient[i];
+  return r;
+}
+double in16(double x) { return rounded(Format::Bf16, x); }
+} // namespace
+
+TEST(Pairs, AreWithinTheirBoundInEveryOrientation) {
+  if (!here()) GTEST_SKIP() << "this machine multiplies no pairs of bf16";
+  for (const char *shape : shapes)
+    for (auto [K, N, B] : {std::array<int64_t, 3>{64, 64, 40}, {7, 33, 5}, {1025, 130, 19}, {2048, 16, 3}, {6, 200, 129}, {130, 65, 1}, {1200, 96, 2}}) {
+      const std::string text = planFor(sized(shape, K, N), "default bf16 out=f32");
+      const Ran r = ran(text, "cpu", B);
+      const int64_t sum = int64_t(r.x.size()) / B;
+      for (int64_t b = 0; b < B; ++b)
+        for (int64_t n = 0; n < N; ++n) {
+          double y = 0, size = 0;
+          for (int64_t k = 0; k < sum; ++k) {
+            const double p = in16(r.x[size_t(b * sum + k)]) * in16(r.w[size_t(k * N + n)]);
+            y += p, size += std::fabs(p);
+          }
+          ASSERT_LE(std::fabs(r.y[size_t(b * N + n)] - y), double(sum) * 0x1p-23 * size + double(sum) * 0x1p-125) << shape << K << " " << N << " " << B;
+        }
+      for (int64_t k = 0; k < sum; k += 5)
+        for (int64_t n = 0; n < N; n += 3) {
+          double g = 0, size = 0;
+          for (int64_t b = 0; b < B; ++b) {
+            const double p = in16(r.x[size_t(b * sum + k)]) * in16(r.t[size_t(b * N + n)]);
+            g += p, size += std::fabs(p);
+          }
+          ASSERT_LE(std::fabs(r.gradient[size_t(k * N + n)] - g), double(B) * 0x1p-23 * size + 1e-6 * (std::fabs(r.w[size_t(k * N + n)]) + std::fabs(g))) << shape << K << " " << N << " " << B;
+        }
+    }
+}
+
+// What is multiplied, and not how many rows there are beside it or which program it stands in, decides a row's bits.
+TEST(Pairs, GiveARowItsBitsWhateverStandsBeside) {
+  if (!here()) GTEST_SKIP() << "this machine multiplies no pairs of bf16";
+  for (const char *precision : {"default bf16 out=f32", "**: fp8 e4m3 tile(1x64, 64x64)"}) {
+    const std::string text = planFor(sized(shapes[0], 512, 192), precision);
+    CompiledProgram c(text, {}, "sgd");
+    auto x = c.executable(c.copy(Stage::train_), "f32", "cpu");
+    TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+    x->run(*x->find("init"), maker.inputs(*x->find("init"), {}));
+    std::vector<Array> all = maker.inputs(*x->find("run"), {{"B", 50}});
+    const auto whole = numbers(x->run(*x->find("run"), all)[0]), in = numbers(all[0]);
+    for (int64_t rows : {1, 2, 3, 7, 31}) {
+      Array some = all[0];
+      some.shape[0] = rows;
+      const auto y = numbers(x->run(*x->find("run"), {array(some, {in.begin(), in.begin() + rows * 512})})[0]);
+      EXPECT_EQ(y, std::vector<double>(whole.begin(), whole.begin() + rows * 192)) << precision << " " << rows;
+    }
+  }
+}
+
+// The same numbers of eight bits or of bf16, in either format of the plan and in the other way to multiply them.
+TEST(Pairs, OfEightBitsAndOfOtherOperands) {
+  for (const char *precision : {"default bf16", "**: fp8 e4m3", "**: fp8 e5m2 tile(1x32, 32x32)", "**: fp8 e4m3 tile(1x128, 128x128) dgrad=e5m2 wgrad=bf16", "default f16", "default f32"}) {
+    const std::string text = planFor(sized(shapes[0], 300, 80), precision);
+    const Ran a = ran(text, "cpu", 33), b = ran(text, "exact", 33);
+    const bool same = !here() || std::string(precision) == "default f16" || std::string(precision) == "default f32"; // f16 has more bits than bf16
+    EXPECT_LE(distance(a.y, b.y), same ? 0 : 8e-3) << precision; // `out` may round the other way
+    EXPECT_LE(distance(a.gradient, b.gradient), same ? 0 : 1e-5) << precision;
+    if (same) EXPECT_EQ(a.y, b.y) << precision;
+  }
+}
