@@ -62,6 +62,8 @@ public:
       descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
       left = pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
       alongRows = !left && rowsAreNeighbours();
+      auto p = narrowNumbers(1 - leftOperand, d.columns);
+      alongSum = !right && p && p->sum == Size(1) && !(k == Size(1));
     }
     shape = chooseShape(target, descriptor);
     if (skip) {
@@ -127,6 +129,7 @@ public:
   bool pairs = false;                ///< of bf16: `k` counts these, `steps` what is summed
   Size steps;
   std::optional<Plain> left, right;  ///< of pairs: k contiguous, strides in pairs
+  bool alongSum = false;     ///< a right side of pairs is packed column by column, lanes along the sum
   bool alongRows = false;    ///< a left side that is not plain is packed step by step, lanes along its rows; else row by row, lanes along the sum
   std::optional<Skip> skip;  ///< of the right side, or the result
   std::optional<RowSkip> rowSkip; ///< of the left side and the result, in kernels of few rows
@@ -218,13 +221,16 @@ private:
   }
   /// Of narrow numbers in memory: do the left side's rows lie side by side?
   bool rowsAreNeighbours() {
-    auto q = c->getOperand(unsigned(leftOperand)).getDefiningOp<DequantizeOp>();
+    auto p = narrowNumbers(leftOperand, d.rows);
+    return p && p->outer == Size(1) && !(m == Size(1));
+  }
+  std::optional<Plain> narrowNumbers(int operand, const Dimlist &outer) {
+    auto q = c->getOperand(unsigned(operand)).getDefiningOp<DequantizeOp>();
     auto layout = [&](mlir::Value x) {
       auto a = dyn_cast<mlir::BlockArgument>(x);
       return a ? &at.inputs[a.getArgNumber()].layout : nullptr;
     };
-    auto p = q ? plainOf(dims, q.getX(), layout, d.rows, d.summed, d.batch) : std::nullopt;
-    return p && p->outer == Size(1) && !(m == Size(1));
+    return q ? plainOf(dims, q.getX(), layout, outer, d.summed, d.batch) : std::nullopt;
   }
   std::optional<Plain> plain(mlir::Value v, const Dimlist &outer) {
     for (mlir::Value s : c.getSubsets())
@@ -244,6 +250,7 @@ public:
   /// A tile is a panel of one batch; of sorted points some steps of it.
   EmittedKernel pack() {
     if (p.listed()) return packGranules();
+    if (p.pairs && !p.right) return packPairs();
     const bool sorted = p.ragged == Problem::Sums;
     constexpr int64_t some = 256;
     TileShape shape = p.shape;
@@ -273,9 +280,8 @@ public:
         emitLoop(k.b, begin, end, 1, [&](LV step) {
           e.scope([&] {
             Point q = batch;
-            LV row = panelAt(to, k.b.CreateMul(step, columns));
-            if (p.pairs) return alongPairs(1 - p.leftOperand, q, step, p.d.columns, first, true, count, p.panel, row);
             sorted ? point(step, q) : digits(k, step, p.d.summed, q);
+            LV row = panelAt(to, k.b.CreateMul(step, columns));
             along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.panel, p.stored ? wide : row);
             for (int64_t c = 0; p.stored && c < p.panel; c += k.lanes) {
               LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(wide, k.number(c)), align());
@@ -286,6 +292,46 @@ public:
     });
     k.finish();
     return {std::move(k.made), k.sizes, p.packedBatches() * inAll * chunks, k.scratchBytes, 1, "packing"};
+  }
+
+  /// A tile is some neighbouring panels: of a step their columns lie together, or of a column its steps do.
+  EmittedKernel packPairs() {
+    auto &b = k.b;
+    const int64_t columns = p.shape.columns(), together = p.alongSum ? 1 : 8, chunk = 256;
+    LV packed = k.buffer(number), N = k.size(p.n), K = k.size(p.k), panels = k.size(p.panels());
+    LV rows = p.alongSum ? k.allocateScratch(Size(columns * (chunk + 16) * 4)) : nullptr;
+    const Size groups = Size::ceil(p.panels() / Size(together));
+    emitLoop(b, k.begin(), k.end(), 1, [&](LV tile) {
+      Point batch;
+      LV number = b.CreateUDiv(tile, k.size(groups)), begin = b.CreateMul(b.CreateURem(tile, k.size(groups)), k.number(together));
+      LV end = emitMin(b, panels, b.CreateAdd(begin, k.number(together)));
+      digits(k, number, p.d.batch, batch);
+      auto panelOf = [&](LV panel) { return elementAt(packed, b.CreateMul(b.CreateAdd(b.CreateMul(number, panels), panel), b.CreateMul(K, k.number(columns)))); };
+      if (!p.alongSum)
+        return emitLoop(b, k.number(0), K, 1, [&](LV step) {
+          emitLoop(b, begin, end, 1, [&](LV panel) {
+            LV first = b.CreateMul(panel, k.number(columns)), count = emitMin(b, k.number(columns), b.CreateSub(N, first));
+            e.scope([&] { alongPairs(1 - p.leftOperand, batch, step, p.d.columns, first, true, count, columns, elementAt(panelOf(panel), b.CreateMul(step, k.number(columns)))); });
+          });
+        });
+      LV first = b.CreateMul(begin, k.number(columns)), count = emitMin(b, k.number(columns), b.CreateSub(N, first));
+      emitLoop(b, k.number(0), K, chunk, [&](LV k0) {
+        LV steps = emitMin(b, k.number(chunk), b.CreateSub(K, k0));
+        emitLoop(b, k.number(0), count, 1, [&](LV j) {
+          e.scope([&] {
+            Point q = batch;
+            digits(k, b.CreateAdd(first, j), p.d.columns, q);
+            stepsOfPairs(1 - p.leftOperand, q, k0, steps, chunk, elementAt(rows, b.CreateMul(j, k.number(chunk + 16))));
+          });
+        });
+        PackOperands o;
+        o.from = rows, o.stride = k.number(chunk + 16), o.strideK = k.number(1), o.count = count, o.steps = steps, o.panel = k.number(0);
+        o.to = elementAt(panelOf(begin), b.CreateMul(k0, k.number(columns)));
+        emitPackB(b, p.shape, o);
+      });
+    });
+    k.finish();
+    return {std::move(k.made), k.sizes, p.batch * groups, k.scratchBytes, 1, "packing pairs"};
   }
 
   /// A tile is a panel: the granules that its columns have, one behind the other, and before them the list.
@@ -317,7 +363,7 @@ public:
               emitLoop(b, k.number(0), k.number(length), 1, [&](LV i) {
                 e.scope([&] {
                   Point q = batch;
-                  q.together = true; // a panel is no wider than a granule
+                  q.together = columns; // of the panel
                   digits(k, b.CreateAdd(step, i), p.d.summed, q);
                   emitAlong(e, q, p.d.columns, first, true, k.number(columns), columns, elementAt(to, b.CreateMul(i, k.number(columns))), [&](const Point &at) { return e.value(p.skip->mask.getX(), at); });
                 });
@@ -752,16 +798,16 @@ private:
       b.CreateAlignedStore(b.CreateSelect(mask, x, none), elementAt(to, k.number(offset)), align());
     });
   }
-  /// Pairs k0 .. k0 + n - 1 of a row of the left side, as bf16 one behind the other.
-  void stepsOfPairs(const Point &q, LV k0, LV n, LV to) {
+  /// Pairs k0 .. k0 + n - 1 of a row of the left side, or a column of the right one, as bf16 one behind the other; k0 is a multiple of `unit`.
+  void stepsOfPairs(int which, const Point &q, LV k0, LV n, int64_t unit, LV to) {
     auto &b = k.b;
     LV first = b.CreateMul(k0, k.number(2));
     emitLoop(b, k.number(0), b.CreateMul(n, k.number(2)), k.lanes, [&](LV step) {
       e.scope([&] {
         LV from = b.CreateAdd(first, step), mask = emitMask(b, b.CreateSub(k.size(p.steps), from), k.lanes);
         Point r = q;
-        laneDigits(k, from, p.blocks.kc * 2 % k.lanes == 0, p.d.summed, mask, r);
-        LV x = b.CreateLShr(b.CreateBitCast(k.splat(operand(p.leftOperand, r)), k.vector(k.i32)), 16);
+        laneDigits(k, from, unit * 2 % k.lanes == 0, p.d.summed, mask, r);
+        LV x = b.CreateLShr(b.CreateBitCast(k.splat(operand(which, r)), k.vector(k.i32)), 16);
         x = b.CreateTrunc(b.CreateSelect(mask, x, llvm::Constant::getNullValue(x->getType())), k.vector(b.getInt16Ty()));
         b.CreateAlignedStore(x, emitAt(b, b.getInt16Ty(), to, step), llvm::Align(2));
       });
@@ -866,7 +912,7 @@ private:
         Point q = batch;
         rowOf(part, i, q);
         LV row = elementAt(packed, k.b.CreateMul(i, k.number(rowA)));
-        if (p.pairs) return stepsOfPairs(q, k0, t.k, row);
+        if (p.pairs) return stepsOfPairs(p.leftOperand, q, k0, t.k, p.blocks.kc, row);
         emitLoop(k.b, k.number(0), t.k, k.lanes, [&](LV step) {
           along(p.leftOperand, q, p.d.summed, k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, k.b.CreateSub(t.k, step), k.lanes, elementAt(row, step));
         });

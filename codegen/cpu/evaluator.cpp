@@ -150,18 +150,25 @@ LV Evaluator::ofTile(mlir::Value v, llvm::ArrayRef<StringAttr> pairs, llvm::Arra
   Point q = p;
   StringAttr across, tile; // the only dim along which lanes lie, two tiles at most
   int64_t length = 0;
+  auto inside = [&](StringAttr d, LV x) { // lanes beyond the dim are masked, their tile is not
+    LV last = k.b.CreateSub(k.extent(d), k.number(1));
+    return k.b.CreateIntrinsic(llvm::Intrinsic::smin, {k.i64}, {k.b.CreateIntrinsic(llvm::Intrinsic::smax, {k.i64}, {x, k.number(0)}), last});
+  };
+  LV place = nullptr; // of the first lane, perhaps outside
   for (auto [i, n] : llvm::enumerate(lengths)) {
     Index at = p(pairs[2 * i]);
     auto divided = [&](LV x) { return k.b.CreateUDiv(x, llvm::ConstantInt::get(x->getType(), uint64_t(n))); };
-    if (at.uniform() || n == 1 || (p.together && at.step == 1)) q.set(pairs[2 * i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
-    else if (at.step == 1 && !at.lanes && n >= k.lanes && !across) across = pairs[2 * i], tile = pairs[2 * i + 1], length = n, q.set(tile, {divided(at.base), 0, nullptr});
+    auto floored = [&](LV x) { return k.b.CreateSelect(k.b.CreateICmpSLT(x, k.number(0)), k.b.CreateNot(divided(k.b.CreateNot(x))), divided(x)); };
+    const bool neighbours = at.step == 1 && !at.lanes;
+    if (at.uniform() || n == 1) q.set(pairs[2 * i + 1], n == 1 ? at : Index{divided(at.base), 0, nullptr});
+    else if (neighbours && p.together && n % p.together == 0) q.set(pairs[2 * i + 1], {inside(pairs[2 * i + 1], floored(at.base)), 0, nullptr});
+    else if (neighbours && n >= k.lanes && !across) across = pairs[2 * i], tile = pairs[2 * i + 1], length = n, place = floored(at.base), q.set(tile, {inside(tile, place), 0, nullptr});
     else q.set(pairs[2 * i + 1], {nullptr, 0, divided(k.positions(at))});
   }
   LV first = value(v, q);
   if (!across) return first;
-  LV base = p(across).base, place = q(tile).base;
-  LV next = k.b.CreateAdd(place, k.number(1)), end = k.extent(tile);
-  q.set(tile, {k.b.CreateSelect(k.b.CreateICmpULT(next, end), next, place), 0, nullptr});
+  LV base = p(across).base, next = k.b.CreateAdd(place, k.number(1));
+  q.set(tile, {inside(tile, next), 0, nullptr});
   LV second = value(v, q);
   LV left = k.b.CreateSub(k.b.CreateMul(next, k.number(length)), base); // lanes of the first tile
   return k.b.CreateSelect(k.b.CreateICmpULT(k.laneNumbers(k.i64), k.splat(left)), k.splat(first), k.splat(second));

@@ -11,7 +11,7 @@ namespace fil {
 struct Point {
   llvm::SmallVector<std::pair<mlir::StringAttr, Index>, 8> at;
   llvm::Value *mask = nullptr;
-  bool together = false; ///< lanes lie in one tile of whatever their dim is cut into
+  int64_t together = 0; ///< lanes lie in one of so many neighbours, counted from 0 on; 0: not known
 
   Index operator()(mlir::StringAttr d) const {
     for (auto &[name, index] : at)

@@ -218,6 +218,8 @@ static bool patterns(ModuleOp module, const sema::PlanFacet &f, Diagnostics &dia
   for (auto v : module.getOps<ir::VariableOp>()) {
     if (!llvm::is_contained(f.sites, v.getSite())) continue;
     const ir::MapSides sides = ir::sidesOf(v);
+    if (sides.left.empty() || !dims.value(sides.left.back().getValue()).constant())
+      return diags.report(Msg::P0456, f.span, placeText(v.getSite().str()), sides.left.empty() ? "has no left side" : fmt::format("is over `{}`, which has no fixed size", sides.left.back().str())), false;
     for (auto &[side, n] : {std::pair(&sides.left, left), std::pair(&sides.right, right)}) {
       const auto length = side->empty() ? std::optional(Rational(1)) : dims.value(side->back().getValue()).constant();
       if (side == &sides.right && n == 1) continue; // of any size

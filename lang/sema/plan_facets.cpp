@@ -169,10 +169,14 @@ private:
   }
   PlanFacet blocks(const Setting &s, const std::string &word) {
     PlanFacet f = facetOf("blocks", s);
-    int n = 0, m = 0;
-    if (std::sscanf(word.c_str(), "nm(%d, %d)", &n, &m) == 2) f.settings["n"] = std::to_string(n), f.settings["m"] = std::to_string(m);
-    if (f.settings.contains("n") && (n < 1 || n > m || m < 2 || m > 8)) c.diags.report(Msg::P0455, s.span, n, m);
-    if (!f.settings.contains("n")) f.settings["granule"] = word.substr(7, word.size() - 8);
+    const auto &args = std::get<Call>(s.phrases[0].items[0].value.from->is).args;
+    if (args.size() == 1) {
+      f.settings["granule"] = printValue(*std::get<ExprPtr>(args[0].is));
+      return f;
+    }
+    const double n = numberOf(*std::get<ExprPtr>(args[0].is)), m = numberOf(*std::get<ExprPtr>(args[1].is));
+    if (n > m || m < 2 || m > 8) c.diags.report(Msg::P0455, s.span, word);
+    f.settings["n"] = fmt::format("{}", n), f.settings["m"] = fmt::format("{}", m);
     return f;
   }
   /// The later line holds where two facets of a kind meet. `named`: of the sites that the line names, not of all within them.

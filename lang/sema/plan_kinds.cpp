@@ -224,7 +224,6 @@ const std::map<std::string, Check> &checks() {
          if (s) std::sscanf(s->text.c_str(), "%9dx%9d", &rows, &columns);
          return oneOf(e, {"tensor", "row"}).ok ? yes : when(granule(e).ok && rows <= 65536 && columns <= 65536);
        }},
-      {"SHAPE", [](C, E e) { return when(std::holds_alternative<Shape>(e.is)); }},
       {"STRING", [](C, E e) { return when(std::holds_alternative<String>(e.is) && !std::get<String>(e.is).value.empty()); }},
       {"NAME", [](C, E e) { return when(nameOf(e)); }},
       {"FORMAT", [](C, E e) { return oneOf(e, formats); }},

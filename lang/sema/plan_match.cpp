@@ -348,7 +348,7 @@ void checkSites(PlanContext &c, const SitePath &pattern, const ClauseRow &row) {
   auto named = matching(pattern, c.sites);
   if (either && named.empty()) one(pattern, pattern.span);
   else if (concerned(named, c.sites, row.about).empty())
-    c.diags.report(Msg::P0409, pattern.span, print(pattern), nameOf(row.about), *row.shape ? std::string(row.shape).substr(0, std::string(row.shape).find(' ')) : row.clause);
+    c.diags.report(Msg::P0409, pattern.span, print(pattern), nameOf(row.about), *row.shape ? std::string(row.shape).substr(0, std::strcspn(row.shape, " (")) : row.clause);
 }
 } // namespace
 

@@ -97,7 +97,7 @@ struct AddAdaptersPass : impl::AddAdaptersPassBase<AddAdaptersPass> {
     auto facet = [&](FacetKind kind) { return innermostFacet(getOperation(), at.getPath(), kind); };
     Facet format = facet(FacetKind::format);
     auto reals = dyn_cast_or_null<FormatAttr>(format);
-    return facet(FacetKind::topology) || facet(FacetKind::gate) || facet(FacetKind::qat) || (format && (!reals || reals.coarse()));
+    return facet(FacetKind::topology) || facet(FacetKind::blocks) || facet(FacetKind::gate) || facet(FacetKind::qat) || (format && (!reals || reals.coarse()));
   }
   Adapted addParams(VariableOp base, Location because, LoraAttr facet, bool apart, Dims &dims, std::map<int64_t, std::string> &rankDims) {
     ModuleOp module = getOperation();

@@ -72,12 +72,16 @@ private:
     auto s = c ? skips(c, dims) : std::nullopt;
     return (s && s->masked == 2) || (c && m.getChosen() && c->hasOneUse());
   }
+  static bool isExpanded(Value v) {
+    if (auto m = v.getDefiningOp<MaskOp>()) v = m.getX();
+    return v.getDefiningOp<ExpandOp>();
+  }
   /// Through views: a contraction reads an operand many times, so what it reads is in memory; gathers are done while packing.
   bool feedsContraction(OpOperand &use) {
     Operation *user = use.getOwner();
     if (auto c = dyn_cast<ContractOp>(user)) {
       if (auto s = skips(c, dims); s && int(use.getOperandNumber()) == s->masked) return false;
-      if (isa_and_nonnull<ExpandOp>(use.get().getDefiningOp()) && worthPacking(c, dims)) return false; // its panels are packed once
+      if (isExpanded(use.get()) && worthPacking(c, dims)) return false; // its panels are packed once
       return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
     }
     if (auto m = dyn_cast<MaskOp>(user); m && use.getOperandNumber() == 1) return false; // read by its granules

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ir/contraction.h"
 #include "ir/layers.h"
 #include "passes/sparsity/passes.h"
 
@@ -122,10 +123,14 @@ private:
     const Location loc = values.getLoc();
     Value places = x.places ? parts[2] : Value();
     Value r = ExpandOp::create(b, loc, whole, values, parts[1], places, x.dim, x.parts, x.granules, siteAttr(x), forward());
-    if (!places) return r;
+    if (!places || !leftOut(x)) return r;
     BodyBuilder body = bodyAt(b, x);
     Value mask = body.map(MapFn::ge, {parts[1], body.whole(0)}); // says to products what they can leave out
     return MaskOp::create(b, loc, whole, r, mask, x.granules, x.kept, UnitAttr(), UnitAttr(), siteAttr(x), forward());
+  }
+  /// Can a product leave out what is not there? By granules of its columns, where these are few enough.
+  static bool leftOut(const Thinned &x) {
+    return (x.facet.getRight() % 16 == 0 || x.facet.getLeft() % 16 == 0) && double(x.kept[0]) <= skipsUpTo * double(x.kept[1]);
   }
   BodyBuilder bodyAt(OpBuilder &b, Thinned &x) {
     BodyBuilder body(b, *dims, x.map.getLoc());

@@ -151,12 +151,19 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   };
   std::map<std::string, const Array *> tensors;
   for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
+  auto otherPattern = [&](const std::string &map) {
+    return Error(Exit::Input, "E0513", fmt::format("`{}` has weights of `{}` by another pattern than the plan, or as whole numbers without one", c.path, map), "use the plan that it was trained by, or begin with dense weights");
+  };
   std::map<std::string_view, const VariableInfo *> variables;
   for (const VariableInfo &v : program.variables()) variables[v.name] = &v;
   auto variable = [&](const std::string &name) {
     auto it = variables.find(name);
     return it == variables.end() ? nullptr : it->second;
   };
+  std::map<std::string_view, std::string> partsOf; // of patterns the maps
+  for (const VariableInfo &v : program.variables())
+    if (v.thinned)
+      for (const std::string &name : patternOf(v)) partsOf[variable(name)->name] = v.name;
   // Dense weights of a map that the plan has sparse.
   std::map<std::string, Array> thinned;
   if (what == Restore::Weights)
@@ -167,7 +174,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       const VariableInfo &pattern = *variable(names[0]);
       if (tensors.count(names[0]) || it->second->shape != denseShape(v, pattern)) continue;
       Array whole = *it->second;
-      if (auto rest = tensors.find(v.name + "#low"); rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == whole.shape && whole.dtype == DType::BF16) whole = joinedOf(whole, *rest->second);
+      if (auto rest = tensors.find(v.name + "#low"); !v.bits && rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == whole.shape && whole.dtype == DType::BF16) whole = joinedOf(whole, *rest->second);
       auto made = compressed(whole, v, pattern);
       thinned[v.name] = std::move(made[0]);
       for (size_t i = 0; i < names.size(); ++i) thinned[names[i]] = std::move(made[i + 1]);
@@ -235,6 +242,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       throw Error(Exit::Input, "E0513", fmt::format("`{}` has dense weights, and the plan begins with a part of `{}`", c.path, v.name.substr(0, v.name.rfind('.'))),
                   "begin with all of it by `prune`, or train from first values");
     }
+    if (it == tensors.end() && partsOf.contains(v.name)) throw otherPattern(partsOf.at(v.name));
     if (it == tensors.end()) throw misfit(fmt::format("it has no `{}`", v.name));
     const Array &a = *it->second;
     if (v.dtype == DType::Bool) {
@@ -246,6 +254,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     }
     if (!v.thinned && v.kind == VariableInfo::Param && a.shape != v.shape && (tensors.count(v.name + ".pattern") || tensors.count(v.name + ".slots")))
       throw Error(Exit::Input, "E0513", fmt::format("`{}` has a part of the weights of `{}` and their pattern, and the plan has all of them", c.path, v.name), "use the plan that it was trained by");
+    if (a.shape != v.shape && (v.thinned || partsOf.contains(v.name))) throw otherPattern(v.thinned ? v.name : partsOf.at(v.name));
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
     if (a.dtype == DType::I8 && isFloat(v.dtype)) throw Error(Exit::Input, "E0513", fmt::format("`{}` has whole numbers for `{}`, and the plan has reals", c.path, v.name), "say `int8` or `int4` for it; the reals are in the checkpoint that it was converted from");
     if (v.bits && a.dtype == DType::I8 && std::any_of(a.as<int8_t>().begin(), a.as<int8_t>().end(), [&](int8_t n) { return n < -(1 << (v.bits - 1)) || n >= 1 << (v.bits - 1); }))

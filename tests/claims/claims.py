@@ -290,7 +290,7 @@ class Claims:
     def topology_step(self):
         """A step of a feed-forward network 2048-8192-2048, 512 rows, with 20 % of its 16x16 granules, beside the dense step: the time, and edits beside steps."""
         for name in ("x.npy", "t.npy"):
-            self.random_npy(name, (600, 2048))
+            self.random_npy(name, (569, 2048))  # nine tenths are one batch
         times, edits = {"dense": [], "blocks80": []}, []
         for _ in range(7):
             for plan in times:
@@ -302,6 +302,23 @@ class Claims:
         ratios = [a / b for a, b in zip(times["dense"], times["blocks80"])]
         median, p10 = statistics.median(ratios), sorted(ratios)[int(0.1 * len(ratios))]
         self.add("topology_step", median, ">= 2.5", median >= 2.5 and p10 >= 0.95 * 2.5, p10=round(p10, 3), dense_ms=round(1000 * statistics.median(times["dense"])), an_edit_takes_steps=round(statistics.median(edits), 2))
+
+    def narrow_step(self):
+        """The same dense step with products of bf16 and of fp8, beside f32: bounds where the machine multiplies pairs of bf16."""
+        for name in ("x.npy", "t.npy"):
+            self.random_npy(name, (569, 2048))  # nine tenths are one batch
+        bounds = {"bf16": 1.4, "fp8": 1.1, "tiles": 0.9}
+        times = {"dense": [], **{plan: [] for plan in bounds}}
+        for _ in range(7):
+            for plan in times:
+                lines = self.metrics(os.path.join(HERE, "ffn.fil"), "--plan", plan, "--data-dir", self.out, folder="step")
+                times[plan].append(statistics.median(b["seconds"] - a["seconds"] for a, b in zip(lines, lines[1:])))
+        with open("/proc/cpuinfo") as f:
+            pairs = "avx512_bf16" in f.read() and self.target == "native"
+        for plan, bound in bounds.items():
+            ratios = sorted(a / b for a, b in zip(times["dense"], times[plan]))
+            median, p10 = statistics.median(ratios), ratios[int(0.1 * len(ratios))]
+            self.add(f"narrow_step, {plan}, times as fast", median, f">= {bound}" if pairs else "shown", not pairs or (median >= bound and p10 >= 0.95 * bound), p10=round(p10, 3), dense_ms=round(1000 * statistics.median(times["dense"])))
 
 
 def rescale(path, to, factors, row):
@@ -326,7 +343,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "attention": Claims.attention, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "narrow_step": Claims.narrow_step, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "attention": Claims.attention, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)

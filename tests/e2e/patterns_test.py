@@ -108,7 +108,7 @@ class Patterns(CharTest):
     def test_what_contradicts_the_plan_is_refused(self):
         self.train("half", "half")
         self.train("cut", "cut")
-        for plan, weights, text in (("p", "half", "has a part of the weights of `l[0].Attention.q` and their pattern, and the plan has all of them"), ("p", "cut", "and the plan has all of them"), ("cut", "half", "it has no `l[0].Attention.q.places`")):
+        for plan, weights, text in (("p", "half", "has a part of the weights of `l[0].Attention.q` and their pattern, and the plan has all of them"), ("p", "cut", "and the plan has all of them"), ("cut", "half", "has weights of `l[0].Attention.q` by another pattern than the plan")):
             self.assertIn(text, self.train(plan, "x", "--weights", f"{weights}/last.safetensors", exit=1, code="E0513"))
         name = "l[0].Attention.q"
         for run, part, data, text in (("half", ".pattern", b"\x03" * 15 + b"\x07", "a group of 4 has 3 weights"), ("half", ".pattern", b"\x03" * 15 + b"\x21", "a group of 4 has 2 weights"), ("cut", ".places", struct.pack("<8i", *[9] * 8), "contradict each other"), ("cut", ".slots", struct.pack("<16i", *range(16)), "`l[0].Attention.q.slots`")):
@@ -124,6 +124,17 @@ plan dora for Char from p { sparsity { q: nm(2, 4) }; lora { q: r=2 merge=masked
 """)
         self.write("n.fil", "plan many for Char from p { sparsity { q: nm(5, 4) } }\nplan wide for Char from p { sparsity { q: nm(2, 16) } }")
         self.assertRegex(self.fil("check", "c.fil", "n.fil", exit=1, code="P0455")[1], r"`nm\(5, 4\)` is no pattern[^~]*`nm\(2, 16\)` is no pattern")
+        for shape in ("0x2", "2x0", "2x2x2", "99999999999999999999x4"):
+            self.write("n.fil", f"plan shape for Char from p {{ sparsity {{ q: blocks({shape}) density=0.5 }} }}")
+            self.assertIn(f"found `{shape}`", self.fil("check", "c.fil", "n.fil", exit=1, code="P0404")[1])
+        self.write("v.fil", """
+dims B, D = 8, C <= 4
+model V(x: [B,D], i: index<C>[B]) -> [B,D] { param u: () -> D; param e: C -> D; return x * u + e[i] }
+plan left for V { sparsity { u: blocks(1x1) density=0.5 } }
+plan open for V { sparsity { e: nm(1, 2) } }
+""")
+        for plan, text in (("left", "and `u` has no left side"), ("open", "and `e` is over `C`, which has no fixed size")):
+            self.assertIn(text, self.fil("compile", "v.fil", "--plan", plan, "--emit=fil", exit=1, code="P0456")[1])
         for plan, code, text in (("odd", "P0442", "granules of 3 neighbours do not divide `D`, which is 8"), ("across", "P0442", "granules of 2x3 do not divide `N`, which is 4"),
                                  ("both", "P0412", "merged density would be 1.00 instead of 0.50"), ("dora", "P0430", "norms of the whole sum")):
             self.assertIn(text, self.fil("train", "c.fil", "w.fil", "--plan", plan, "--out", "o", exit=1, code=code)[1])

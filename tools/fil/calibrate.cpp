@@ -16,7 +16,7 @@ public:
   Calibration(Training &t, const GateCosts &costs, double budget, int64_t samples) : t(t), program(*t.program), costs(costs), budget(budget * costs.dense), eval(*program.find("eval")), feed({&eval}, *t.data.set, t.options.batchDim, t.options.sizes) {
     for (size_t i = 0; i < program.variables().size(); ++i)
       if (auto it = costs.maps.find(program.variables()[i].name); it != costs.maps.end()) gates.push_back({it->first, i, int64_t(program.get(i).at(0)), int64_t(program.get(i).at(0))});
-    if (gates.empty()) throw Error(Exit::Input, "P0451", "no open gate saves operations: what chosen members of a family compute, and products of maps with a topology, are whole", "say `keep` for these gates");
+    if (gates.empty()) throw Error(Exit::Input, "P0451", "no open gate saves operations: what chosen members of a family compute, and products of maps with a topology or blocks, are whole", "say `keep` for these gates");
     batches = std::min(t.data.set->validationBatches(t.options.batch), std::max<int64_t>(1, samples / t.options.batch));
     if (batches == 0) throw Error(Exit::Input, "E0509", "no sample is held out to calibrate on", "lower `split`, or name data after `validate`");
   }

@@ -308,18 +308,18 @@ private:
   /// Of the maps at the site and within: what they keep of their weights, in which bytes, and what products make of it.
   std::string storedBy(const sema::PlanFacet &f, const std::string &site) {
     double values = 0, pattern = 0, whole = 0;
-    bool grouped = true;
+    bool grouped = true, trained = false;
     for (auto v : module.getOps<ir::VariableOp>()) {
       auto blocks = v->getAttrOfType<ir::BlocksAttr>("fil.blocks");
       if (!blocks || !llvm::is_contained(f.sites, v.getSite()) || !(ir::within(v.getSite(), site) || ir::within(site, v.getSite()))) continue;
       const double bytes = double(ir::bytesOf(v.getType(), plan.precision == "f64" ? 8 : 4)), n = dims.atMost(dims.elements(v.getType()));
-      values += bytes * n, whole += bytes * (n + dims.atMost(blocks.cost(v, dims).leftOut)), grouped = blocks.grouped();
+      values += bytes * n, whole += bytes * (n + dims.atMost(blocks.cost(v, dims).leftOut)), grouped = blocks.grouped(), trained |= v.getTrained();
       for (auto p : module.getOps<ir::VariableOp>())
         for (const char *name : {".pattern", ".slots", ".places"})
           if (p.getSymName() == (v.getSymName() + name).str()) pattern += double(ir::bytesOf(p.getType(), 0)) * dims.atMost(dims.elements(p.getType()));
     }
     if (whole == 0) return ": all of its weights are there";
-    return fmt::format(": {:.0f} bytes of weights and {:.0f} of their pattern in place of {:.0f} ({:.2f}x), what the optimizer keeps {:.2f}x; {}", values, pattern, whole, (values + pattern) / whole, values / whole,
+    return fmt::format(": {:.0f} bytes of weights and {:.0f} of their pattern in place of {:.0f} ({:.2f}x){}; {}", values, pattern, whole, (values + pattern) / whole, trained ? fmt::format(", what the optimizer keeps {:.2f}x", values / whole) : "",
                        grouped ? "products are dense ones over weights put into their places, and no faster: this processor has no instructions for such patterns" : productsOf(f));
   }
   /// Products with a level, at the site and within.

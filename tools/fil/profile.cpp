@@ -56,7 +56,7 @@ std::string Profile::table() const {
   std::string text = fmt::format("{:>9} {:>6} {:>9} {:>8} {:>7} {:>11}  launch\n", "seconds", "share", "calls", "GFLOP/s", "GB/s", "of limit");
   for (const LaunchTime &t : launches)
     text += fmt::format("{:9.4f} {:5.1f}% {:9} {:8.1f} {:7.1f} {:>11}  {} {}: {}\n", t.seconds, 100 * t.seconds / sum, t.calls, t.flops / std::max(t.seconds, 1e-9) / 1e9, t.bytes / std::max(t.seconds, 1e-9) / 1e9, share(t, limits), t.entry, t.site, t.what);
-  return text + fmt::format("{:9.4f}\nlimits, measured in this run: {}; what stays in caches may pass that of bytes\n", sum, limits.str());
+  return text + fmt::format("{:9.4f}\nlimits, measured in this run: {}; what stays in caches may pass that of bytes, and pairs of bf16 that of operations\n", sum, limits.str());
 }
 
 std::string Profile::json() const {
