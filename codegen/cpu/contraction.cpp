@@ -57,11 +57,11 @@ public:
     alongRows = ragged == Sums || (!left && !ragged && rowsAreNeighbours());
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
-    if (dots && target.dots && !f64 && !ragged && !skip && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
+    if (dots && target.dots && !f64 && ragged != Sums && !skip && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
       pairs = true, steps = k, k = Size::ceil(k / Size(2));
       descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
-      left = pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
-      alongRows = !left && rowsAreNeighbours();
+      left = ragged ? std::nullopt : pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
+      alongRows = !left && !ragged && rowsAreNeighbours();
       auto p = narrowNumbers(1 - leftOperand, d.columns);
       alongSum = !right && p && p->sum == Size(1) && !(k == Size(1));
     }
