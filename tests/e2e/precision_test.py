@@ -17,6 +17,7 @@ plan merged for Char from eight { lora { q: r=2 merge=always } }
 plan whole for Char from p { precision { q: int8 } }
 plan near for Char from half { require { loss within 2% of f32 } }
 plan kept for Char from p { precision { cache bf16 ks=e4m3 } }
+plan exact for Char from half { require { bit_exact } }
 plan rigl for Char from eight { train { steps 8 }; sparsity { q: rigl density=0.25 every=2 alpha=0.5 granule=2x2 } }
 """
 
@@ -31,6 +32,24 @@ def joined(high, low):
 
 class Precision(CharTest):
     plans = PLANS
+
+    def test_pairs_of_bf16_are_multiplied_where_the_machine_can_and_never_where_bits_are_asked_for(self):
+        with open("/proc/cpuinfo") as f:
+            pairs = "avx512_bf16" in f.read()
+        for plan, dots in (("half", pairs), ("eight", pairs), ("exact", False), ("p", False)):
+            assembly = self.fil("compile", "--backend=cpu", "c.fil", "--dim", "D=64", "--plan", plan, "--emit=asm")[0].decode()
+            self.assertEqual("vdpbf16ps" in assembly, dots, plan)
+            self.assertNotIn("vdpbf16ps", self.fil("compile", "--backend=cpu", "c.fil", "--dim", "D=64", "--plan", plan, "--target-cpu", "x86-64-v3", "--emit=asm")[0].decode())
+        self.train("half", "o", "--backend=cpu", "--dim", "D=64")
+        target = read_checkpoint(self.path("o/last.safetensors"))[0]["target"]
+        self.assertEqual(target.endswith("+bf16"), pairs)
+        self.assertRegex(self.fil("replay", "o/tape.jsonl", "--out", "r")[1], "the same to the bit")
+        self.train("half", "two", "--backend=cpu", "--dim", "D=64", "--threads", "2")
+        self.assertEqual(self.tensors("o"), self.tensors("two"))
+        if pairs:
+            self.assertIn(f"written by code for `{target}`", self.train("half", "o", "--backend=cpu", "--resume", "--steps", "14", "--set", "train.steps=14", "--target-cpu", "x86-64-v3"))
+        else:
+            self.fil("compile", "--backend=cpu", "c.fil", "--target-cpu", "x86-64-v4+bf16", "-o", "x", exit=2, code="E0703")
 
     def test_a_checkpoint_has_the_formats_of_the_plan(self):
         self.train("eight", "o")

@@ -24,7 +24,7 @@ def sh(*command, **options):
 def header(path):
     with open(path) as f:
         head = f.read().split("\ndiff --git", 1)[0]
-    fields = dict(re.findall(r"^(Fault|Builds|Caught by): (.*)$", head, re.M))
+    fields = dict(re.findall(r"^(Fault|Builds|Caught by|Needs): (.*)$", head, re.M))
     return os.path.basename(path).removesuffix(".patch"), fields
 
 
@@ -74,6 +74,12 @@ def main():
         if made.returncode:
             sys.exit(made.stderr)
     faults = {p: header(p) for p in patches}
+    with open("/proc/cpuinfo") as f:
+        flags = f.read().split()
+    for patch, (name, fields) in list(faults.items()):
+        if fields.get("Needs", flags[0]) not in flags:
+            print(f"left out {name:28} this machine has no {fields['Needs']}")
+            del faults[patch]
     targets = sorted({t for _, f in faults.values() for t in f["Builds"].split()})
     made = build(targets)
     if made.returncode:
