@@ -57,17 +57,18 @@ public:
     alongRows = ragged == Sums || (!left && !ragged && rowsAreNeighbours());
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
-    if (dots && target.dots && !f64 && ragged != Sums && !skip && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
+    if (dots && target.dots && !f64 && ragged != Sums && (!skip || skip->masked == 2 || skip->length % 2 == 0) && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
       pairs = true, steps = k, k = Size::ceil(k / Size(2));
       descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
       left = ragged ? std::nullopt : pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
       alongRows = !left && !ragged && rowsAreNeighbours();
       auto p = narrowNumbers(1 - leftOperand, d.columns);
       alongSum = !right && p && p->sum == Size(1) && !(k == Size(1));
+      if (skip && skip->masked < 2) skip->length /= 2;
     }
     shape = chooseShape(target, descriptor);
     if (skip) {
-      if (skip->masked < 2) right = plain(skip->mask.getX(), d.columns);
+      if (skip->masked < 2) right = pairs ? pairsInPlace(skip->mask.getX(), d.columns) : plain(skip->mask.getX(), d.columns);
       int64_t length = skip->length;
       if (skip->masked < 2) // a turn of the list has up to 64 steps
         while (length > 64 || skip->length % length) length = std::min<int64_t>(length, 65) - 1;
@@ -353,7 +354,7 @@ public:
           emitIf(b, b.CreateICmpEQ(b.CreateURem(granule, k.number(perBlock)), k.number(0)), [&] { b.CreateStore(b.CreateTrunc(found[0], k.i32), emitAt(b, k.i32, starts, b.CreateUDiv(granule, k.number(perBlock)))); });
           e.scope([&] {
             Point q = column;
-            digits(k, step, p.d.summed, q);
+            digits(k, p.pairs ? b.CreateMul(step, k.number(2)) : step, p.d.summed, q);
             here = e.inMask(p.skip->mask, q);
           });
           emitIf(b, here, [&] {
@@ -364,8 +365,11 @@ public:
                 e.scope([&] {
                   Point q = batch;
                   q.together = columns; // of the panel
+                  LV row = elementAt(to, b.CreateMul(i, k.number(columns)));
+                  auto value = [&](const Point &at) { return e.value(p.skip->mask.getX(), at); };
+                  if (p.pairs) return alongPairs(q, b.CreateAdd(step, i), p.d.columns, first, true, k.number(columns), columns, row, value);
                   digits(k, b.CreateAdd(step, i), p.d.summed, q);
-                  emitAlong(e, q, p.d.columns, first, true, k.number(columns), columns, elementAt(to, b.CreateMul(i, k.number(columns))), [&](const Point &at) { return e.value(p.skip->mask.getX(), at); });
+                  emitAlong(e, q, p.d.columns, first, true, k.number(columns), columns, row, value);
                 });
               });
               return;
@@ -783,6 +787,9 @@ private:
   }
   /// The same of pairs of steps, the number `pair`; the one behind the last step is 0.
   void alongPairs(int which, const Point &q, LV pair, const Dimlist &list, LV first, bool aligned, LV count, int64_t width, LV to) {
+    alongPairs(q, pair, list, first, aligned, count, width, to, [&](const Point &r) { return operand(which, r); });
+  }
+  void alongPairs(const Point &q, LV pair, const Dimlist &list, LV first, bool aligned, LV count, int64_t width, LV to, llvm::function_ref<LV(const Point &)> value) {
     auto &b = k.b;
     LV even = b.CreateMul(pair, k.number(2)), odd = b.CreateAdd(even, k.number(1)), steps = k.size(p.steps);
     Point low = q, high = q;
@@ -791,7 +798,7 @@ private:
       LV mask = emitMask(b, b.CreateSub(count, k.number(offset)), k.lanes), at = b.CreateAdd(first, k.number(offset));
       auto bits = [&](Point r) {
         laneDigits(k, at, aligned, list, mask, r);
-        return b.CreateBitCast(k.splat(operand(which, r)), k.vector(k.i32));
+        return b.CreateBitCast(k.splat(value(r)), k.vector(k.i32));
       };
       LV x = b.CreateLShr(bits(low), 16), y = b.CreateAnd(bits(high), 0xffff0000u), none = llvm::Constant::getNullValue(x->getType());
       x = b.CreateOr(x, b.CreateSelect(k.splat(b.CreateICmpSLT(odd, steps)), y, none));

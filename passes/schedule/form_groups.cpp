@@ -54,7 +54,7 @@ public:
       if (auto m = dyn_cast<MaskOp>(op); m && m.getZeros()) continue; // a view
       for (OpOperand &use : r.getUses()) keep |= isa<ReturnOp, WriteOp, YieldOp, LayersOp>(use.getOwner()) || (feedsContraction(use) && !isView(&op));
       const bool computed = op.getNumOperands() != 0;
-      if (isCut(&op)) continue;
+      if (isCut(&op) || (!keep && isLeftOut(&op))) continue;
       if (!keep && computed && !r.hasOneUse() && costAtPoint(r) > 12) keep = true;
       if (!keep && computed && costAtPoint(r) > 80) keep = true;
       if (keep) op.setAttr("fil.kept", yes), cost[r] = 1;
@@ -71,6 +71,15 @@ private:
     auto c = m ? m.getX().getDefiningOp<ContractOp>() : ContractOp();
     auto s = c ? skips(c, dims) : std::nullopt;
     return (s && s->masked == 2) || (c && m.getChosen() && c->hasOneUse());
+  }
+  /// A mask whose products all leave out what it does: they look at it, and read what is masked where it stands.
+  bool isLeftOut(Operation *op) {
+    auto m = dyn_cast<MaskOp>(op);
+    return m && !m->use_empty() && llvm::all_of(m->getUsers(), [&](Operation *user) {
+      auto c = dyn_cast<ContractOp>(user);
+      auto s = c ? skips(c, dims) : std::nullopt;
+      return s && s->masked < 2 && s->mask == m;
+    });
   }
   static bool isExpanded(Value v) {
     if (auto m = v.getDefiningOp<MaskOp>()) v = m.getX();
