@@ -23,8 +23,7 @@ constexpr int64_t fewRows = 3;
 /// What all kernels know.
 class Problem {
 public:
-  /// `dots`: operands that are exact in bf16 are multiplied in pairs, where the target can.
-  Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at, bool dots) : dims(dims), group(group), at(at), c(group.tiled()) {
+  Problem(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at) : dims(dims), group(group), at(at), c(group.tiled()) {
     d = classify(c);
     const Layout &result = resultLayout();
     if (d.position) ragged = cast<TensorType>(c.getType()).has(d.position) ? Sums : Rows;
@@ -57,7 +56,7 @@ public:
     alongRows = ragged == Sums || (!left && !ragged && rowsAreNeighbours());
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
-    if (dots && target.dots && !f64 && ragged != Sums && (!skip || skip->masked == 2 || skip->length % 2 == 0) && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
+    if (target.dots && !f64 && ragged != Sums && (!skip || skip->masked == 2 || skip->length % 2 == 0) && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
       pairs = true, steps = k, k = Size::ceil(k / Size(2));
       descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
       left = ragged ? std::nullopt : pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
@@ -196,12 +195,12 @@ private:
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp, ExpandOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
   }
-  /// Is each element a number of bf16? Numbers of 8 bits are, times a power of two.
+  /// Is each element a number of bf16? Floats of 8 bits are, times a power of two; whole numbers too, but few rows read them as they are.
   static bool exactInBf16(mlir::Value v) {
     auto *op = v.getDefiningOp();
     if (auto q = dyn_cast_or_null<DequantizeOp>(op)) {
       const auto f = cast<TensorType>(q.getX().getType()).format();
-      return f == Format::Bf16 ? !q.getScale() : f == Format::E4M3 || f == Format::E5M2 || (f == Format::Int8 && !q.getScale());
+      return f == Format::Bf16 ? !q.getScale() : f == Format::E4M3 || f == Format::E5M2;
     }
     if (auto m = dyn_cast_or_null<MapOp>(op); m && m.getFn() == MapFn::select) return exactInBf16(m.getArgs()[1]) && exactInBf16(m.getArgs()[2]);
     if (auto z = dyn_cast_or_null<ConstantOp>(op)) return z.getValue().isZero();
@@ -209,6 +208,7 @@ private:
   }
   /// bf16 in memory whose sum lies step behind step: pairs as they stand.
   std::optional<Plain> pairsInPlace(mlir::Value v, const Dimlist &outer) {
+    if (readAtMembers(v)) return std::nullopt;
     auto layout = [&](mlir::Value x) {
       auto a = dyn_cast<mlir::BlockArgument>(x);
       return a && cast<TensorType>(a.getType()).format() == Format::Bf16 ? &at.inputs[a.getArgNumber()].layout : nullptr;
@@ -227,15 +227,19 @@ private:
   }
   std::optional<Plain> narrowNumbers(int operand, const Dimlist &outer) {
     auto q = c->getOperand(unsigned(operand)).getDefiningOp<DequantizeOp>();
+    if (q && readAtMembers(q)) return std::nullopt;
     auto layout = [&](mlir::Value x) {
       auto a = dyn_cast<mlir::BlockArgument>(x);
       return a ? &at.inputs[a.getArgNumber()].layout : nullptr;
     };
     return q ? plainOf(dims, q.getX(), layout, outer, d.summed, d.batch) : std::nullopt;
   }
+  /// At places that a subset tells; those of sorted points are known by their position.
+  bool readAtMembers(mlir::Value v) {
+    return !ragged && llvm::any_of(c.getSubsets(), [&](mlir::Value s) { return cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf()); });
+  }
   std::optional<Plain> plain(mlir::Value v, const Dimlist &outer) {
-    for (mlir::Value s : c.getSubsets())
-      if (!ragged && cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf())) return std::nullopt;
+    if (readAtMembers(v)) return std::nullopt;
     auto layout = [&](mlir::Value x) {
       auto a = dyn_cast<mlir::BlockArgument>(x);
       return a && !cast<TensorType>(a.getType()).format() ? &at.inputs[a.getArgNumber()].layout : nullptr;
@@ -962,7 +966,7 @@ private:
 } // namespace
 
 EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
-  Problem p(target, dims, f64, group, placement, true);
+  Problem p(target, dims, f64, group, placement);
   EmittedContraction out;
   out.rows = p.m, out.descriptor = p.descriptor;
   auto pack = ContractionEmitter(target, p, f64).pack();
@@ -974,6 +978,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
   if (out.once) pack.what = "packing once";
   auto m = p.ragged ? std::nullopt : p.m.constant();
   few &= !p.ragged && !gathers(p.c) && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
+  few &= out.once || !p.pairs; // a row has the same bits beside few others as beside many
   // Weights come from memory. Measured at 8 and 16 rows of 4096 x 4096: 2 KB ahead 0.75 of the time, 1 KB 0.85, 8 KB as 2.
   if (out.once) p.ahead = 2048 / elementBytes(p.shape.element);
   if (few && out.once && p.rowSkip) { // while the rows together read less than a product of all
@@ -986,7 +991,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     } else out.few = ContractionEmitter::picksSteps(one) ? ContractionEmitter(target, one, f64).pickedSingly() : ContractionEmitter(target, one, f64).pickedRows();
     out.limit = std::max<int64_t>(1, int64_t(1 / p.rowSkip->share()));
   } else if (few && out.once) {
-    Problem one = p.pairs && p.storedFormat() && bytesOf(*p.storedFormat()) == 1 ? Problem(target, dims, f64, group, placement, false) : p;
+    Problem one = p;
     // What few rows read comes from memory: the fewer bytes the better. Up to so many it is faster than wide panels, measured at 2048 x 8192.
     if (!one.pairs) one.stored = p.storedFormat();
     const int64_t bytes = one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
@@ -1001,8 +1006,8 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     }
     out.few = ContractionEmitter(target, one, f64).product();
   } else if (few) {
-    Problem one = p.pairs ? Problem(target, dims, f64, group, placement, false) : p;
-    out.few = ContractionEmitter::readsFewRows(one) ? ContractionEmitter(target, one, f64).fewRows() : ContractionEmitter(target, one, f64).madeRows();
+    if (ContractionEmitter::readsFewRows(p)) out.few = ContractionEmitter(target, p, f64).fewRows();
+    else out.few = ContractionEmitter(target, p, f64).madeRows();
     out.limit = fewRows;
   }
   // A few dozen rows for each position read its part of the right side hardly more often than packing would.

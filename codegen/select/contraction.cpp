@@ -21,7 +21,7 @@ std::string CacheBlocks::str() const { return fmt::format("mc {} nc {} kc {}", m
 
 std::string ContractionDescriptor::sizesText() const {
   auto size = [](std::optional<int64_t> n) { return n ? std::to_string(*n) : "?"; };
-  return fmt::format("{} m {} n {} k {}, batch {}", elementName(element), size(sizes.m), size(sizes.n), size(sizes.k), size(batch));
+  return fmt::format("{} m {} n {} k {}{}, batch {}", elementName(element), size(sizes.m), size(sizes.n), element == Element::Bf16Pairs ? "2 x " : "", size(sizes.k), size(batch));
 }
 std::string ContractionDescriptor::str() const {
   std::string text = sizesText();

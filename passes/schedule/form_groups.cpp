@@ -75,6 +75,8 @@ private:
   /// A mask whose products all leave out what it does: they look at it, and read what is masked where it stands.
   bool isLeftOut(Operation *op) {
     auto m = dyn_cast<MaskOp>(op);
+    Operation *x = m ? m.getX().getDefiningOp() : nullptr;
+    if (x && !GroupOp::kept(x) && !isa<ReadOp, LayersOp, DequantizeOp, ExpandOp>(x)) return false;
     return m && !m->use_empty() && llvm::all_of(m->getUsers(), [&](Operation *user) {
       auto c = dyn_cast<ContractOp>(user);
       auto s = c ? skips(c, dims) : std::nullopt;

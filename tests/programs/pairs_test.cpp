@@ -104,6 +104,35 @@ TEST(Pairs, GiveARowItsBitsWhateverStandsBeside) {
   }
 }
 
+TEST(Pairs, OfActivationsGiveARowItsBitsToo) {
+  if (!here()) GTEST_SKIP() << "this machine multiplies no pairs of bf16";
+  CompiledProgram c(planFor("dims B, T, S\ndims N = 64\nmodel M(a: [B,T,N], c: [B,S,N]) -> [B,T,S] { return dot(a, c, over N) }\nloss l(y: [B,T,S], t: [B,T,S]) = sum(y * t, over B, T, S)\n", "default bf16"), {}, "sgd");
+  auto x = c.executable(c.copy(Stage::train_), "f32", "cpu");
+  TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+  const auto all = maker.inputs(*x->find("run"), {{"B", 1}, {"T", 9}, {"S", 40}});
+  const auto whole = numbers(x->run(*x->find("run"), all)[0]), a = numbers(all[0]);
+  for (int64_t rows : {1, 2, 3, 4, 7}) {
+    Array some = all[0];
+    some.shape[1] = rows;
+    EXPECT_EQ(numbers(x->run(*x->find("run"), {array(some, {a.begin(), a.begin() + rows * 64}), all[1]})[0]), std::vector<double>(whole.begin(), whole.begin() + rows * 40)) << rows;
+  }
+}
+
+// What is read at the members of a subset, or at one member alone, is read there.
+TEST(Pairs, OfMembers) {
+  for (int k : {1, 4}) {
+    const std::string text = "dims B, T\ndims S = 256, N = 64\nmodel M(q: [B,T,N], c: [B,S,N], w: [B,S]) -> [B,T,N] {\n  select s* = topk(w, " + std::to_string(k) + ", over S)\n  return dot(softmax(dot(q, c[s*], over N), over s*), c[s*], over s*)\n}\n"
+                             "loss l(y: [B,T,N], t: [B,T,N]) = sum(y * t, over B, T, N)\n";
+    CompiledProgram c(planFor(text, "default bf16 out=f32"), {}, "sgd");
+    auto a = c.executable(c.copy(Stage::train_), "f32", "cpu"), b = c.executable(c.copy(Stage::train_), "f32", "reference");
+    TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+    for (int64_t T : {1, 3, 21}) {
+      const auto in = maker.inputs(*a->find("run"), {{"B", 2}, {"T", T}});
+      EXPECT_LE(distance(numbers(a->run(*a->find("run"), in)[0]), numbers(b->run(*b->find("run"), in)[0])), 1e-2) << k << " " << T; // scores are rounded to bf16 between the two products
+    }
+  }
+}
+
 // The same numbers of eight bits or of bf16, in either format of the plan and in the other way to multiply them.
 TEST(Pairs, OfEightBitsAndOfOtherOperands) {
   for (const char *precision : {"default bf16", "**: fp8 e4m3", "**: fp8 e5m2 tile(1x32, 32x32)", "**: fp8 e4m3 tile(1x128, 128x128) dgrad=e5m2 wgrad=bf16", "default f16", "default f32"}) {
