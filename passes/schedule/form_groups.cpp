@@ -110,7 +110,8 @@ private:
     if (auto it = cost.find(v); it != cost.end()) return it->second;
     int c = 1;
     if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
-    if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp, MaskOp, ExpandOp, CompressOp>(op)) c = 4;
+    if (isa<ConcatOp, UnsliceOp, WindowOp, GatherOp, MaskOp, ExpandOp>(op)) c = 4;
+    if (isa<CompressOp>(op)) c = 12; // each vector is gathered
     for (Value a : op->getOperands()) c = std::min(1000, c + costAtPoint(a));
     return cost[v] = c;
   }
