@@ -208,12 +208,7 @@ private:
   }
   /// bf16 in memory whose sum lies step behind step: pairs as they stand.
   std::optional<Plain> pairsInPlace(mlir::Value v, const Dimlist &outer) {
-    if (readAtMembers(v)) return std::nullopt;
-    auto layout = [&](mlir::Value x) {
-      auto a = dyn_cast<mlir::BlockArgument>(x);
-      return a && cast<TensorType>(a.getType()).format() == Format::Bf16 ? &at.inputs[a.getArgNumber()].layout : nullptr;
-    };
-    auto p = plainOf(dims, v, layout, outer, d.summed, d.batch);
+    auto p = inMemory(v, outer, [](std::optional<Format> f) { return f == Format::Bf16; });
     auto even = [](const Size &s) { return s.constant() && s.constant()->num % 2 == 0; };
     if (!p || !(p->sum == Size(1)) || !even(steps) || !even(p->outer) || !llvm::all_of(p->batch, even)) return std::nullopt;
     p->outer = p->outer / Size(2);
@@ -227,22 +222,21 @@ private:
   }
   std::optional<Plain> narrowNumbers(int operand, const Dimlist &outer) {
     auto q = c->getOperand(unsigned(operand)).getDefiningOp<DequantizeOp>();
-    if (q && readAtMembers(q)) return std::nullopt;
-    auto layout = [&](mlir::Value x) {
-      auto a = dyn_cast<mlir::BlockArgument>(x);
-      return a ? &at.inputs[a.getArgNumber()].layout : nullptr;
-    };
-    return q ? plainOf(dims, q.getX(), layout, outer, d.summed, d.batch) : std::nullopt;
+    return q ? inMemory(q.getX(), outer, [](std::optional<Format>) { return true; }) : std::nullopt;
   }
   /// At places that a subset tells; those of sorted points are known by their position.
   bool readAtMembers(mlir::Value v) {
     return !ragged && llvm::any_of(c.getSubsets(), [&](mlir::Value s) { return cast<TensorType>(v.getType()).has(cast<SubsetType>(s.getType()).getOf()); });
   }
   std::optional<Plain> plain(mlir::Value v, const Dimlist &outer) {
+    return inMemory(v, outer, [](std::optional<Format> f) { return !f; });
+  }
+  /// Where a view of an input of such a format stands.
+  std::optional<Plain> inMemory(mlir::Value v, const Dimlist &outer, llvm::function_ref<bool(std::optional<Format>)> of) {
     if (readAtMembers(v)) return std::nullopt;
     auto layout = [&](mlir::Value x) {
       auto a = dyn_cast<mlir::BlockArgument>(x);
-      return a && !cast<TensorType>(a.getType()).format() ? &at.inputs[a.getArgNumber()].layout : nullptr;
+      return a && of(cast<TensorType>(a.getType()).format()) ? &at.inputs[a.getArgNumber()].layout : nullptr;
     };
     return plainOf(dims, v, layout, outer, d.summed, d.batch);
   }

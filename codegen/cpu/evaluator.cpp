@@ -67,22 +67,20 @@ LV Evaluator::guarded(LV condition, Point p, llvm::ArrayRef<StringAttr> moved, l
   for (StringAttr d : moved) // one position for all lanes: the mask does not protect it
     if (Index i = p(d); i.uniform()) p.set(d, {k.b.CreateSelect(KernelBuilder::isVector(condition) ? k.inside(i, k.extent(d)) : condition, i.base, k.number(0)), 0, nullptr});
   LV v = then(p);
-  if (KernelBuilder::isVector(condition)) v = k.splat(v);
-  return k.b.CreateSelect(condition, v, zero(v));
+  return choose(condition, v, zero(v));
 }
 
-Index Evaluator::spread(LV x) {
-  if (KernelBuilder::isVector(x)) return {nullptr, 0, k.b.CreateSExt(x, k.vector(k.i64))};
-  return {k.b.CreateSExt(x, k.i64), 0, nullptr};
-}
+/// A position of each lane, or one for all.
+static Index index(LV x) { return KernelBuilder::isVector(x) ? Index{nullptr, 0, x} : Index{x, 0, nullptr}; }
+static LV narrow(KernelBuilder &k, LV x) { return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32); }
+Index Evaluator::spread(LV x) { return index(k.b.CreateSExt(x, KernelBuilder::isVector(x) ? k.vector(k.i64) : k.i64)); }
 std::pair<Index, LV> Evaluator::position(mlir::Value index, const Point &p) {
   auto subset = dyn_cast<SubsetType>(index.getType());
   if (!subset) return {spread(value(index, p)), nullptr};
   const Memory &m = residences.find(index)->second.memory;
   auto at = [&](StringAttr d) { return p(d); };
   LV member = k.load(m, at, p.mask), count = k.loadCount(m, at, p.mask);
-  LV number = k.positions(p(subset.getMembers()));
-  number = k.b.CreateTrunc(number, KernelBuilder::isVector(number) ? k.vector(k.i32) : k.i32);
+  LV number = narrow(k, k.positions(p(subset.getMembers())));
   k.match(number, count);
   return {spread(member), k.b.CreateICmpSLT(number, count)};
 }
@@ -108,8 +106,7 @@ LV Evaluator::product(ContractOp c, const Point &p) {
   LV r = k.b.CreateFMul(x, y);
   for (mlir::Value s : c.getSubsets()) { // members that do not exist add nothing, whoever is read through them
     auto [index, there] = position(s, p);
-    if (KernelBuilder::isVector(there)) r = k.splat(r);
-    r = k.b.CreateSelect(there, r, zero(r));
+    r = choose(there, r, zero(r));
   }
   return r;
 }
@@ -123,12 +120,11 @@ LV Evaluator::windowed(UnwindowOp u, const Point &p) {
     LV fits = k.inside(at, k.b.CreateMul(k.extent(w.getOut()), k.number(w.getStride())));
     if (w.getStride() != 1) {
       LV x = k.positions(at);
-      auto narrow = [&](LV v) { return k.b.CreateTrunc(v, KernelBuilder::isVector(v) ? k.vector(k.i32) : k.i32); };
-      LV n = narrow(x), stride = llvm::ConstantInt::get(n->getType(), uint64_t(w.getStride()));
+      LV n = narrow(k, x), stride = llvm::ConstantInt::get(n->getType(), uint64_t(w.getStride()));
       LV quotient = k.b.CreateUDiv(n, stride);
       fits = k.b.CreateAnd(fits, k.b.CreateICmpEQ(k.b.CreateMul(quotient, stride), n));
       LV wide = k.b.CreateZExt(quotient, x->getType());
-      at = KernelBuilder::isVector(wide) ? Index{nullptr, 0, wide} : Index{wide, 0, nullptr};
+      at = index(wide);
     }
     q.set(w.getOut(), at);
     moved.push_back(w.getOut());
@@ -189,12 +185,10 @@ LV Evaluator::bitsOf(mlir::Value pattern, const Point &p) {
   LV x = value(pattern, p); // whole numbers of 8 bits are read as reals
   return k.b.CreateFPToSI(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32);
 }
-static LV narrow(KernelBuilder &k, LV x) { return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32); }
 LV Evaluator::expanded(ExpandOp x, const Point &p) {
   const auto parts = strings(x.getParts()), granules = strings(x.getGranules());
   const auto lengths = lengthsOf(granules);
   LV at = k.positions(p(x.getDimAttr())), length = llvm::ConstantInt::get(at->getType(), uint64_t(x.getPlaces() ? lengths[0] : MaskOp::length(k.dims, x.getDimAttr(), parts[0])));
-  auto index = [](LV v) -> Index { return KernelBuilder::isVector(v) ? Index{nullptr, 0, v} : Index{v, 0, nullptr}; };
   LV inner = k.b.CreateURem(at, length);
   Point q = p;
   if (x.getPlaces()) {
@@ -281,8 +275,7 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         return k.b.CreateTrunc(k.size(size), k.i32);
       })
       .Case([&](IotaOp i) {
-        LV x = k.positions(p(i.getDimAttr()));
-        return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32);
+        return narrow(k, k.positions(p(i.getDimAttr())));
       })
       .Case([&](RandomOp r) { return random(r, p); })
       .Case([&](MapOp m) {
@@ -370,8 +363,7 @@ LV Evaluator::compute(Operation *op, const Point &p) {
       })
       .Case([&](PresentOp s) { return position(s.getSubset(), p).second; })
       .Case([&](MemberOp m) {
-        LV x = k.positions(position(m.getSubset(), p).first);
-        return k.b.CreateTrunc(x, KernelBuilder::isVector(x) ? k.vector(k.i32) : k.i32);
+        return narrow(k, k.positions(position(m.getSubset(), p).first));
       })
       .Default([](Operation *o) -> LV { llvm_unreachable("an op that has a stage of its own"); });
 }

@@ -173,6 +173,14 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
   return true;
 }
 
+/// False where granules of so many neighbours, as the line says them, do not divide a side's last dim.
+static bool divides(const ir::Dims &dims, ArrayRef<StringAttr> side, int64_t n, const std::string &granules, const sema::PlanFacet &f, const std::string &site, Diagnostics &diags) {
+  const auto length = side.empty() ? std::optional(Rational(1)) : dims.value(side.back().getValue()).constant();
+  if (n <= 1 || (length && length->num % n == 0)) return true;
+  diags.report(Msg::P0442, f.span, granules, side.empty() ? "" : side.back().str(), length ? length->str() : "of no fixed size", placeText(site));
+  return false;
+}
+
 /// The density of each site of a line. With `erk` (Evci et al. 2020) it is proportional to the sum of a map's dims over their product, at most 1, so that
 /// the line as a whole has the density that it says. False where a granule does not divide a dim.
 static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::string, double> &bySite, Diagnostics &diags) {
@@ -188,10 +196,8 @@ static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::s
     for (auto *side : {&sides.left, &sides.right})
       for (StringAttr d : *side) sum += size(d), product *= size(d);
     maps.push_back({v.getSite().str(), dims.atMost(dims.elements(v.getType())), sum / product, numberOf(get(f.settings, "density", "1")).value_or(1)});
-    for (auto &[side, n] : {std::pair(&sides.left, left), std::pair(&sides.right, right)}) {
-      const auto length = side->empty() ? std::optional(Rational(1)) : dims.value(side->back().getValue()).constant();
-      if (n > 1 && (!length || length->num % n != 0)) return diags.report(Msg::P0442, f.span, fmt::format("{}x{}", left, right), side->empty() ? "" : side->back().str(), length ? length->str() : "of no fixed size", placeText(v.getSite().str())), false;
-    }
+    const std::string granules = fmt::format("{}x{}", left, right);
+    if (!divides(dims, sides.left, left, granules, f, v.getSite().str(), diags) || !divides(dims, sides.right, right, granules, f, v.getSite().str(), diags)) return false;
   }
   if (get(f.settings, "dist", "erk") == "erk" && maps.size() > 1) {
     double wanted = 0;
@@ -220,11 +226,8 @@ static bool patterns(ModuleOp module, const sema::PlanFacet &f, Diagnostics &dia
     const ir::MapSides sides = ir::sidesOf(v);
     if (sides.left.empty() || !dims.value(sides.left.back().getValue()).constant())
       return diags.report(Msg::P0456, f.span, placeText(v.getSite().str()), sides.left.empty() ? "has no left side" : fmt::format("is over `{}`, which has no fixed size", sides.left.back().str())), false;
-    for (auto &[side, n] : {std::pair(&sides.left, left), std::pair(&sides.right, right)}) {
-      const auto length = side->empty() ? std::optional(Rational(1)) : dims.value(side->back().getValue()).constant();
-      if (side == &sides.right && n == 1) continue; // of any size
-      if (!length || length->num % n != 0) return diags.report(Msg::P0442, f.span, groups ? fmt::format("{} neighbours", left) : fmt::format("{}x{}", left, right), side->empty() ? "" : side->back().str(), length ? length->str() : "of no fixed size", placeText(v.getSite().str())), false;
-    }
+    const std::string granules = groups ? fmt::format("{} neighbours", left) : fmt::format("{}x{}", left, right);
+    if (!divides(dims, sides.left, left, granules, f, v.getSite().str(), diags) || !divides(dims, sides.right, right, granules, f, v.getSite().str(), diags)) return false;
   }
   return true;
 }

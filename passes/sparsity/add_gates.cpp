@@ -45,14 +45,11 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
     ModuleOp module = getOperation();
     Dims dims(module);
     std::deque<Gated> all;
-    for (SiteOp site : module.getOps<SiteOp>())
-      for (Attribute f : site.getFacets()) {
-        auto gate = dyn_cast<GateAttr>(f);
-        if (!gate) continue;
-        for (auto v : module.getOps<VariableOp>())
-          if (v.getSite() == site.getPath() && gate.appliesTo(v, Role::forward)) all.push_back({v, {}, {}, {}, gate, placeOf(site, f), sidesOf(v)});
-        consume(site, f, getArgument());
-      }
+    for (auto [site, gate] : linesOf<GateAttr>(module)) {
+      for (auto v : module.getOps<VariableOp>())
+        if (v.getSite() == site.getPath() && gate.appliesTo(v, Role::forward)) all.push_back({v, {}, {}, {}, gate, placeOf(site, gate), sidesOf(v)});
+      consume(site, gate, getArgument());
+    }
     if (all.empty()) return;
     for (Gated &g : all) byMap[g.map] = &g;
     std::vector<std::pair<FuncOp, llvm::SmallPtrSet<Gated *, 8>>> entries;

@@ -21,14 +21,11 @@ struct AddMasksPass : impl::AddMasksPassBase<AddMasksPass> {
     ModuleOp module = getOperation();
     Dims dims(module);
     SmallVector<Masked> all;
-    for (SiteOp site : module.getOps<SiteOp>())
-      for (Attribute f : site.getFacets()) {
-        auto topology = dyn_cast<TopologyAttr>(f);
-        if (!topology) continue;
-        for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-          if (v.getSite() == site.getPath() && topology.appliesTo(v, Role::forward)) addMask(v, topology, mergesMasked(site), dims, all);
-        consume(site, f, getArgument());
-      }
+    for (auto [site, topology] : linesOf<TopologyAttr>(module)) {
+      for (auto v : llvm::make_early_inc_range(module.getOps<VariableOp>()))
+        if (v.getSite() == site.getPath() && topology.appliesTo(v, Role::forward)) addMask(v, topology, mergesMasked(site), dims, all);
+      consume(site, topology, getArgument());
+    }
     for (FuncOp f : module.getOps<FuncOp>())
       if (!f.getEntry().empty())
         for (Masked &x : all) mask(f, x);

@@ -160,6 +160,11 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     auto it = variables.find(name);
     return it == variables.end() ? nullptr : it->second;
   };
+  /// A param of the file that is kept in two parts, in one. Whole numbers are made of what training reads, the bf16.
+  auto joinedParts = [&](const VariableInfo &v, const Array &a) {
+    auto rest = tensors.find(v.name + "#low");
+    return !v.bits && rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == a.shape && a.dtype == DType::BF16 ? joinedOf(a, *rest->second) : a;
+  };
   std::map<std::string_view, std::string> partsOf; // of patterns the maps
   for (const VariableInfo &v : program.variables())
     if (v.thinned)
@@ -173,9 +178,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
       const auto names = patternOf(v);
       const VariableInfo &pattern = *variable(names[0]);
       if (tensors.count(names[0]) || it->second->shape != denseShape(v, pattern)) continue;
-      Array whole = *it->second;
-      if (auto rest = tensors.find(v.name + "#low"); !v.bits && rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == whole.shape && whole.dtype == DType::BF16) whole = joinedOf(whole, *rest->second);
-      auto made = compressed(whole, v, pattern);
+      auto made = compressed(joinedParts(v, *it->second), v, pattern);
       thinned[v.name] = std::move(made[0]);
       for (size_t i = 0; i < names.size(); ++i) thinned[names[i]] = std::move(made[i + 1]);
     }
@@ -188,10 +191,8 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     for (const VariableInfo &v : program.variables()) {
       auto it = tensors.find(v.name);
       if (it == tensors.end() || v.kind != VariableInfo::Param || !isFloat(it->second->dtype) || it->second->shape != v.shape) continue;
-      auto rest = tensors.find(v.name + "#low");
-      Array whole = rest != tensors.end() && rest->second->dtype == DType::I16 && rest->second->shape == v.shape && it->second->dtype == DType::BF16 ? joinedOf(*it->second, *rest->second) : *it->second;
+      const Array whole = joinedParts(v, *it->second);
       if (v.bits) {
-        if (rest != tensors.end()) whole = *it->second; // training reads the bf16
         const VariableInfo *scale = variable(v.name + ".scale");
         auto first = tensors.find(v.name + ".qat_scale"), gain = tensors.find(v.name + ".qat_gain");
         std::optional<Array> found;

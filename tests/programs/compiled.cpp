@@ -62,6 +62,11 @@ std::map<std::string, size_t> byName(const Executable &x) {
   for (size_t i = 0; i < x.variables().size(); ++i) all[x.variables()[i].name] = i;
   return all;
 }
+std::vector<double> get(const Executable &x, const std::string &name) { return numbers(x.get(byName(x).at(name))); }
+void set(Executable &x, const std::string &name, const std::vector<double> &v) {
+  const size_t i = byName(x).at(name);
+  x.set(i, array(x.get(i), v));
+}
 std::vector<double> numbers(const Array &a) { return values(a); }
 std::vector<double> output(const Entry &e, const std::vector<Array> &results, const std::string &name) {
   for (size_t i = 0; i < e.outputs.size(); ++i)

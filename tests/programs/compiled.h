@@ -28,6 +28,9 @@ public:
 /// The number of each variable.
 std::map<std::string, size_t> byName(const Executable &);
 std::vector<double> numbers(const Array &);
+/// Of a variable by its name.
+std::vector<double> get(const Executable &, const std::string &name);
+void set(Executable &, const std::string &name, const std::vector<double> &);
 /// The output of that name.
 std::vector<double> output(const Entry &, const std::vector<Array> &results, const std::string &name);
 /// The largest distance, relative to 1 + the largest value; infinite where only one of them is a number.

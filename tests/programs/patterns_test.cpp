@@ -42,11 +42,6 @@ std::vector<Sparse> sparseOf(const Executable &x) {
   }
   return all;
 }
-std::vector<double> get(const Executable &x, const std::string &name) { return numbers(x.get(byName(x).at(name))); }
-void set(Executable &x, const std::string &name, const std::vector<double> &v) {
-  const size_t i = byName(x).at(name);
-  x.set(i, array(x.get(i), v));
-}
 
 /// First values of `init`, then random ones for all but what says where something is; the dense program gets the same.
 void fill(Executable &plain, Executable &sparse) {

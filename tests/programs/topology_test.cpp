@@ -26,11 +26,6 @@ std::string planFor(const std::string &text, const std::string &settings, const 
   return text + "\nplan sparse for " + text.substr(at, text.find('(', at) - at) + " { sparsity { " + sites + ": " + settings + " } }\n";
 }
 
-std::vector<double> get(const Executable &x, const std::string &name) { return numbers(x.get(byName(x).at(name))); }
-void set(Executable &x, const std::string &name, const std::vector<double> &v) {
-  const size_t i = byName(x).at(name);
-  x.set(i, array(x.get(i), v));
-}
 std::vector<std::string> maskedOf(const Executable &x) {
   std::vector<std::string> all;
   for (const VariableInfo &v : x.variables())

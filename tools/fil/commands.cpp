@@ -38,13 +38,16 @@ void addFiles(CLI::App *sub, CommonOptions &o) {
   sub->add_option("FILE", o.files, "the program: .fil files in any order")->required();
   addList(sub, "--dim", o.dims, "NAME=SIZE..: sizes of declared dims")->type_name("NAME=SIZE");
 }
+void addTarget(CLI::App *sub, CommonOptions &o) {
+  sub->add_option("--target-cpu", o.targetCpu, "native, x86-64-v3, x86-64-v4 or x86-64-v4+bf16")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+bf16"}))->type_name("CPU")->capture_default_str();
+}
 void addCommon(CLI::App *sub, CommonOptions &o, const char *plan, bool planRequired = false) {
   addFiles(sub, o);
   sub->add_option("--plan", o.plan, plan)->type_name("PLAN")->required(planRequired);
   addList(sub, "--set", o.set, "KEY=VALUE..: settings put over the plan's, e.g. train.steps=50")->type_name("KEY=VALUE");
   sub->add_option("--data-dir", o.dataDir, "where files that the plan names are looked up; else beside the plan's file")->type_name("DIR");
   sub->add_option("--threads", o.threads, "threads to compute with; the cores unless given")->check(CLI::Range(1, 1024))->type_name("N");
-  sub->add_option("--target-cpu", o.targetCpu, "native, x86-64-v3, x86-64-v4 or x86-64-v4+bf16")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+bf16"}))->type_name("CPU")->capture_default_str();
+  addTarget(sub, o);
   sub->add_option("--backend", o.backend, "cpu: generated code; reference: the slow definition of every operation")->check(CLI::IsMember({"cpu", "reference"}))->type_name("NAME")->capture_default_str();
 }
 void addAdapters(CLI::App *sub, std::vector<std::string> &to) {
@@ -168,7 +171,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   addFiles(sub, o.common);
   sub->add_option("--plan", o.common.plan, "with --expand: the plan; without it every default holds")->type_name("PLAN");
   addList(sub, "--set", o.common.set, "KEY=VALUE..: settings put over the plan's")->type_name("KEY=VALUE");
-  sub->add_option("--target-cpu", o.common.targetCpu, "native, x86-64-v3, x86-64-v4 or x86-64-v4+bf16")->check(CLI::IsMember({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+bf16"}))->type_name("CPU")->capture_default_str();
+  addTarget(sub, o.common);
   sub->add_flag("--expand", o.plan.expand, "prints the plan with every default; what it prints is a plan that means the same");
   sub->add_option("--diff", o.plan.diff, "two plans: what the second changes in operations, bytes, state, error and kernels, by site")->expected(2)->type_name("A B");
 

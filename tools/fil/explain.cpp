@@ -314,9 +314,8 @@ private:
       if (!blocks || !llvm::is_contained(f.sites, v.getSite()) || !(ir::within(v.getSite(), site) || ir::within(site, v.getSite()))) continue;
       const double bytes = double(ir::bytesOf(v.getType(), plan.precision == "f64" ? 8 : 4)), n = dims.atMost(dims.elements(v.getType()));
       values += bytes * n, whole += bytes * (n + dims.atMost(blocks.cost(v, dims).leftOut)), grouped = blocks.grouped(), trained |= v.getTrained();
-      for (auto p : module.getOps<ir::VariableOp>())
-        for (const char *name : {".pattern", ".slots", ".places"})
-          if (p.getSymName() == (v.getSymName() + name).str()) pattern += double(ir::bytesOf(p.getType(), 0)) * dims.atMost(dims.elements(p.getType()));
+      for (const char *name : {".pattern", ".slots", ".places"})
+        if (auto p = module.lookupSymbol<ir::VariableOp>((v.getSymName() + name).str())) pattern += double(ir::bytesOf(p.getType(), 0)) * dims.atMost(dims.elements(p.getType()));
     }
     if (whole == 0) return ": all of its weights are there";
     return fmt::format(": {:.0f} bytes of weights and {:.0f} of their pattern in place of {:.0f} ({:.2f}x){}; {}", values, pattern, whole, (values + pattern) / whole, trained ? fmt::format(", what the optimizer keeps {:.2f}x", values / whole) : "",
