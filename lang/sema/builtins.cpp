@@ -28,7 +28,7 @@ bool Elaborator::present(Value &v, std::vector<const Dim *> over, double fill, S
     kept = v.mask;
     return false;
   }
-  v.node = mapNode(Fn::Select, {v.mask, real(v.node), constant(fill, s)}, Elem::Real, s);
+  if (fill != 0 || v.node->inside != v.mask) v.node = mapNode(Fn::Select, {v.mask, real(v.node), constant(fill, s)}, Elem::Real, s);
   return true;
 }
 
@@ -337,7 +337,7 @@ Value Elaborator::window(const ast::Call &c, Scope &scope, Span s) {
   }
   if (x.mask) return diags.report(Msg::E0222, s, "window"), poison();
   Node *n = make(Op::Window, typeOf(Elem::Real, dims), {real(x.node)}, s);
-  n->windows = windows;
+  n->windows = windows, n->inside = mask;
   Value v = tensor(n);
   v.mask = mask;
   return v;

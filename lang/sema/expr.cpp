@@ -493,7 +493,7 @@ Value Elaborator::contract(Value a, Value b, std::vector<const Dim *> over, std:
   auto fill = [&](Value &v) {
     if (!v.mask) return;
     settled(v, s);
-    v.node = mapNode(Fn::Select, {v.mask, real(v.node), constant(0, s)}, Elem::Real, s);
+    if (v.node->inside != v.mask) v.node = mapNode(Fn::Select, {v.mask, real(v.node), constant(0, s)}, Elem::Real, s);
     v.mask = nullptr;
   };
   // What stays absent: masks over dims that are not summed.

@@ -151,6 +151,7 @@ struct Node {
   std::vector<const Dim *> dims;
   std::vector<Node *> subsets;         ///< Contract: subsets through which dims are read
   std::vector<WindowDim> windows;
+  Node *inside = nullptr;               ///< Window: what says which of it is not padding; it is 0 elsewhere
   const Loop *loop = nullptr;          ///< Layers
   Body *body = nullptr;                ///< Layers; its nodes may use nodes of enclosing bodies
   int index = 0;                       ///< Result

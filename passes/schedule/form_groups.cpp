@@ -87,14 +87,27 @@ private:
     if (auto m = v.getDefiningOp<MaskOp>()) v = m.getX();
     return v.getDefiningOp<ExpandOp>();
   }
+  bool overlaps(WindowOp w) {
+    return llvm::any_of(w.getWindows().getAsRange<WindowDimAttr>(), [&](WindowDimAttr d) {
+      auto length = dims.value(d.getWindow().getValue()).constant();
+      return !length || length->num > d.getStride();
+    });
+  }
   /// Through views: a contraction reads an operand many times, so what it reads is in memory; gathers are done while packing.
   bool feedsContraction(OpOperand &use) {
     Operation *user = use.getOwner();
     if (auto c = dyn_cast<ContractOp>(user)) {
       if (auto s = skips(c, dims); s && int(use.getOperandNumber()) == s->masked) return false;
       if (isExpanded(use.get()) && worthPacking(c, dims)) return false; // its panels are packed once
-      return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(use.get().getDefiningOp());
+      Operation *x = use.get().getDefiningOp();
+      if (auto m = dyn_cast_or_null<MaskOp>(x); m && m.getZeros()) x = m.getX().getDefiningOp();
+      return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(x);
     }
+    if (auto w = dyn_cast<WindowOp>(user); w && overlaps(w)) // each element is read for many windows
+      for (Operation *reader : user->getUsers()) {
+        if (auto m = dyn_cast<MaskOp>(reader); m && m.getZeros() && m->hasOneUse()) reader = *m->user_begin();
+        if (isa<ContractOp>(reader)) return true;
+      }
     if (auto m = dyn_cast<MaskOp>(user); m && use.getOperandNumber() == 1) return false; // read by its granules
     if (isView(user) || isa<GatherOp, WindowOp, MaskOp>(user)) {
       if (isa<GatherOp, DequantizeOp>(user) && use.getOperandNumber() != 0) return isa<DequantizeOp>(user);

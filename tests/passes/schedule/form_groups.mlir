@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s --fil-schedule-form-groups | FileCheck %s
 // A row's maps and reductions are one group; a contraction begins one of its own and what follows elementwise is its epilogue.
 
-fil.dims {B, D = "64", F = "48", "D/16" = "4", "F/16" = "3", "F/4" = "12"}
+fil.dims {B, Y, D = "64", F = "48", k = "3", "D/16" = "4", "F/16" = "3", "F/4" = "12", one = "1"}
 
 // CHECK-LABEL: fil.func @softmax
 // CHECK-NEXT: fil.group
@@ -80,4 +80,29 @@ fil.func @granules(%x: !fil.tensor<[B,D], f64>, %dy: !fil.tensor<[B,F], f64>, %w
   %4 = fil.mask %w by %n granules ["F", "F/4"] : (!fil.tensor<[D,F], f64>, !fil.tensor<[D,"F/4"], bool>) -> !fil.tensor<[D,F], f64>
   %5 = fil.contract %x, %4 over ["D"] : (!fil.tensor<[B,D], f64>, !fil.tensor<[D,F], f64>) -> !fil.tensor<[B,F], f64>
   fil.return %1, %3, %5 : !fil.tensor<[B,F], f64>, !fil.tensor<[D,F], f64>, !fil.tensor<[B,F], f64>
+}
+
+// Of windows that overlap a product packs what stands in memory, whether all of it is there or what a mask leaves; windows themselves do not stand there. Windows of one element read each
+// once, so it is computed there.
+// CHECK-LABEL: fil.func @windows
+// CHECK: fil.group
+// CHECK: fil.map exp{{.*}}fil.kept
+// CHECK: fil.group
+// CHECK-NOT: fil.window {{.*}}fil.kept
+// CHECK: fil.window
+// CHECK-NEXT: fil.mask {{.*}} zeros
+// CHECK-NEXT: fil.contract {{.*}}fil.tiled
+// CHECK: fil.group
+// CHECK: fil.map exp
+// CHECK-NEXT: fil.window
+// CHECK-NEXT: fil.contract {{.*}}fil.tiled
+fil.func @windows(%x: !fil.tensor<[B,Y,D], f64>, %z: !fil.tensor<[B,Y,D], f64>, %m: !fil.tensor<[B,"D/16"], bool>, %w: !fil.tensor<[D,F,k], f64>, %v: !fil.tensor<[D,F,one], f64>) -> (!fil.tensor<[B,Y,F], f64>, !fil.tensor<[B,Y,F], f64>) {
+  %0 = fil.map exp(%x) : (!fil.tensor<[B,Y,D], f64>) -> !fil.tensor<[B,Y,D], f64>
+  %1 = fil.window %0 [#fil.window_dim<"Y" by "k" to "Y" stride 1 before 1>] : (!fil.tensor<[B,Y,D], f64>) -> !fil.tensor<[B,Y,D,k], f64>
+  %2 = fil.mask %1 by %m granules ["D", "D/16"] kept [2, 4] chosen zeros : (!fil.tensor<[B,Y,D,k], f64>, !fil.tensor<[B,"D/16"], bool>) -> !fil.tensor<[B,Y,D,k], f64>
+  %3 = fil.contract %2, %w over ["D", "k"] : (!fil.tensor<[B,Y,D,k], f64>, !fil.tensor<[D,F,k], f64>) -> !fil.tensor<[B,Y,F], f64>
+  %4 = fil.map exp(%z) : (!fil.tensor<[B,Y,D], f64>) -> !fil.tensor<[B,Y,D], f64>
+  %5 = fil.window %4 [#fil.window_dim<"Y" by "one" to "Y" stride 1 before 0>] : (!fil.tensor<[B,Y,D], f64>) -> !fil.tensor<[B,Y,D,one], f64>
+  %6 = fil.contract %5, %v over ["D", "one"] : (!fil.tensor<[B,Y,D,one], f64>, !fil.tensor<[D,F,one], f64>) -> !fil.tensor<[B,Y,F], f64>
+  fil.return %3, %6 : !fil.tensor<[B,Y,F], f64>, !fil.tensor<[B,Y,F], f64>
 }
