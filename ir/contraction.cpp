@@ -145,11 +145,15 @@ std::optional<Skip> skips(ContractOp c, const Dims &dims, int columnsOperand, St
   if (auto s = of(c->getOperand(unsigned(columnsOperand)).getDefiningOp<MaskOp>(), columnsOperand, summed); s && dims.value(summed.getValue()).constant()) return s;
   return c->hasOneUse() ? of(dyn_cast<MaskOp>(*c->user_begin()), 2, row) : std::nullopt;
 }
+/// The last dim of the result that is no batch.
+static StringAttr lastOf(ContractOp c, const ContractionDims &d, const Dims &dims) {
+  for (StringAttr x : llvm::reverse(cast<TensorType>(c.getType()).getDims()))
+    if (!llvm::is_contained(d.batch, x) && !(dims.value(x.getValue()) == Size(1))) return x;
+  return {};
+}
 static std::optional<Skip> skipsAsTyped(ContractOp c, const Dims &dims) {
   ContractionDims d = classify(c);
-  StringAttr column;
-  for (StringAttr x : llvm::reverse(cast<TensorType>(c.getType()).getDims()))
-    if (!column && !llvm::is_contained(d.batch, x) && !(dims.value(x.getValue()) == Size(1))) column = x;
+  const StringAttr column = lastOf(c, d, dims);
   if (!d.joint || !column || d.summed.empty() || !(worthTiles(d, dims) || worthPacking(c, dims))) return {};
   const bool left = llvm::is_contained(d.rows, column);
   if (left) std::swap(d.rows, d.columns);
@@ -170,11 +174,71 @@ std::optional<Skip> skips(ContractOp c, const Dims &dims) {
   return s;
 }
 
-double RowSkip::share() const {
+static double shareOf(ArrayRef<MaskOp> masks) {
   double share = 1;
-  for (MaskOp m : {columns, sum})
+  for (MaskOp m : masks)
     if (m && m.getKept()) share *= double((*m.getKept())[0]) / double((*m.getKept())[1]);
   return share;
+}
+double RowSkip::share() const { return shareOf({columns, sum}); }
+double SampleSkip::share() const { return shareOf({result, sum}); }
+
+/// By granules; all else that the mask depends on are rows or samples.
+static bool isMasked(MaskOp m, StringAttr x) {
+  const auto pairs = strings(m.getGranules());
+  for (size_t i = 0; i < pairs.size(); i += 2)
+    if (pairs[i] == x) return true;
+  return false;
+}
+void SampleSkip::setOrder(const Dims &dims, ArrayRef<StringAttr> masked, ArrayRef<StringAttr> summed) {
+  auto alike = [&](MaskOp m, ArrayRef<StringAttr> list) {
+    int64_t n = 1;
+    for (StringAttr x : llvm::reverse(list)) {
+      n *= m.lengthAlong(dims, x);
+      if (isMasked(m, x)) break;
+    }
+    return n;
+  };
+  if (result) neighbours = alike(result, masked);
+  if (result && (neighbours == 0 || neighbours % (columns ? 16 : 4))) result = {};
+  if (!sum) return;
+  const int64_t all = alike(sum, summed);
+  for (steps = std::min<int64_t>(all, 64); steps > 1 && (all % steps || steps % 4); --steps) {}
+  if (steps < 4) sum = {};
+}
+
+std::optional<SampleSkip> skipsInSamples(ContractOp c, const Dims &dims) {
+  if (!c.getSubsets().empty()) return {};
+  ContractionDims d = classify(c);
+  if (!d.batch.empty()) return {};
+  SampleSkip s;
+  if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen()) s.result = m;
+  for (Value v : {c.getLhs(), c.getRhs()})
+    if (auto m = v.getDefiningOp<MaskOp>(); m && m.getZeros() && m.getChosen()) {
+      if (s.sum) return {};
+      s.sum = m;
+    }
+  auto masks = [&](MaskOp m, ArrayRef<StringAttr> list) { return llvm::any_of(list, [&](StringAttr x) { return isMasked(m, x); }); };
+  if (s.sum && !masks(s.sum, d.summed)) s.sum = {};
+  auto *own = &d.rows, *other = &d.columns; // of the operand with the samples, and the other one's
+  if (s.sum ? s.sum == c.getRhs().getDefiningOp() : s.result && masks(s.result, d.rows)) std::swap(own, other);
+  if (s.result && !masks(s.result, *other)) s.result = {};
+  if (!s.result && !s.sum) return {};
+  for (MaskOp m : {s.result, s.sum})
+    if (m)
+      for (StringAttr x : cast<TensorType>(m.getMask().getType()).getDims())
+        if (llvm::is_contained(*own, x) && !llvm::is_contained(s.dims, x)) s.dims.push_back(x);
+  llvm::erase_if(*own, [&](StringAttr x) { return llvm::is_contained(s.dims, x); });
+  llvm::append_range(d.batch, s.dims);
+  Size rows(1);
+  for (StringAttr x : *own) rows = rows * dims.value(x.getValue());
+  if (own->empty() || (rows.constant() && rows.constant()->num < 8) || !worthTiles(d, dims)) return {};
+  s.columns = llvm::is_contained(*other, lastOf(c, d, dims));
+  dims.sort(*other), dims.sort(d.summed);
+  s.setOrder(dims, *other, d.summed);
+  auto known = [](MaskOp m) { return !m || m.getKept(); };
+  if ((!s.result && !s.sum) || (known(s.result) && known(s.sum) && s.share() > skipsUpTo)) return {};
+  return s;
 }
 std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims, int columnsOperand, StringAttr column, StringAttr summed) {
   if (!c.getSubsets().empty()) return {};
@@ -194,6 +258,7 @@ std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims, int columnsOp
 }
 std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims) {
   if (skips(c, dims)) return {};
+  if (auto s = skipsInSamples(c, dims)) return RowSkip{s->result, s->sum, true, s->neighbours, s->steps};
   ContractionDims d = classify(c);
   dims.sort(d.rows), dims.sort(d.columns), dims.sort(d.summed);
   auto last = [](ArrayRef<StringAttr> list) { return list.empty() ? StringAttr() : list.back(); };

@@ -54,14 +54,27 @@ std::optional<Skip> skips(ContractOp, const Dims &, int columnsOperand, mlir::St
 /// What a kernel of few rows leaves out: what masks leave out that are chosen in each row.
 struct RowSkip {
   MaskOp columns, sum;       ///< of the result; of the operand that has the rows. Null: none
+  bool ofSamples = false;    ///< then kernels of all numbers of rows do
   int64_t width = 0, length = 0; ///< neighbours that are masked alike, along the columns and along the sum
   bool narrow() const { return columns && width % 16; } ///< columns are read one by one, so the right side lies column by column
   /// Of the multiplications, at most so many are left.
   double share() const;
 };
+/// What all rows of a sample leave out together, where masks are chosen for samples: those dims of the rows that the masks depend on. Products of any number of rows do.
+struct SampleSkip {
+  MaskOp result, sum;                      ///< the one behind the product, of its other side; of the operand that has the samples. Null: none
+  llvm::SmallVector<mlir::StringAttr> dims; ///< of the samples
+  int64_t steps = 0;                       ///< neighbours along the sum that are masked alike, or a part of them that is read in a turn
+  int64_t neighbours = 0;                  ///< the same of the result's masked side
+  bool columns = false;                    ///< that side has the result's last dim
+  double share() const;
+  /// Leaves what is too narrow for kernels, whose dims lie in this order.
+  void setOrder(const Dims &, llvm::ArrayRef<mlir::StringAttr> masked, llvm::ArrayRef<mlir::StringAttr> summed);
+};
+std::optional<SampleSkip> skipsInSamples(ContractOp, const Dims &);
 /// `columnsOperand`: 0 or 1, the one that has the columns; last of the columns and of the sum.
 std::optional<RowSkip> skipsInRows(ContractOp, const Dims &, int columnsOperand, mlir::StringAttr column, mlir::StringAttr summed);
-std::optional<RowSkip> skipsInRows(ContractOp, const Dims &); ///< none where a mask of the weight says what is left out
+std::optional<RowSkip> skipsInRows(ContractOp, const Dims &); ///< or in samples; none where a mask of the weight says what is left out
 /// The param whose values these are, through renames, masks and loops; null if it is none. What narrower formats make of it is the param too.
 VariableOp paramOf(mlir::Value);
 /// The tensor as it is when read through those of the subsets that select from its dims, and these subsets.

@@ -87,7 +87,12 @@ FacetCost GateAttr::cost(Operation *op, const Dims &dims) const {
   const MapSides s = sidesOf(v);
   const double n = dims.atMost(product(s.right, dims)) / double(getGranule());
   if (kept(n) >= n) return {};
-  const Size own = product(strings(v.getLoops()), dims) * product(s.families, dims) * Size(getRank()) * (product(s.left, dims) + product(s.right, dims));
+  const Size each = product(strings(v.getLoops()), dims) * product(s.families, dims), both = product(s.left, dims) + product(s.right, dims);
+  Size own = each * Size(getRank()) * both;
+  if (getRank() == 0) { // dims of windows are not in it
+    auto there = SymbolTable::lookupNearestSymbolFrom<VariableOp>(op, StringAttr::get(op->getContext(), v.getSymName() + ".gate_S"));
+    own = there ? dims.elements(there.getType()) : each * product(s.left, dims) * product(s.right, dims);
+  }
   const Size gone = dims.elements(v.getType()) * Size(Rational(int64_t(n - kept(n)), int64_t(n)));
   return {Size(2) * (own - gone), own - gone, own, {}};
 }

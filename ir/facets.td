@@ -70,14 +70,16 @@ def Fil_GateAttr : Fil_FacetAttr<"Gate", "gate", [{
     /// Of so many granules.
     double kept(double granules) const;
   }]> {
-  let summary = "of what a map gives, the granules of which its predictor expects most are computed, in each row; the others are 0";
+  let summary = "of what a map gives, the granules of which its predictor expects most are computed, in each row or sample; the others are 0";
   let description = [{
     A granule is so many neighbours of the map's right side. The predictor of `W: A -> B` is a product of rank `rank`, `gate_A: A -> rank` and
-    `gate_B: rank -> B` (Davis and Arel 2013): with it in place of the map, the sum of magnitudes over a granule says what is expected of it. `keep` 0:
-    how many are chosen is a state, `gate_keep`.
+    `gate_B: rank -> B` (Davis and Arel 2013): with it in place of the map, the sum of magnitudes over a granule says what is expected of it. `rank` 0: it is
+    `gate_S: A -> B`, with the mean magnitude of what the map reads, over all positions of a sample (Gao et al. 2019). `samples`: the dim that counts them; all positions
+    of a sample have one choice. `keep` 0: how many are chosen is a state, `gate_keep`. `hysteresis`: so much of its score is added to a granule that has been chosen
+    always, as the state `gate_held` remembers.
   }];
-  let parameters = (ins APFloatParameter<"">:$keep, "int64_t":$rank, "int64_t":$granule);
-  let assemblyFormat = "`<` `keep` $keep `rank` $rank `granule` $granule `>`";
+  let parameters = (ins APFloatParameter<"">:$keep, "int64_t":$rank, "int64_t":$granule, APFloatParameter<"">:$hysteresis, OptionalParameter<"::mlir::StringAttr">:$samples);
+  let assemblyFormat = "`<` `keep` $keep `rank` $rank `granule` $granule `hysteresis` $hysteresis (`samples` $samples^)? `>`";
 }
 
 def Fil_TopologyMethod : I32EnumAttr<"TopologyMethod", "how a mask of weights changes", [

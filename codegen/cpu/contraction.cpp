@@ -27,6 +27,12 @@ public:
     d = classify(c);
     const Layout &result = resultLayout();
     if (d.position) ragged = cast<TensorType>(c.getType()).has(d.position) ? Sums : Rows;
+    if (!skips(c, dims)) samples = skipsInSamples(c, dims);
+    if (samples) { // each has rows and sums of its own
+      auto ofSamples = [&](StringAttr x) { return llvm::is_contained(samples->dims, x); };
+      llvm::erase_if(d.rows, ofSamples), llvm::erase_if(d.columns, ofSamples);
+      d.batch = samples->dims;
+    }
     if (ragged == Rows) {
       if (cast<TensorType>(c.getLhs().getType()).has(d.position)) std::swap(d.rows, d.columns), leftOperand = 1;
     } else
@@ -45,7 +51,8 @@ public:
       for (StringAttr x : d.rows)
         if (!llvm::is_contained(d.points, x)) beside.push_back(x);
     if (ragged == Sums) d.summed = d.points;
-    else if (const Layout *l = layoutOf(c->getOperand(unsigned(leftOperand)))) d.summed = inOrder(d.summed, l->order);
+    else d.summed = inOrder(d.summed, orderOf(c->getOperand(unsigned(leftOperand))));
+    if (samples) samples->setOrder(dims, samples->columns ? d.columns : d.rows, d.summed);
     m = extents(dims, d.rows), n = extents(dims, d.columns), k = extents(dims, d.summed), batch = extents(dims, d.batch);
     auto known = [](const Size &s) { return s.constant() ? std::optional(s.constant()->num) : std::nullopt; };
     ContractionSizes sizes{known(m), known(n), known(k)};
@@ -56,6 +63,7 @@ public:
     alongRows = ragged == Sums || (!left && !ragged && rowsAreNeighbours());
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
+    if (samples) samplesRight = llvm::any_of(samples->dims, [&](StringAttr x) { return cast<TensorType>(c->getOperand(unsigned(1 - leftOperand)).getType()).has(x); });
     if (target.dots && !f64 && ragged != Sums && (!skip || skip->masked == 2 || skip->length % 2 == 0) && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
       pairs = true, steps = k, k = Size::ceil(k / Size(2));
       descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
@@ -64,6 +72,7 @@ public:
       auto p = narrowNumbers(1 - leftOperand, d.columns);
       alongSum = !right && p && p->sum == Size(1) && !(k == Size(1));
       if (skip && skip->masked < 2) skip->length /= 2;
+      if (samples) samples->steps /= 2;
     }
     shape = chooseShape(target, descriptor);
     if (skip) {
@@ -74,6 +83,7 @@ public:
       skip->length = length;
       shape = chooseGranuleShape(target, descriptor.element, skip->columns, skip->length, skip->masked == 2);
     }
+    if (samples && samples->result) shape = chooseGranuleShape(target, descriptor.element, samples->columns ? samples->neighbours : 0, samples->neighbours, !samples->columns);
     if (auto members = ragged ? std::nullopt : gathers(c)) limitTo(target, *members);
     descriptor.packsLeft = packsLeft();
     chooseTiles(target, false);
@@ -98,10 +108,12 @@ public:
   }
   void chooseTiles(const Target &target, bool fewRows) {
     descriptor.fewRows = fewRows;
-    blocks = shared(target, listed() ? granuleBlocks(target, shape, descriptor, skip->length) : chooseBlocks(target, shape, descriptor), shape, descriptor);
+    blocks = shared(target, stepsTogether() ? granuleBlocks(target, shape, descriptor, stepsTogether()) : chooseBlocks(target, shape, descriptor), shape, descriptor);
   }
   /// Granules of the right side are listed for each panel, and read from a packed left side.
   bool listed() const { return skip && skip->masked < 2; }
+  /// Steps of the sum that are left out together; 0: none are.
+  int64_t stepsTogether() const { return listed() ? skip->length : samples && samples->sum ? samples->steps : 0; }
   bool packsLeft() const { return listed() || !left || !(left->sum == Size(1)); }
   /// Of a right side that is narrow numbers in memory, which are quickly made wide; none of others.
   std::optional<Format> storedFormat() {
@@ -132,6 +144,8 @@ public:
   bool alongSum = false;     ///< a right side of pairs is packed column by column, lanes along the sum
   bool alongRows = false;    ///< a left side that is not plain is packed step by step, lanes along its rows; else row by row, lanes along the sum
   std::optional<Skip> skip;  ///< of the right side, or the result
+  std::optional<SampleSkip> samples; ///< whose dims are batch, though one operand lacks them
+  bool samplesRight = false;         ///< the right one has them
   std::optional<RowSkip> rowSkip; ///< of the left side and the result, in kernels of few rows
   int64_t panel = 0;         ///< columns that are packed together: of a register tile, or those that a row's mask leaves out together
   llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
@@ -146,7 +160,7 @@ public:
   int64_t parts() const { return (k.constant()->num + blocks.kc - 1) / blocks.kc; }
   static int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
   /// Points of a sum are packed in the order of the roster, those of all positions one behind the other.
-  Size packedBatches() const { return ragged == Sums ? extents(dims, others) : batch; }
+  Size packedBatches() const { return ragged == Sums ? extents(dims, others) : samples && !samplesRight ? Size(1) : batch; }
   Size positions() const { return dims.value(d.position.getValue()); }
 
 private:
@@ -178,13 +192,28 @@ private:
     }
     return &at.inputs[cast<mlir::BlockArgument>(v).getArgNumber()].layout;
   }
+  /// The dims of an operand as they lie in memory, those of a window where its source has them; empty where they do not.
+  Dimlist orderOf(mlir::Value v) {
+    if (const Layout *l = layoutOf(v)) return Dimlist(l->order);
+    if (auto m = v.getDefiningOp<MaskOp>(); m && m.getZeros()) v = m.getX();
+    auto w = v.getDefiningOp<WindowOp>();
+    Dimlist order;
+    if (!w) return order;
+    for (StringAttr x : orderOf(w.getX())) {
+      bool found = false;
+      for (auto d : w.getWindows().getAsRange<WindowDimAttr>())
+        if (d.getIn() == x) order.append({d.getOut(), d.getWindow()}), found = true;
+      if (!found) order.push_back(x);
+    }
+    return order;
+  }
   StringAttr last(const Dimlist &list) { // that is not of size 1
     for (StringAttr x : llvm::reverse(list))
       if (!(dims.value(x.getValue()) == Size(1))) return x;
     return {};
   }
   std::optional<RowSkip> findRowSkip() {
-    if (ragged || skip || unpacked || pairs || !left || d.columns.empty() || d.summed.empty() || !n.constant() || !k.constant()) return {};
+    if (ragged || skip || samples || unpacked || pairs || !left || d.columns.empty() || d.summed.empty() || !n.constant() || !k.constant()) return {};
     auto s = skipsInRows(c, dims, 1 - leftOperand, last(d.columns), last(d.summed));
     if (s && s->columns && !s->narrow() && n.constant()->num % shape.columns()) s->columns = {};
     return s && (s->columns || s->sum) ? s : std::nullopt;
@@ -275,8 +304,8 @@ public:
         o.stride = k.size(p.right->outer), o.strideK = k.size(p.right->sum);
         o.count = count, o.steps = K, o.to = to, o.panel = k.number(0);
         emitPackB(k.b, shape, o);
-      } else
-        emitLoop(k.b, begin, end, 1, [&](LV step) {
+      } else {
+        auto pack = [&](LV step) {
           e.scope([&] {
             Point q = batch;
             sorted ? point(step, q) : digits(k, step, p.d.summed, q);
@@ -287,7 +316,13 @@ public:
               k.b.CreateAlignedStore(k.encoded(*p.stored, x), panelAt(row, k.number(c)), llvm::Align(uint64_t(bytesOf(*p.stored))));
             }
           });
-        });
+        };
+        if (p.samples && p.samples->sum && p.samplesRight) // what is left out is not read
+          emitLoop(k.b, k.number(0), K, p.samples->steps, [&](LV granule) {
+            emitIf(k.b, inSample(batch, granule), [&] { emitLoop(k.b, granule, k.b.CreateAdd(granule, k.number(p.samples->steps)), 1, pack); });
+          });
+        else emitLoop(k.b, begin, end, 1, pack);
+      }
     });
     k.finish();
     return {std::move(k.made), k.sizes, p.packedBatches() * inAll * chunks, k.scratchBytes, 1, "packing"};
@@ -330,7 +365,7 @@ public:
       });
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.batch * groups, k.scratchBytes, 1, "packing pairs"};
+    return {std::move(k.made), k.sizes, p.packedBatches() * groups, k.scratchBytes, 1, "packing pairs"};
   }
 
   /// A tile is a panel: the granules that its columns have, one behind the other, and before them the list.
@@ -400,6 +435,26 @@ public:
     return g;
   }
 
+  /// Are these steps of the sum there?
+  LV inSample(const Point &batch, LV step) {
+    LV here = nullptr;
+    e.scope([&] {
+      Point q = batch;
+      digits(k, p.pairs ? k.b.CreateMul(step, k.number(2)) : step, p.d.summed, q);
+      here = e.inMask(p.samples->sum, q);
+    });
+    return here;
+  }
+  /// The steps from k0 on that are, as int32; how many granules.
+  LV listSteps(const Point &batch, LV k0, LV steps, LV list) {
+    auto &b = k.b;
+    return emitLoop(b, k.number(0), steps, p.samples->steps, {k.number(0)}, [&](LV at, llvm::ArrayRef<LV> found) -> Values {
+      LV step = b.CreateAdd(k0, at), here = inSample(batch, step);
+      b.CreateAlignedStore(b.CreateTrunc(step, k.i32), emitAt(b, k.i32, list, found[0]), llvm::Align(4));
+      return {b.CreateAdd(found[0], b.CreateZExt(here, k.i64))};
+    })[0];
+  }
+
   EmittedKernel product() {
     int count = number;
     std::vector<Memory> results;
@@ -422,6 +477,7 @@ public:
     LV spare = p.skip && packsA ? k.allocateScratch(Size(columns * bytes)) : nullptr;
     const int64_t rowB = kc + 16;
     LV gatheredRows = p.gathersRight && !p.sumsMembers ? k.allocateScratch(Size((rowC + k.lanes) * rowB * bytes)) : nullptr, gathered = p.gathersRight ? k.allocateScratch(Size((rowC + columns) * kc * bytes)) : nullptr;
+    LV listed = p.samples && p.samples->sum ? k.allocateScratch(Size((kc / p.samples->steps + 1) * 4)) : nullptr;
     LV packedA = packsA ? k.allocateScratch(Size((p.alongRows ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
 
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
@@ -463,12 +519,22 @@ public:
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
           if (p.gathersRight) gatherRight(t, k0, o.k, cols, gathered, gatheredRows, rowB);
           o.b = p.gathersRight ? b0 : panelAt(b0, k.b.CreateMul(k0, o.bK));
+          t.steps = {};
+          if (listed) {
+            t.steps = {o.b, listed, listSteps(t.batch, k0, o.k, listed), k0, p.samples->steps, true};
+            o.granules = [&](LV panel) {
+              Granules g = *t.steps;
+              g.b = panelAt(o.b, k.b.CreateMul(panel, o.bPanel));
+              return g;
+            };
+          }
+          MaskOp shown = p.skip && !p.listed() ? p.skip->mask : p.samples ? p.samples->result : MaskOp();
           if (p.listed()) o.granules = [&](LV panel) { return granulesOf(elementAt(b0, k.b.CreateMul(panel, o.bPanel)), k0); };
-          else if (p.skip) o.wanted = [&](LV row, LV panel) {
+          else if (shown) o.wanted = [&, shown](LV row, LV panel) {
             Point q = t.batch;
             digits(k, k.b.CreateAdd(t.m0, row), p.d.rows, q), digits(k, k.b.CreateAdd(t.n0, k.b.CreateMul(panel, k.number(columns))), p.d.columns, q);
             LV there = nullptr;
-            e.scope([&] { there = e.inMask(p.skip->mask, q); });
+            e.scope([&] { there = e.inMask(shown, q); });
             return there;
           };
           leftSide(o, t, k0, packedA, rowA);
@@ -496,17 +562,24 @@ public:
         if (p.ragged == Problem::Sums) {
           LV position = t.batch(p.d.position).base;
           t.first = roster(position), t.k = k.b.CreateSub(roster(k.b.CreateAdd(position, k.number(1))), t.first);
-          number = k.b.CreateURem(number, k.size(p.packedBatches()));
         }
+        if (p.ragged == Problem::Sums || (p.samples && !p.samplesRight)) number = k.b.CreateURem(number, k.size(p.packedBatches()));
         compute();
       });
     });
     k.finish();
     Size batches = p.ragged == Problem::Rows ? extents(p.dims, p.others) : p.batch;
     return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, p.shape.rows == 1 ? grain(nc) : 1,
-            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (gathers(p.c) ? p.gathersRight ? ", right side gathered" : ", left side gathered" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + (p.ragged ? ", by member" : "")};
+            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (gathers(p.c) ? p.gathersRight ? ", right side gathered" : ", left side gathered" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + inSamples() + (p.ragged ? ", by member" : "")};
   }
 
+  std::string inSamples() const {
+    if (!p.samples) return {};
+    std::string text = ", of each sample";
+    if (p.samples->result) text += " granules of " + std::to_string(p.samples->neighbours) + (p.samples->columns ? " columns" : " rows");
+    if (p.samples->sum) text += std::string(p.samples->result ? " and" : "") + " granules of " + std::to_string(p.samples->steps) + " steps";
+    return text;
+  }
   /// Row by row, the right side as it is: columns in vectors where they are neighbours in memory, else the sum of each column where its steps are.
   static bool readsFewRows(const Problem &p) { return !p.listed() && p.left && p.right && (p.right->outer == Size(1) || (p.right->sum == Size(1) && p.left->sum == Size(1))); }
   EmittedKernel fewRows() {
@@ -737,6 +810,7 @@ private:
   struct Part {
     Point batch;
     LV m0 = nullptr, n0 = nullptr, m = nullptr, k = nullptr, first = nullptr;
+    std::optional<Granules> steps; ///< those of the block that are not left out; none: all
   };
 
   llvm::Align align() { return llvm::Align(p.shape.element == Element::F64 ? 8 : 4); }
@@ -918,8 +992,15 @@ private:
         rowOf(part, i, q);
         LV row = elementAt(packed, k.b.CreateMul(i, k.number(rowA)));
         if (p.pairs) return stepsOfPairs(p.leftOperand, q, k0, t.k, p.blocks.kc, row);
-        emitLoop(k.b, k.number(0), t.k, k.lanes, [&](LV step) {
-          along(p.leftOperand, q, p.d.summed, k.b.CreateAdd(k0, step), p.blocks.kc % k.lanes == 0, k.b.CreateSub(t.k, step), k.lanes, elementAt(row, step));
+        auto some = [&](LV begin, LV end, int64_t unit) {
+          emitLoop(k.b, begin, end, k.lanes, [&](LV step) {
+            along(p.leftOperand, q, p.d.summed, k.b.CreateAdd(k0, step), unit % k.lanes == 0, k.b.CreateSub(end, step), k.lanes, elementAt(row, step));
+          });
+        };
+        if (!part.steps) return some(k.number(0), t.k, p.blocks.kc);
+        emitLoop(k.b, k.number(0), part.steps->count, 1, [&](LV granule) {
+          LV first = k.b.CreateSub(k.b.CreateSExt(k.b.CreateAlignedLoad(k.i32, emitAt(k.b, k.i32, part.steps->list, granule), llvm::Align(4)), k.i64), k0);
+          some(first, k.b.CreateAdd(first, k.number(part.steps->length)), part.steps->length);
         });
       });
     });
@@ -971,7 +1052,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
              llvm::all_of(pack.sizes, constant);
   if (out.once) pack.what = "packing once";
   auto m = p.ragged ? std::nullopt : p.m.constant();
-  few &= !p.ragged && !gathers(p.c) && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
+  few &= !p.ragged && !p.samples && !gathers(p.c) && (out.once ? !m : !m || m->num <= fewRows); // where m is known, the tile is made for so many
   few &= out.once || !p.pairs; // a row has the same bits beside few others as beside many
   // Weights come from memory. Measured at 8 and 16 rows of 4096 x 4096: 2 KB ahead 0.75 of the time, 1 KB 0.85, 8 KB as 2.
   if (out.once) p.ahead = 2048 / elementBytes(p.shape.element);

@@ -93,7 +93,9 @@ private:
     sums = emitLoop(b, b.getInt64(0), g.count, 1, sums, [&](Value *i, ArrayRef<Value *> now) {
       Value *step = b.CreateSExt(b.CreateAlignedLoad(b.getInt32Ty(), emitAt(b, b.getInt32Ty(), g.list, i), Align(4)), b.getInt64Ty());
       Values inside(now.begin(), now.end());
-      inside.push_back(emitMul(b, b.CreateSub(step, g.first), block.aK));
+      Value *behind = b.CreateSub(step, g.first);
+      if (g.whole) inside.back() = emitAt(b, bScalar, g.b, emitMul(b, behind, block.bK));
+      inside.push_back(emitMul(b, behind, block.aK));
       if (turns == 1) {
         inside = onward(inside, int(together));
         inside.pop_back();
@@ -171,29 +173,31 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
   Value *small = b.CreateAnd(b.CreateICmpSGT(rest, word(0)), b.CreateICmpSLE(rest, word(half)));
   if (shape.rows == 1) small = b.getFalse();
   Value *bigEnd = b.CreateSelect(small, wholeEnd, o.m);
+  auto where = [&](Value *row, Value *panel, function_ref<void()> then) { o.wanted ? emitIf(b, o.wanted(row, panel), then) : then(); };
   if (o.granules) { // rows stay in the first-level cache, where their steps are picked; panels pass by as they lie
-    auto row = [&](int rows, Value *a, Value *c, Value *valid) {
+    auto row = [&](Value *i, int rows, Value *a, Value *c, Value *valid) {
       emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
-        granules = o.granules(p);
-        emitRows(rows, shape.unroll, a, granules->b, emitAt(b, scalar, c, emitMul(b, p, word(shape.columns()))), valid);
+        where(i, p, [&] {
+          granules = o.granules(p);
+          emitRows(rows, shape.unroll, a, granules->b, emitAt(b, scalar, c, emitMul(b, p, word(shape.columns()))), valid);
+        });
       });
     };
     Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, o.c}, [&](Value *i, ArrayRef<Value *> at) {
-      row(shape.rows, at[0], at[1], b.CreateSub(o.m, i));
+      row(i, shape.rows, at[0], at[1], b.CreateSub(o.m, i));
       return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
     });
-    emitIf(b, small, [&] { row(half, ends[0], ends[1], rest); });
+    emitIf(b, small, [&] { row(wholeEnd, half, ends[0], ends[1], rest); });
     return;
   }
   emitLoop(b, word(0), o.panels, 1, [&](Value *p) {
-    auto where = [&](Value *row, function_ref<void()> then) { o.wanted ? emitIf(b, o.wanted(row, p), then) : then(); };
     Value *panel = emitAt(b, o.stored ? o.stored : scalar, o.b, emitMul(b, p, o.bPanel));
     Value *columns = emitAt(b, scalar, o.c, emitMul(b, p, word(shape.columns())));
     Values ends = emitLoop(b, word(0), bigEnd, shape.rows, {o.a, columns}, [&](Value *i, ArrayRef<Value *> at) {
-      where(i, [&] { emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i)); });
+      where(i, p, [&] { emitRows(shape.rows, shape.unroll, at[0], panel, at[1], b.CreateSub(o.m, i)); });
       return Values{emitAt(b, scalar, at[0], o.aBlock), emitAt(b, scalar, at[1], emitMul(b, o.cRow, rows))};
     });
-    emitIf(b, small, [&] { where(wholeEnd, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); }); });
+    emitIf(b, small, [&] { where(wholeEnd, p, [&] { emitRows(half, shape.unroll, ends[0], panel, ends[1], rest); }); });
   });
 }
 

@@ -20,6 +20,7 @@ struct Granules {
   llvm::Value *count = nullptr;
   llvm::Value *first = nullptr;  ///< the step that `a` begins with
   int64_t length = 1;
+  bool whole = false;            ///< b has all steps from `first` on, each at its place
 };
 
 struct TileOperands {

@@ -40,9 +40,11 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
   if (f.kind == "gather") return ir::GatherAttr::get(ctx, std::stoll(get(f.settings, "block", "0")));
   if (f.kind == "grouped") return ir::GroupedAttr::get(ctx, APFloat(numberOf(get(f.settings, "capacity", "none")).value_or(0)));
   if (f.kind == "gate") {
-    const std::string predictor = get(f.settings, "predictor", "lowrank(16)");
-    const double rank = predictor.starts_with("lowrank(") ? std::stod(predictor.substr(8)) : 1;
-    return ir::GateAttr::get(ctx, APFloat(f.open() ? 0.0 : numberOf(f.settings.at("keep")).value_or(1)), int64_t(rank), std::stoll(get(f.settings, "granule", "16")));
+    const auto samples = f.settings.find("samples");
+    const bool channels = samples != f.settings.end();
+    const std::string predictor = get(f.settings, "predictor", channels ? "squeeze" : "lowrank(16)");
+    return ir::GateAttr::get(ctx, APFloat(f.open() ? 0.0 : number("keep", "1")), predictor == "squeeze" ? 0 : std::stoll(predictor.substr(8)), std::stoll(get(f.settings, "granule", "16")), APFloat(number("hysteresis", "0")),
+                             channels ? StringAttr::get(ctx, samples->second) : StringAttr());
   }
   if (f.kind == "topology") {
     const auto [left, right] = granuleOf(f);

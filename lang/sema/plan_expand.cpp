@@ -21,11 +21,17 @@ std::vector<const ClauseRow *> actingRows(const std::string &clause, const Setti
   std::string word; // of a line of sites the facet's name, else what follows the key
   if (const size_t at = s.path ? 0 : 1; !s.phrases.empty() && s.phrases[0].items.size() > at && s.phrases[0].items[at].kind == Item::Value) word = printValue(*s.phrases[0].items[at].value.from);
   word = word.substr(0, word.find('(')); // of `nm(2, 4)`
+  auto continues = [&](const ClauseRow *r) { // `gate neurons` is no `gate channels`
+    const char *more = std::strchr(r->shape, ' ');
+    if (!s.path || !more || !std::all_of(more + 1, more + std::strlen(more), [](unsigned char c) { return std::isalpha(c); })) return true;
+    const auto &items = s.phrases[0].items;
+    return items.size() > 1 && items[1].kind == Item::Value && printValue(*items[1].value.from) == more + 1;
+  };
   auto begins = [&](const ClauseRow *r) { // is the word one of those that the row may begin with?
     std::string first(r->shape, std::strcspn(r->shape, " "));
     if (const size_t call = first.find('('); call != std::string::npos && call > 0 && std::isalnum(static_cast<unsigned char>(first[call - 1]))) first.resize(call);
     std::erase_if(first, [](char c) { return c == '(' || c == ')' || c == '?'; });
-    return ("|" + first + "|").find("|" + word + "|") != std::string::npos;
+    return ("|" + first + "|").find("|" + word + "|") != std::string::npos && continues(r);
   };
   const bool options = std::any_of(s.phrases.begin(), s.phrases.end(), [](const Phrase &p) { return std::any_of(p.items.begin(), p.items.end(), [](const Item &i) { return i.kind == Item::Keyed; }); });
   std::erase_if(rows, [&](const ClauseRow *r) { return !r->acts() || (options && !*r->options); });

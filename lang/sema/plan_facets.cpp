@@ -66,6 +66,7 @@ public:
       if (word == "gather" || word == "grouped") onSites(facetOf(word, s), s, About::Subsets);
       else if (word == "gate") {
         PlanFacet f = with(facetOf("gate", s), "of", wordAt(s, 1));
+        if (f.settings["of"] == "channels") f = with(std::move(f), "samples", plan.train.batchDim);
         if (f.open() && !plan.gateBudget) c.diags.report(Msg::P0449, s.span, print(s));
         onSites(std::move(f), s, About::Maps);
       }

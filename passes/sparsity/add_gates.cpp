@@ -17,7 +17,7 @@ ir::TensorType tensorOf(Value v) { return cast<ir::TensorType>(v.getType()); }
 
 /// A map with the facet. Its predictor exists once something is gated by it.
 struct Gated {
-  VariableOp map, a, b, count;
+  VariableOp map, a, b, squeeze, count, held;
   GateAttr facet;
   Location because; ///< in the plan
   MapSides sides;
@@ -30,6 +30,11 @@ struct Product {
   Value weight() { return op->getOperand(map); }
   Value x() { return op->getOperand(1 - map); } ///< an earlier gate may have put another one there
 };
+/// Who sums neurons, in windows of them perhaps.
+struct Reader {
+  ContractOp op;
+  SmallVector<Operation *> views; ///< windows, and the zeros beyond their ends; the first one reads the neurons
+};
 /// Neurons: values along `dim`, each made of products' values at its own place alone, that are summed by other maps.
 struct Neurons {
   bool alone = true; ///< nothing else that rows have is in them, such as what is passed on beside a block
@@ -37,8 +42,29 @@ struct Neurons {
   StringAttr dim;
   SmallVector<Product> products;
   llvm::SetVector<Operation *> between; ///< elementwise and renames, from the products to h
-  SmallVector<ContractOp> readers;
+  SmallVector<Reader> readers;
 };
+
+/// What windows are of, if they leave all of `dims` as it is: 0 where their source is 0 along these.
+Value viewed(Value v, ArrayRef<StringAttr> dims, SmallVector<Operation *> &views) {
+  SmallVector<Operation *> above;
+  Value source = v;
+  while (Operation *op = v.getDefiningOp()) {
+    auto touches = [&](WindowDimAttr w) { return llvm::is_contained(dims, w.getIn()) || llvm::is_contained(dims, w.getOut()) || llvm::is_contained(dims, w.getWindow()); };
+    above.push_back(op);
+    if (auto w = dyn_cast<WindowOp>(op); w && llvm::none_of(w.getWindows().getAsRange<WindowDimAttr>(), touches)) {
+      views.append(above), above.clear();
+      source = v = w.getX();
+      continue;
+    }
+    auto m = dyn_cast<MapOp>(op);
+    auto zero = m && m.getFn() == MapFn::select ? m.getArgs()[2].getDefiningOp<ConstantOp>() : ConstantOp();
+    if (!zero || !zero.getValue().isZero() || tensorOf(m.getArgs()[1]) != tensorOf(v) || llvm::any_of(dims, [&](StringAttr d) { return tensorOf(m.getArgs()[0]).has(d); })) break;
+    v = m.getArgs()[1];
+  }
+  std::reverse(views.begin(), views.end());
+  return source;
+}
 
 struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
   void runOnOperation() override {
@@ -47,7 +73,7 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
     std::deque<Gated> all;
     for (auto [site, gate] : linesOf<GateAttr>(module)) {
       for (auto v : module.getOps<VariableOp>())
-        if (v.getSite() == site.getPath() && gate.appliesTo(v, Role::forward)) all.push_back({v, {}, {}, {}, gate, placeOf(site, gate), sidesOf(v)});
+        if (v.getSite() == site.getPath() && gate.appliesTo(v, Role::forward)) all.push_back({v, {}, {}, {}, {}, {}, gate, placeOf(site, gate), sidesOf(v)});
       consume(site, gate, getArgument());
     }
     if (all.empty()) return;
@@ -60,6 +86,9 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
         gate(f, n, dims);
         for (Product &p : n.products) own.insert(p.of);
       }
+      OpBuilder b(f.getBody().front().getTerminator());
+      for (auto &[op, state] : states) makeWrite(b, state.first, bringOut(state.second, dims), Role::update);
+      states.clear();
     }
     tellUnused(all);
     for (auto &[f, own] : entries) // what is trained with a gate is run with it
@@ -72,6 +101,7 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
 private:
   llvm::MapVector<Operation *, Gated *> byMap;
   llvm::SmallPtrSet<Gated *, 8> used;
+  llvm::MapVector<Operation *, std::pair<VariableOp, Value>> states; ///< what the function at hand makes of them
   bool refused = false;
 
   // ---- what can be gated ----
@@ -84,8 +114,12 @@ private:
   }
   /// The same of a map that reads neurons, whose adapter may be merged: the sum begins with the map.
   static VariableOp readerOf(Value v) {
-    for (auto sum = v.getDefiningOp<MapOp>(); sum && sum.getArgs()[0].getType() == v.getType(); sum = v.getDefiningOp<MapOp>()) v = sum.getArgs()[0];
-    return mapOf(v);
+    for (;;) {
+      for (Value outside = v; outside; outside = outsideOf(v)) v = outside;
+      auto sum = v.getDefiningOp<MapOp>();
+      if (!sum || sum.getArgs()[0].getType() != v.getType()) return mapOf(v);
+      v = sum.getArgs()[0];
+    }
   }
   std::optional<Product> productOf(ContractOp c) {
     for (unsigned i : {1u, 0u}) {
@@ -106,13 +140,15 @@ private:
         if (!map || readerOf(h)) continue;
         for (StringAttr d : sidesOf(map).left) {
           if (!tensorOf(h).has(d) || !llvm::is_contained(strings(c.getOver()), d)) continue;
-          auto known = llvm::find_if(found, [&](Neurons &n) { return n.h == h && n.dim == d; });
+          Reader reader{c, {}};
+          const Value source = viewed(h, d, reader.views);
+          auto known = llvm::find_if(found, [&](Neurons &n) { return n.h == source && n.dim == d; });
           if (known != found.end()) {
-            known->readers.push_back(c);
+            known->readers.push_back(reader);
             continue;
           }
-          Neurons n{true, h, d, {}, {}, {c}};
-          descend(h, d, n);
+          Neurons n{true, source, d, {}, {}, {reader}};
+          descend(source, d, n);
           if (n.alone && llvm::any_of(n.products, [](Product &p) { return p.of; })) found.push_back(std::move(n));
         }
       }
@@ -131,7 +167,7 @@ private:
     } else if (isa_and_nonnull<MapOp>(op)) {
       if (n.between.insert(op))
         for (Value x : op->getOperands()) descend(x, dim, n);
-    } else n.alone &= ofParams(v);
+    } else n.alone &= ofParams(v) || (isa_and_nonnull<ReduceOp>(op) && tensorOf(v).getDims() == ArrayRef(dim)); // statistics are the same for all rows
   }
   static bool ofAdapter(ContractOp c) {
     return llvm::any_of(ArrayRef<Value>{c.getLhs(), c.getRhs()}, [](Value v) {
@@ -142,7 +178,8 @@ private:
   /// A param such as a bias, or that of chosen members of a family; a constant.
   static bool ofParams(Value v) {
     if (auto g = v.getDefiningOp<GatherOp>()) return isa<SubsetType>(g.getIndex().getType()) && ofParams(g.getX());
-    return paramOf(v) || isa_and_nonnull<ConstantOp, SizeOp, IotaOp>(v.getDefiningOp());
+    for (Value outside = v; outside; outside = outsideOf(v)) v = outside; // a state too
+    return paramOf(v) || isa_and_nonnull<ReadOp, ConstantOp, SizeOp, IotaOp>(v.getDefiningOp());
   }
   static StringAttr rightOf(Product &p) { return sidesOf(mapOf(p.weight())).right.back(); }
 
@@ -168,24 +205,94 @@ private:
     for (Product &p : n.products) {
       if (!p.of) return refuse(first, "P0447", alike(first.map, mapOf(p.weight()))), false;
       used.insert(p.of);
-      if (p.of->facet.getKeep() != first.facet.getKeep() || p.of->facet.getGranule() != first.facet.getGranule()) return refuse(*p.of, "P0447", alike(first.map, p.of->map)), false;
+      GateAttr f = p.of->facet, g = first.facet;
+      if (f.getKeep() != g.getKeep() || f.getGranule() != g.getGranule() || f.getHysteresis() != g.getHysteresis() || f.getSamples() != g.getSamples() || !f.getRank() != !g.getRank())
+        return refuse(*p.of, "P0447", alike(first.map, p.of->map)), false;
     }
+    if (first.facet.getSamples() && !ofSamples(n, first)) return false;
     auto size = dims.value(n.dim.getValue()).constant();
     const int64_t granule = first.facet.getGranule();
     if (!size || size->num % granule) return refuse(first, "P0448", "granules of " + Twine(granule) + " do not divide `" + n.dim.getValue() + "`, which is " + dims.value(n.dim.getValue()).str()), false;
     return true;
   }
 
+  /// Have the neurons samples, all of whose positions are known at once?
+  bool ofSamples(Neurons &n, const Gated &first) {
+    auto no = [&](const Twine &why) { return refuse(first, "P0457", "`" + siteOf(first.map) + "` gives no channels of samples: " + why), false; };
+    if (!tensorOf(n.h).has(first.facet.getSamples())) return no("its values have no dim `" + first.facet.getSamples().getValue() + "`");
+    bool caches = false;
+    getOperation().walk([&](CacheOp) { caches = true; });
+    if (caches) return no("with caches, a position is computed before later ones are known");
+    for (Product &p : n.products)
+      if (!p.op.getSubsets().empty()) return no("products of chosen members have positions of their own");
+    return true;
+  }
+
   // ---- the gate ----
 
+  InitAttr random(ArrayRef<StringAttr> left, const Dims &dims) {
+    double fan = 1;
+    for (StringAttr d : left) fan *= dims.atMost(dims.size(d.getValue()));
+    return InitAttr::get(&getContext(), InitKind::normal, 0.0, 1 / std::sqrt(fan));
+  }
   void addPredictor(Gated &g, const Dims &dims, StringAttr rank) {
-    MLIRContext *ctx = &getContext();
-    double left = 1;
-    for (StringAttr d : g.sides.left) left *= dims.atMost(dims.size(d.getValue()));
-    auto random = [&](double fan) { return InitAttr::get(ctx, InitKind::normal, 0.0, 1 / std::sqrt(fan)); };
-    g.a = paramBeside(g.map, "gate_A", g.sides.families, g.sides.left, {rank}, random(left), dims, g.map);
-    g.b = paramBeside(g.map, "gate_B", g.sides.families, {rank}, g.sides.right, random(double(g.facet.getRank())), dims, g.a);
-    for (VariableOp v : {g.a, g.b}) v->setAttr("fil.predictor", UnitAttr::get(ctx));
+    g.a = paramBeside(g.map, "gate_A", g.sides.families, g.sides.left, {rank}, random(g.sides.left, dims), dims, g.map);
+    g.b = paramBeside(g.map, "gate_B", g.sides.families, {rank}, g.sides.right, random(rank, dims), dims, g.a);
+    for (VariableOp v : {g.a, g.b}) v->setAttr("fil.predictor", UnitAttr::get(&getContext()));
+  }
+  /// What is expected of h: the predictors in place of the products.
+  Value predicted(Neurons &n, ArrayRef<Operation *> order, Dims &dims, BodyBuilder &body) {
+    OpBuilder &b = body.builder;
+    IRMapping made;
+    for (Product &p : n.products) {
+      Gated &g = *p.of;
+      const int64_t rank = g.facet.getRank();
+      if (!g.a) addPredictor(g, dims, StringAttr::get(&getContext(), dims.named(getOperation(), "rank" + std::to_string(rank), Size(rank))));
+      body.site = siteOf(g.a);
+      Value inner = innerProduct(p.op, p.x(), factor(p.weight(), g.a), g.sides.left, body), far = factor(p.weight(), g.b);
+      body.site = siteOf(g.b);
+      made.map(p.op.getResult(), body.contract(inner, far, subsetsOf(tensorOf(far), p.op.getSubsets()), cast<ir::TensorType>(p.op.getType())));
+    }
+    for (Operation *op : order) b.clone(*op, made)->setAttr("site", b.getStringAttr(body.site)); // what it costs, the predictor does
+    return body.map(MapFn::abs, {made.lookup(n.h)});
+  }
+  /// The mean magnitudes of what the products read, over all positions of a sample and their windows, times what is learnt of each channel; null where it has no channels.
+  Value squeezed(Neurons &n, BodyBuilder &body) {
+    const StringAttr samples = n.products[0].of->facet.getSamples();
+    auto reals = [&](ArrayRef<StringAttr> all) { return body.dims.tensor(&getContext(), all, RealType::get(&getContext())); };
+    Value score;
+    for (Product &p : n.products) {
+      Gated &g = *p.of;
+      SmallVector<Operation *> views;
+      Value x = p.x();
+      if (auto m = x.getDefiningOp<MaskOp>(); m && m.getZeros()) x = m.getX();
+      Value source = viewed(x, samples, views);
+      SmallVector<StringAttr> left, over, result;
+      Size positions(1);
+      for (StringAttr d : tensorOf(source).getDims())
+        if (llvm::is_contained(g.sides.left, d)) left.push_back(d);
+        else if (d == samples || llvm::is_contained(g.sides.families, d)) result.push_back(d);
+        else over.push_back(d), positions = positions * body.dims.value(d.getValue());
+      if (left.empty()) return {};
+      llvm::sort(left, [&](StringAttr x, StringAttr y) { return llvm::find(g.sides.left, x) < llvm::find(g.sides.left, y); });
+      if (!g.squeeze) {
+        g.squeeze = paramBeside(g.map, "gate_S", g.sides.families, left, g.sides.right, random(left, body.dims), body.dims, g.map);
+        g.squeeze->setAttr("fil.predictor", UnitAttr::get(&getContext()));
+      }
+      body.site = siteOf(g.squeeze);
+      Value mean = body.map(MapFn::abs, {source});
+      if (!over.empty()) mean = body.div(body.reduce(ReduceFn::sum, mean, over), body.size(positions));
+      Value learnt = factor(p.weight(), g.squeeze);
+      for (StringAttr d : tensorOf(learnt).getDims())
+        if (!llvm::is_contained(left, d) && !llvm::is_contained(result, d)) result.push_back(d);
+      Value one = body.map(MapFn::abs, {body.contract(mean, learnt, {}, reals(result))});
+      if (StringAttr own = rightOf(p); own != n.dim) {
+        llvm::replace(result, own, n.dim);
+        one = RenameOp::create(body.builder, body.loc, reals(result), one, own, n.dim, body.builder.getStringAttr(body.site), RoleAttr::get(&getContext(), body.role));
+      }
+      score = score ? body.mul(score, one) : one;
+    }
+    return score;
   }
 
   void gate(FuncOp f, Neurons &n, Dims &dims) {
@@ -201,28 +308,30 @@ private:
     b.setInsertionPointAfter(n.h.getDefiningOp());
     BodyBuilder body(b, dims, n.h.getLoc());
 
-    // h, with the predictors in place of the products.
-    IRMapping predicted;
-    for (Product &p : n.products) {
-      Gated &g = *p.of;
-      if (!g.a) addPredictor(g, dims, named("rank" + Twine(facet.getRank()), Size(g.facet.getRank())));
-      body.site = siteOf(g.a);
-      Value inner = innerProduct(p.op, p.x(), factor(p.weight(), g.a), g.sides.left, body), far = factor(p.weight(), g.b);
-      body.site = siteOf(g.b);
-      predicted.map(p.op.getResult(), body.contract(inner, far, subsetsOf(tensorOf(far), p.op.getSubsets()), cast<ir::TensorType>(p.op.getType())));
-    }
     SmallVector<Operation *> order(n.between.begin(), n.between.end());
     llvm::sort(order, [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
-    for (Operation *op : order) b.clone(*op, predicted)->setAttr("site", b.getStringAttr(body.site)); // what it costs, the predictor does
-
-    Value score = body.map(MapFn::abs, {predicted.lookup(n.h)});
+    Gated &first = *n.products[0].of;
+    Value score = facet.getRank() ? predicted(n, order, dims, body) : squeezed(n, body);
+    if (!score) return refuse(first, "P0457", "`" + siteOf(first.map) + "` reads no channels: it is over windows alone, so there is nothing to squeeze");
     StringAttr granules = n.dim;
     const StringAttr inside = named(n.dim.getValue() + "%" + Twine(granule), Size(granule));
     if (granule > 1) {
       granules = named(n.dim.getValue() + "/" + Twine(granule), dims.value(n.dim.getValue()) / Size(granule));
       score = body.reduce(ReduceFn::sum, body.cut(score, n.dim, granules, inside, granule), {inside});
     }
-    Value chosen = body.highest(score, open ? factor(n.products[0].weight(), countOf(*n.products[0].of, count, dims)) : body.whole(kept), {granules});
+    if (facet.getSamples()) {
+      SmallVector<StringAttr> positions;
+      for (StringAttr d : tensorOf(score).getDims())
+        if (d != granules && d != facet.getSamples() && !llvm::is_contained(first.sides.families, d)) positions.push_back(d);
+      if (!positions.empty()) score = body.reduce(ReduceFn::sum, score, positions);
+    }
+    Value held;
+    if (!facet.getHysteresis().isZero()) {
+      held = factor(n.products[0].weight(), heldOf(first, granules, dims));
+      score = body.mul(score, body.add(body.constant(1), body.mul(body.constant(facet.getHysteresis().convertToDouble()), held)));
+    }
+    Value chosen = body.highest(score, open ? factor(n.products[0].weight(), countOf(first, count, dims)) : body.whole(kept), {granules});
+    if (held && f.getEntry() == "train" && !states.contains(first.held)) states[first.held] = {first.held, remembered(held, chosen, granules, body)};
     auto masked = [&](Value x, StringAttr dim, bool zeros) -> Value {
       SmallVector<Attribute> pairs;
       if (dim != granules) pairs = {dim, granules};
@@ -230,6 +339,7 @@ private:
                             RoleAttr::get(ctx, Role::forward));
     };
     Value h = n.h;
+    bool whole = true;
     if (f.getEntry() == "run" && alone(n)) { // products of a few rows leave out what is masked behind them
       IRMapping made;
       for (Product &p : n.products) {
@@ -238,21 +348,59 @@ private:
       }
       for (Operation *op : order) b.clone(*op, made);
       h = made.lookup(n.h);
+      whole = !order.empty(); // what follows may make something of 0
     }
-    h = masked(h, n.dim, false);
+    if (whole) h = masked(h, n.dim, false);
     if (f.getEntry() == "train") h = body.add(h, body.mul(body.stopGrad(n.h), straightThrough(score, n.dim, granules, inside, granule, body)));
-    if (f.getEntry() == "run") h = masked(h, n.dim, true);
-    for (ContractOp c : n.readers) c->replaceUsesOfWith(n.h, h);
+    for (Reader &r : n.readers) {
+      OpBuilder::InsertionGuard guard(b);
+      IRMapping seen;
+      seen.map(n.h, h);
+      Value before = n.h;
+      for (Operation *view : r.views) {
+        b.setInsertionPointAfter(view);
+        b.clone(*view, seen);
+        before = view->getResult(0);
+      }
+      Value x = seen.lookup(before);
+      auto moves = [&](Operation *view) { // positions whose choices differ
+        auto w = dyn_cast<WindowOp>(view);
+        return w && llvm::any_of(w.getWindows().getAsRange<WindowDimAttr>(), [&](WindowDimAttr d) { return tensorOf(chosen).has(d.getIn()); });
+      };
+      r.op->replaceUsesOfWith(before, f.getEntry() == "run" && llvm::none_of(r.views, moves) ? masked(x, n.dim, true) : x);
+      for (Operation *view : llvm::reverse(r.views))
+        if (view->use_empty()) view->erase();
+    }
     for (Operation *op : llvm::reverse(order))
       if (op->use_empty()) op->erase();
     for (Product &p : n.products)
       if (p.op.use_empty()) p.op.erase();
   }
+  /// The state that remembers how often each granule was chosen; never at first.
+  VariableOp heldOf(Gated &g, StringAttr granules, const Dims &dims) {
+    if (g.held) return g.held;
+    SmallVector<StringAttr> all = strings(g.map.getLoops());
+    all.push_back(granules);
+    g.held = stateBeside(g.map, ".gate_held", dims.tensor(&getContext(), all, RealType::get(&getContext())), {granules}, 0, VariableKind::state);
+    g.held->moveAfter(g.squeeze ? g.squeeze : g.b);
+    g.held->setAttr("fil.predictor", UnitAttr::get(&getContext()));
+    return g.held;
+  }
+  /// A tenth of what is chosen now, and nine of what was.
+  static Value remembered(Value held, Value chosen, StringAttr granules, BodyBuilder &body) {
+    SmallVector<StringAttr> others;
+    Size count(1);
+    for (StringAttr d : tensorOf(chosen).getDims())
+      if (d != granules) others.push_back(d), count = count * body.dims.value(d.getValue());
+    Value now = body.select(chosen, body.constant(1), body.constant(0));
+    if (!others.empty()) now = body.div(body.reduce(ReduceFn::sum, now, others), body.size(count));
+    return body.add(held, body.mul(body.constant(0.1), body.sub(now, held)));
+  }
   /// The state that says how many granules are chosen; all at first.
   VariableOp countOf(Gated &g, int64_t all, const Dims &dims) {
     if (g.count) return g.count;
     g.count = stateBeside(g.map, ".gate_keep", dims.tensor(&getContext(), strings(g.map.getLoops()), IntType::get(&getContext())), {}, double(all), VariableKind::state);
-    g.count->moveAfter(g.b);
+    g.count->moveAfter(g.squeeze ? g.squeeze : g.b);
     g.count->setAttr("fil.predictor", UnitAttr::get(&getContext()));
     return g.count;
   }
@@ -279,7 +427,9 @@ private:
   /// Does nobody but the gated maps read any of it?
   static bool alone(Neurons &n) {
     auto within = [&](Value v) {
-      return llvm::all_of(v.getUsers(), [&](Operation *user) { return n.between.contains(user) || (v == n.h && llvm::is_contained(n.readers, user)); });
+      return llvm::all_of(v.getUsers(), [&](Operation *user) {
+        return n.between.contains(user) || (v == n.h && llvm::any_of(n.readers, [&](Reader &r) { return user == (r.views.empty() ? r.op.getOperation() : r.views[0]); }));
+      });
     };
     return within(n.h) && llvm::all_of(n.products, [&](Product &p) { return within(p.op.getResult()); }) &&
            llvm::all_of(n.between, [&](Operation *op) { return within(op->getResult(0)); });

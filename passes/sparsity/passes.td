@@ -4,13 +4,14 @@
 include "mlir/Pass/PassBase.td"
 
 def AddGatesPass : Pass<"fil-sparsity-add-gates", "::mlir::ModuleOp"> {
-  let summary = "what maps with the facet `gate` give is computed for a share of their neurons, chosen in each row";
+  let summary = "what maps with the facet `gate` give is computed for a share of their neurons, chosen in each row or sample";
   let description = [{
-    What: neurons are values h along the right side of a map that other maps sum, each made elementwise of products at its own place, and of params. A copy of what makes h, with
-    the predictors `gate_A`, `gate_B` in place of the products (params beside the map), says how large h is expected to be; the sums of its magnitudes over
-    granules are scores, `fil.highest` chooses, and `fil.mask .. chosen` leaves the others out of h, which the other maps read. In `train` 0 is
-    added, with a gradient of the scores: what their granules would give, over the mean of the row's scores. In `run` the products are masked too, where nobody else reads them, and what reads h is told
-    that it is 0 outside: so products of few rows compute, and read weights for, what is chosen alone.
+    What: neurons are values h along the right side of a map that other maps sum (in windows perhaps), each made elementwise of products at its own place, of params and of statistics of all rows. A
+    copy of what makes h, with the predictors `gate_A`, `gate_B` in place of the products (params beside the map), says how large h is expected to be; the sums of its magnitudes over
+    granules are scores, `fil.highest` chooses, and `fil.mask .. chosen` leaves the others out of h, which the other maps read. With `samples` the scores are also summed over all but the samples, so that the
+    mask has no positions; with rank 0 they are the mean magnitudes of what the products read times `gate_S`, once for each sample. `hysteresis` multiplies them by 1 + h * `gate_held`, a state that `train` writes. In
+    `train` 0 is added, with a gradient of the scores: what their granules would give, over the mean of the row's scores. In `run` the products are masked too, where nobody else reads them, and what reads h
+    is told that it is 0 outside: so products of few rows, and all products of samples, compute, and read weights for, what is chosen alone.
     Why here: behind lora, which has changed products by then; before masks of weights and autodiff.
     Afterwards no facet `gate` is left in the site table.
   }];

@@ -229,9 +229,9 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     }
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end() && v.predictor && what == Restore::Weights && tensors.count(v.name.substr(0, v.name.rfind('.')))) { // weights without gates
-      if (const std::string map = v.name.substr(0, v.name.rfind('.')); !v.name.ends_with(".gate_keep") && (tensors.count(map + ".gate_A") || tensors.count(map + ".gate_B")))
-        throw misfit(fmt::format("it has half of a predictor, without `{}`", v.name));
-      if (v.name.ends_with(".gate_A")) predictors.push_back(v.name);
+      const std::string map = v.name.substr(0, v.name.rfind('.'));
+      if (v.kind == VariableInfo::Param && (tensors.count(map + ".gate_A") || tensors.count(map + ".gate_B"))) throw misfit(fmt::format("it has half of a predictor, without `{}`", v.name));
+      if (v.name.ends_with(".gate_A") || v.name.ends_with(".gate_S")) predictors.push_back(v.name);
       continue;
     }
     if (it == tensors.end() && v.scale && v.name.find(".qat_") != std::string::npos && what == Restore::Weights) continue; // weights that `qat` has not trained yet

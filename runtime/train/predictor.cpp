@@ -4,6 +4,7 @@
 #include "runtime/base/philox.h"
 #include <Eigen/Dense>
 #include <algorithm>
+#include <cmath>
 
 namespace fil {
 
@@ -28,21 +29,54 @@ void lowRank(const std::vector<double> &w, int64_t rows, int64_t columns, int64_
   Eigen::Map<Matrix>(right.data(), rank, columns).topRows(found) = roots.asDiagonal() * svd.matrixV().leftCols(found).transpose();
 }
 
-void makePredictor(Executable &program, const std::string &gateA) {
+void sumMagnitudes(const std::vector<double> &w, const std::vector<int64_t> &shape, const std::vector<bool> &kept, std::vector<double> &sums) {
+  int64_t size = 1;
+  std::vector<int64_t> strides(shape.size()); // in the sums
+  for (size_t d = shape.size(); d-- > 0;)
+    if (kept[d]) strides[d] = size, size *= shape[d];
+  sums.assign(size_t(size), 0);
+  std::vector<int64_t> at(shape.size());
+  int64_t to = 0;
+  for (double x : w) {
+    sums[size_t(to)] += std::fabs(x);
+    for (size_t d = shape.size(); d-- > 0;) {
+      to += strides[d];
+      if (++at[d] < shape[d]) break;
+      to -= strides[d] * shape[d], at[d] = 0;
+    }
+  }
+}
+
+void makePredictor(Executable &program, const std::string &first) {
   const auto &all = program.variables();
   auto number = [&](const std::string &name) { return size_t(std::find_if(all.begin(), all.end(), [&](const VariableInfo &v) { return v.name == name; }) - all.begin()); };
-  const std::string map = gateA.substr(0, gateA.size() - std::string_view(".gate_A").size());
-  const size_t a = number(gateA), b = number(map + ".gate_B");
+  const std::string map = first.substr(0, first.rfind('.'));
+  const size_t a = number(first);
   Array weight = program.get(number(map));
-  if (const VariableInfo &info = all[number(map)]; info.thinned) {
+  VariableInfo info = all[number(map)];
+  if (info.thinned) {
     const size_t pattern = number(patternOf(info)[0]);
     weight = expanded(weight, program.get(pattern), info, all[pattern]);
+    info.dims.erase(info.dims.begin() + info.thinned->axis); // its two are one again, of the name that the other has
+    for (const std::string &d : all[a].dims)
+      if (std::find(info.dims.begin(), info.dims.end(), d) == info.dims.end()) info.dims[size_t(info.thinned->axis)] = d;
   }
+  std::byte *toA, *toB;
+  const Array newA = Array::make(all[a].dtype, all[a].shape, toA);
+  if (first.ends_with(".gate_S")) {
+    std::vector<double> w(size_t(*elementCount(weight.shape))), sums;
+    std::vector<bool> kept;
+    for (const std::string &d : info.dims) kept.push_back(std::find(all[a].dims.begin(), all[a].dims.end(), d) != all[a].dims.end());
+    for (size_t i = 0; i < w.size(); ++i) w[i] = weight.at(int64_t(i));
+    sumMagnitudes(w, weight.shape, kept, sums);
+    for (size_t i = 0; i < sums.size(); ++i) put(all[a].dtype, toA, int64_t(i), sums[i]);
+    return program.set(a, newA);
+  }
+  const size_t b = number(map + ".gate_B");
   int64_t families = 1;
   for (int d = 0; d < all[a].families; ++d) families *= all[a].shape[size_t(d)];
   const int64_t rank = all[a].shape.back(), rows = *elementCount(all[a].shape) / families / rank, columns = *elementCount(all[b].shape) / families / rank;
-  std::byte *toA, *toB;
-  const Array newA = Array::make(all[a].dtype, all[a].shape, toA), newB = Array::make(all[b].dtype, all[b].shape, toB);
+  const Array newB = Array::make(all[b].dtype, all[b].shape, toB);
   std::vector<double> w(size_t(rows * columns)), left, right;
   for (int64_t f = 0; f < families; ++f) {
     for (int64_t i = 0; i < rows * columns; ++i) w[size_t(i)] = weight.at(f * rows * columns + i);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// First values of a gate's predictors where a checkpoint has the map alone: of its singular vectors, the best approximation of their rank.
+// First values of a gate's predictors where a checkpoint has the map alone: of its singular vectors, the best approximation of their rank; of channels that are
+// squeezed the map's magnitudes.
 #pragma once
 #include "runtime/exec/executable.h"
 
@@ -9,7 +10,10 @@ namespace fil {
 /// singular vectors by subspace iteration (Halko, Martinsson, Tropp 2011), times the square roots of the singular values. The same on every call.
 void lowRank(const std::vector<double> &w, int64_t rows, int64_t columns, int64_t rank, std::vector<double> &left, std::vector<double> &right);
 
-/// Sets `SITE.gate_A` and `SITE.gate_B` of the map SITE, by the variables' names of the first of them.
-void makePredictor(Executable &, const std::string &gateA);
+/// Of w (row-major) the sums of magnitudes over the axes that are not kept: the most that what is read, of magnitude 1, can give.
+void sumMagnitudes(const std::vector<double> &w, const std::vector<int64_t> &shape, const std::vector<bool> &kept, std::vector<double> &sums);
+
+/// Sets `SITE.gate_A` and `SITE.gate_B` of the map SITE, by the name of the first of them, or `SITE.gate_S`.
+void makePredictor(Executable &, const std::string &first);
 
 } // namespace fil

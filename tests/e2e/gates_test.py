@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gates of neurons: as a user trains them, puts them on a trained model, and has their shares chosen."""
+"""Gates of neurons and channels: as a user trains them, puts them on a trained model, and has their shares chosen."""
 import math
+import os
 import random
 import re
 import unittest
@@ -25,7 +26,6 @@ plan open for Net from dense { sparsity { budget flops <= 70%; FFN: gate neurons
 plan half for Net from dense { sparsity { up: gate neurons keep=0.5 } }
 plan nothing for Net from dense { sparsity { head: gate neurons keep=0.5 } }
 plan uneven for Net from dense { sparsity { FFN: gate neurons keep=0.5 granule=24 } }
-plan late for Net from dense { sparsity { FFN: gate channels keep=0.5 } }
 plan mixed for Net from dense { sparsity { budget flops <= 80%; l[0].FFN: gate neurons keep=0.5 predictor=lowrank(4); l[1..].FFN: gate neurons predictor=lowrank(4) } }
 plan narrow for Net from open { precision { default bf16 } }
 plan tuned for Net from gated { train { steps 4 }; lora { {up,down}: r=2 } }
@@ -117,7 +117,7 @@ class Gates(CommandTest):
 
     def test_is_refused_with_place_and_remedy(self):
         for plan, code, text in (("half", "P0447", "name both in one line"), ("nothing", "P0446", "no other map sums what `head` gives"), ("uneven", "P0448", "granules of 24 do not divide `F`, which is 64"),
-                                 ("unsaid", "P0449", "budget flops <= 40%"), ("open", "P0450", "fil calibrate"), ("late", "E0603", "cannot act")):
+                                 ("unsaid", "P0449", "budget flops <= 40%"), ("open", "P0450", "fil calibrate")):
             self.write("m.fil", MODEL + ("plan unsaid for Net from dense { sparsity { FFN: gate neurons } }\n" if plan == "unsaid" else ""))
             _, err = self.train(plan, "o", exit=1, code=code)
             self.assertIn(text, err)
@@ -142,6 +142,71 @@ class Gates(CommandTest):
         self.assertRegex(out, r"facet gate: .*predictors of \d+ params choose 2 of 4 granules; \d of 3 products of `run`")
         out = self.fil("plan", "m.fil", "--plan", "gated", "--expand")[0].decode()
         self.assertIn("neurons left out; measure: the loss of the dense plan", out)
+
+
+IMAGES = """
+dims B, Y, X, C=16, F=64, K=3
+block Conv(x: [B,Cin,Y,X], Cout) -> [B,Cout,Y,X] {
+  param w: (Cin, ky:3, kx:3) -> Cout
+  return BatchNorm(window(x, Y by ky, X by kx, pad=same) @ w, C=Cout)
+}
+model Net(img: [B, rgb:3, Y, X]) -> [B,K] {
+  param head: C -> K
+  return mean(relu(Conv(relu(Conv(relu(Conv(img, C)), F)), C)), over Y, X) @ head
+}
+loss nll(y: [B,K], t: index<K>[B]) = mean(xent(y, t, over K), over B)
+plan dense for Net { train { data img=npy("img.npy"), t=npy("t.npy"); split 0.75; batch 12; steps 40; optim adamw(lr=1e-2); seed 3; validate accuracy } }
+plan gated for Net from dense { sparsity { Conv[1]: gate channels keep=0.5 hysteresis=0.1 } }
+plan ranked for Net from dense { sparsity { Conv[1]: gate channels keep=0.5 predictor=lowrank(4) } }
+plan open for Net from dense { sparsity { budget flops <= 70%; Conv[1]: gate channels } }
+"""
+
+
+class Channels(CommandTest):
+    def setUp(self):
+        super().setUp()
+        rng = random.Random(6)
+        self.write("m.fil", IMAGES)
+        t = [rng.randrange(3) for _ in range(96)]
+        pixels = [rng.gauss(0, 1) + (2 if y % 3 == t[b] else 0) for b in range(96) for _ in range(3) for y in range(8) for _ in range(6)]
+        write_npy(self.path("img.npy"), "<f4", (96, 3, 8, 6), pixels)
+        write_npy(self.path("t.npy"), "<i4", (96,), t)
+        write_npy(self.path("one.npy"), "<f4", (1, 3, 8, 6), pixels[:144])
+
+    def test_trains_resumes_and_gives_a_sample_the_same_bits_as_among_many(self):
+        for plan in ("gated", "ranked"):
+            out, err = self.fil("train", "m.fil", "--plan", plan, "--out", plan)
+            self.assertIn("accuracy 1", (out.decode() + err).replace("accuracy 1.0", "accuracy 1"))
+            self.fil("train", "m.fil", "--plan", plan, "--out", "part", "--steps", "20")
+            self.fil("train", "m.fil", "--plan", plan, "--out", "part", "--resume")
+            self.assertEqual(self.tensors(plan), self.tensors("part"))
+            for name in ("one", "img"):
+                self.fil("run", "m.fil", "--plan", plan, "--weights", plan + "/last.safetensors", "--in", f"img={name}.npy", "--out", name + "_y.npy")
+            one, many = (read_npy(self.path(name + "_y.npy"))[1] for name in ("one", "img"))
+            self.assertEqual(list(one), list(many[:3]))
+        held = self.floats(self.tensors("gated")["Conv[1].w.gate_held"])
+        self.assertEqual(len(held), 4)
+        self.assertAlmostEqual(sum(held), 2 * (1 - 0.9 ** 40), places=4)  # half of four, in each step
+
+    def test_what_is_squeezed_begins_as_the_magnitudes_of_a_dense_map(self):
+        self.fil("train", "m.fil", "--plan", "dense", "--out", "d")
+        self.fil("train", "m.fil", "--plan", "gated", "--weights", "d/last.safetensors", "--out", "g", "--steps", "0")
+        w, s = (self.floats(self.tensors("g")["Conv[1].w" + name]) for name in ("", ".gate_S"))
+        for c in range(16):
+            for f in range(64):
+                self.assertAlmostEqual(s[c * 64 + f], sum(abs(w[(c * 9 + k) * 64 + f]) for k in range(9)), places=4)
+        _, err = self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "48", "--out", "found.fil")
+        self.assertRegex(self.read("found.fil").decode(), r"Conv\[1\].w: gate channels keep=0\.(5|25)\n")
+
+    def test_is_explained_and_refused(self):
+        out = self.fil("explain", "m.fil", "Conv[1].w", "--plan", "gated")[0].decode()
+        self.assertRegex(out, r"facet gate: .*predictors of 1024 params choose 2 of 4 granules; 2 of 2 products of `run` compute these alone in each sample, and the others")
+        out = self.fil("plan", "m.fil", "--plan", "gated", "--expand")[0].decode()
+        self.assertRegex(out, r"gate channels keep=0\.5 hysteresis=0\.1 predictor=squeeze granule=16 +// .*channels left out")
+        self.write("c.fil", "plan chars for CharLM { train { data text(\"t.txt\"); window T=8 }; sparsity { FeedForward: gate channels keep=0.5 } }\n")
+        _, err = self.fil("compile", os.path.join(os.environ["SOURCE_FOLDER"], "examples/02_charlm/charlm.fil"), "c.fil", "--plan", "chars", exit=1, code="P0457")
+        self.assertIn("gives no channels of samples: with caches", err)
+        self.assertIn("`gate neurons`, which chooses at each position", err)
 
 
 if __name__ == "__main__":

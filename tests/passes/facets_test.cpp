@@ -25,7 +25,7 @@ protected:
                              : kind == FacetKind::format   ? "#fil.format<" + (settings == "{}" ? "bf16" : settings) + " dgrad bf16 wgrad bf16 out bf16 activations [1, 128] weights [128, 128]>"
                              : kind == FacetKind::topology ? "#fil.topology<rigl density 0.2 every 100 alpha 0.3 until 0.75 granule 1 16>"
                              : kind == FacetKind::qat      ? "#fil.qat<bits 4 acts 8 per channel steps 0 warm 0.0>"
-                             : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + ">"
+                             : kind == FacetKind::gate     ? "#fil.gate<keep 0.5 rank 4 granule " + (settings == "{}" ? "16" : settings) + " hysteresis 0.0>"
                              : kind == FacetKind::blocks   ? "#fil.blocks<" + (settings == "{}" ? "2 of 4 density 0.0 granule 4 1" : settings) + ">"
                              : kind == FacetKind::adapt    ? "#fil.adapt<every 200>"
                              : kind == FacetKind::gather   ? "#fil.gather<block 64>"

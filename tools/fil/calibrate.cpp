@@ -58,8 +58,11 @@ public:
     std::string text;
     for (const sema::PlanFacet &f : plan.facets)
       if (f.open()) text += fmt::format("    {} keep=1\n", f.text);
-    for (const Gate &g : gates)
-      for (const std::string &map : costs.maps.at(g.name)) text += fmt::format("    {}: gate neurons keep={}{}\n", map, double(g.kept) / double(g.all), settingsAt(plan, map));
+    for (const Gate &g : gates) {
+      std::vector<std::string> maps{g.name.substr(0, g.name.rfind('.'))};
+      if (auto found = costs.maps.find(g.name); found != costs.maps.end()) maps = found->second;
+      for (const std::string &map : maps) text += fmt::format("    {}: {}\n", map, lineAt(plan, map, double(g.kept) / double(g.all)));
+    }
     return text;
   }
 
@@ -113,12 +116,14 @@ private:
     }
     return i == site.size() && j == turn.size();
   }
-  static std::string settingsAt(const sema::CheckedPlan &plan, const std::string &map) {
+  static std::string lineAt(const sema::CheckedPlan &plan, const std::string &map, double keep) {
     std::string text;
     for (const sema::PlanFacet &f : plan.facets)
-      if (f.open() && std::any_of(f.sites.begin(), f.sites.end(), [&](const std::string &site) { return holds(site, map); }))
+      if (f.open() && std::any_of(f.sites.begin(), f.sites.end(), [&](const std::string &site) { return holds(site, map); })) {
+        text = fmt::format("gate {} keep={}", f.settings.at("of"), keep);
         for (auto &[name, value] : f.settings)
-          if (name != "of") text += fmt::format(" {}={}", name, value);
+          if (name != "of" && name != "samples") text += fmt::format(" {}={}", name, value);
+      }
     return text;
   }
 };
@@ -133,7 +138,7 @@ Exit calibrate(const CommonOptions &o, const CalibrateArguments &a) {
   t.data = a.data, t.seed = a.seed;
   auto training = prepareTraining(*session, o, t);
   if (!training) return Exit::Input;
-  const GateCosts costs = compilerLibrary().gateCosts(*session->program, session->plan);
+  const GateCosts costs = compilerLibrary().gateCosts(*session->program, session->plan, training->options.sizes);
   Progress progress = progressTo(0);
   Calibration c(*training, costs, session->plan.gateBudget, a.samples);
   c.run(progress);

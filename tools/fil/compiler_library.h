@@ -15,7 +15,7 @@ struct CompilerLibrary {
   Exit (*plan)(const CommonOptions &, const PlanArguments &);
   /// Null where the program has mistakes, which are in its diagnostics.
   std::unique_ptr<Executable> (*program)(LoadedProgram &, const sema::CheckedPlan &, const CompileOptions &);
-  GateCosts (*gateCosts)(LoadedProgram &, const sema::CheckedPlan &);
+  GateCosts (*gateCosts)(LoadedProgram &, const sema::CheckedPlan &, const Binding &data);
   bool (*composeFacets)(const std::vector<sema::PlanFacet> &, Diagnostics &);
   std::vector<std::string> (*takeMlirFlags)(std::vector<std::string>);
 };

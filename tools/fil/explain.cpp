@@ -382,6 +382,7 @@ private:
     std::vector<std::string> chosen;
     int all = 0, skipping = 0;
     double most = 0;
+    bool ofSamples = false;
     module.walk([&](Operation *op) {
       if (auto f = op->getParentOfType<ir::FuncOp>(); !f || f.getEntry() != "run") return;
       if (auto m = dyn_cast<ir::MaskOp>(op); ours(m)) {
@@ -391,12 +392,14 @@ private:
       auto c = dyn_cast<ir::ContractOp>(op);
       auto s = c ? ir::skipsInRows(c, dims) : std::nullopt;
       if (!s || !(ours(s->columns) || ours(s->sum))) return;
-      ++all;
-      if (ir::worthPacking(c, dims)) ++skipping, most = std::max(most, 1 / s->share());
+      ++all, ofSamples |= s->ofSamples;
+      if (s->ofSamples) ++skipping;
+      else if (ir::worthPacking(c, dims)) ++skipping, most = std::max(most, 1 / s->share());
     });
     text += fmt::format(" choose {} granules; ", fmt::join(chosen, ", "));
     if (all == 0) return text + "no product of `run` computes these alone: all is computed and masked";
-    return text + fmt::format("{} of {} products of `run` compute these alone, in calls of up to {:.0f} rows, and the others, like those of training, compute all", skipping, all, std::floor(most));
+    const std::string rows = most == 0 ? "" : fmt::format(", in calls of up to {:.0f} rows", std::floor(most));
+    return text + fmt::format("{} of {} products of `run` compute these alone{}{}, and the others, like those of training, compute all", skipping, all, ofSamples ? " in each sample" : "", rows);
   }
   /// Which products of the line's masks leave granules out.
   std::string productsOf(const sema::PlanFacet &f) {

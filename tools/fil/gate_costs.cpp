@@ -33,13 +33,14 @@ static StringRef gateOf(ir::MaskOp m) {
   return read ? SymbolTable::lookupNearestSymbolFrom<ir::VariableOp>(read, read.getVariableAttr()).getSite() : StringRef();
 }
 
-GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan) {
+GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan, const Binding &data) {
   GateCosts costs;
   Compiler compiler(program, plan, {});
   auto module = compiler.module(Stage::sparsity_);
   if (!module) return costs;
   const ir::Dims dims(*module);
-  const Binding sizes = trainingSizes(*module, plan.train);
+  Binding sizes = trainingSizes(*module, plan.train);
+  sizes.insert(data.begin(), data.end());
   passes::entryPoint(*module, "run").walk([&](Operation *op) {
     auto costed = dyn_cast<ir::Costed>(op);
     if (!costed || isa<ir::LayersOp>(op)) return;
@@ -62,10 +63,13 @@ GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan) {
         for (ir::MaskOp m : {skip->columns, skip->sum})
           if (StringRef gate = gateOf(m); !gate.empty()) {
             term.gates.push_back(ofTurn(gate, turns));
-            auto &maps = costs.maps[term.gates.back()];
-            const std::string site = ofTurn(ir::siteOf(op), turns);
-            if (m == skip->columns && std::find(maps.begin(), maps.end(), site) == maps.end()) maps.push_back(site);
           }
+      if (auto behind = contract && contract->hasOneUse() ? dyn_cast<ir::MaskOp>(*contract->user_begin()) : ir::MaskOp(); behind)
+        if (StringRef gate = gateOf(behind); !gate.empty()) {
+          auto &maps = costs.maps[ofTurn(gate, turns)];
+          const std::string site = ofTurn(ir::siteOf(op), turns);
+          if (std::find(maps.begin(), maps.end(), site) == maps.end()) maps.push_back(site);
+        }
       if (!predicts) costs.dense += skip ? operations / skip->share() : operations; // what gates of known shares leave out is not counted
       costs.terms.push_back(std::move(term));
     };

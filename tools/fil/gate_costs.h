@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a call of `run` costs as a function of how many granules each open gate lets pass.
 #pragma once
+#include "runtime/exec/binding.h"
 #include "tools/driver/program.h"
 #include <map>
 
@@ -23,7 +24,7 @@ struct GateCosts {
     return sum;
   }
 };
-/// At the plan's batch and window.
-GateCosts gateCosts(LoadedProgram &, const sema::CheckedPlan &);
+/// At the plan's batch and window, and the sizes of data.
+GateCosts gateCosts(LoadedProgram &, const sema::CheckedPlan &, const Binding &data);
 
 } // namespace fil

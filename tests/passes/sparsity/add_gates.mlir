@@ -3,11 +3,11 @@
 
 // CHECK: fil.dims {B, D = "32", F = "64", L = "4", "l#0" = "4", rank2 = "2", rank4 = "4", "F%16" = "16", "F/16" = "4"
 fil.dims {B, D = "32", F = "64", L = "4", "l#0" = "4", rank2 = "2"}
-// CHECK: fil.site "l[0..4].gate" [] consumed [#fil.consumed<#fil.gate<keep 5.000000e-01 rank 4 granule 16> by "fil-sparsity-add-gates">]
-fil.site "l[0..4].gate" [#fil.gate<keep 0.5 rank 4 granule 16>] loc("m.fil":3:1)
-fil.site "l[0..4].up" [#fil.gate<keep 0.5 rank 4 granule 16>] loc("m.fil":3:1)
+// CHECK: fil.site "l[0..4].gate" [] consumed [#fil.consumed<#fil.gate<keep 5.000000e-01 rank 4 granule 16 hysteresis 0.000000e+00> by "fil-sparsity-add-gates">]
+fil.site "l[0..4].gate" [#fil.gate<keep 0.5 rank 4 granule 16 hysteresis 0.0>] loc("m.fil":3:1)
+fil.site "l[0..4].up" [#fil.gate<keep 0.5 rank 4 granule 16 hysteresis 0.0>] loc("m.fil":3:1)
 // It makes no neurons of its own; one line names all three.
-fil.site "l[0..4].down" [#fil.gate<keep 0.5 rank 4 granule 16>] loc("m.fil":3:1)
+fil.site "l[0..4].down" [#fil.gate<keep 0.5 rank 4 granule 16 hysteresis 0.0>] loc("m.fil":3:1)
 fil.variable param trained map 1 @gate : !fil.tensor<[D,F,"l#0"], real> init <normal, 0.0, 0.1> site "l[0..4].gate" declared ["D", "F"] loops ["l#0"] optimizer @"optim#map"
 // CHECK: fil.variable param trained map 1 @"l[0..4].gate.gate_A" : !fil.tensor<[D,"l#0",rank4], real> {{.*}} declared ["D", "rank4"] loops ["l#0"] optimizer @"optim#map"
 // CHECK: fil.variable param trained map 1 @"l[0..4].gate.gate_B" : !fil.tensor<[F,"l#0",rank4], real> {{.*}} declared ["rank4", "F"]
@@ -87,7 +87,7 @@ fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>) -> (!fil.tensor<[B,D], r
 // CHECK: %[[C3:.*]] = fil.highest
 // CHECK: %[[S3:.*]] = fil.mask %[[WAB]] by %[[C3]]
 // CHECK: fil.contract %[[S3]], %{{.*}} over ["F"]
-fil.site "tuned" [#fil.gate<keep 0.25 rank 4 granule 16>]
+fil.site "tuned" [#fil.gate<keep 0.25 rank 4 granule 16 hysteresis 0.0>]
 fil.variable param map 1 @tuned : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "tuned" declared ["D", "F"] loops []
 fil.variable param trained adapter 1.0 map 1 @tuned.lora_B : !fil.tensor<[F,rank2], real> init <constant, 0.0, 0.0> site "tuned.lora_B" declared ["rank2", "F"] loops []
 fil.variable param map 1 @last : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "last" declared ["F", "D"] loops []
