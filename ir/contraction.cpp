@@ -183,7 +183,7 @@ static double shareOf(ArrayRef<MaskOp> masks) {
 double RowSkip::share() const { return shareOf({columns, sum}); }
 double SampleSkip::share() const { return shareOf({result, sum}); }
 
-/// By granules; all else that the mask depends on are rows or samples.
+/// By granules; all else that the mask depends on are samples, or members of a family.
 static bool isMasked(MaskOp m, StringAttr x) {
   const auto pairs = strings(m.getGranules());
   for (size_t i = 0; i < pairs.size(); i += 2)
@@ -195,7 +195,7 @@ void SampleSkip::setOrder(const Dims &dims, ArrayRef<StringAttr> masked, ArrayRe
     int64_t n = 1;
     for (StringAttr x : llvm::reverse(list)) {
       n *= m.lengthAlong(dims, x);
-      if (isMasked(m, x)) break;
+      if (isMasked(m, x) || cast<TensorType>(m.getMask().getType()).has(x)) break;
     }
     return n;
   };
@@ -272,7 +272,7 @@ bool packsOnce(StringRef entry) { return entry != "grad"; }
 /// What it is a view of, through renames and into loops, if that is a variable.
 static ReadOp variableOf(Value v) {
   while (auto *op = v.getDefiningOp()) {
-    if (!isa<RenameOp, StopGradOp, MaskOp, ExpandOp, QuantizeOp, DequantizeOp>(op)) return dyn_cast<ReadOp>(op);
+    if (!isa<RenameOp, StopGradOp, MaskOp, ExpandOp, QuantizeOp, DequantizeOp, UnpackOp>(op)) return dyn_cast<ReadOp>(op);
     v = op->getOperand(0);
   }
   Value outside = outsideOf(v);

@@ -64,7 +64,7 @@ public:
     if (ragged != Sums) right = plain(c->getOperand(unsigned(1 - leftOperand)), d.columns);
     skip = findSkip();
     if (samples) samplesRight = llvm::any_of(samples->dims, [&](StringAttr x) { return cast<TensorType>(c->getOperand(unsigned(1 - leftOperand)).getType()).has(x); });
-    if (target.dots && !f64 && ragged != Sums && (!skip || skip->masked == 2 || skip->length % 2 == 0) && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs())) {
+    if (target.dots && !f64 && ragged != Sums && (!skip || skip->masked == 2 || skip->length % 2 == 0) && !gathers(c) && !d.columns.empty() && !d.summed.empty() && exactInBf16(c.getLhs()) && exactInBf16(c.getRhs()) && !ofWindows(c->getOperand(unsigned(1 - leftOperand)))) {
       pairs = true, steps = k, k = Size::ceil(k / Size(2));
       descriptor.element = Element::Bf16Pairs, descriptor.sizes.k = known(k);
       left = ragged ? std::nullopt : pairsInPlace(c->getOperand(unsigned(leftOperand)), d.rows), right = pairsInPlace(c->getOperand(unsigned(1 - leftOperand)), d.columns);
@@ -119,9 +119,16 @@ public:
   std::optional<Format> storedFormat() {
     mlir::Value v = c->getOperand(unsigned(1 - leftOperand));
     while (auto r = v.getDefiningOp<RenameOp>()) v = r.getX();
+    if (auto u = v.getDefiningOp<UnpackOp>()) return isa<mlir::BlockArgument>(u.getX()) && !ragged && !listed() ? std::optional(Format::Int8) : std::nullopt;
     auto q = v.getDefiningOp<DequantizeOp>();
     auto f = q && !q.getScale() && isa<mlir::BlockArgument>(q.getX()) && !ragged && !listed() ? cast<TensorType>(q.getX().getType()).format() : std::nullopt;
     return f && (*f == Format::Int8 || *f == Format::Bf16 || *f == Format::F16) ? f : std::nullopt;
+  }
+  /// A right side of numbers of four bits or fewer.
+  bool packedInBytes() const {
+    mlir::Value v = c->getOperand(unsigned(1 - leftOperand));
+    while (auto r = v.getDefiningOp<RenameOp>()) v = r.getX();
+    return v.getDefiningOp<UnpackOp>();
   }
   enum Ragged { None, Rows, Sums };
   const Dims &dims;
@@ -138,6 +145,7 @@ public:
   CacheBlocks blocks;
   int64_t ahead = 0; ///< TileOperands::ahead
   std::optional<Format> stored; ///< of panels that are packed as they stand in memory
+  int together = 1;             ///< so many steps of these lie in a byte
   bool pairs = false;                ///< of bf16: `k` counts these, `steps` what is summed
   Size steps;
   std::optional<Plain> left, right;  ///< of pairs: k contiguous, strides in pairs
@@ -235,6 +243,11 @@ private:
     if (auto z = dyn_cast_or_null<ConstantOp>(op)) return z.getValue().isZero();
     return isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op) && exactInBf16(op->getOperand(0));
   }
+  /// Windows of pixels are packed along these; of two steps at once at a third of the speed, which takes longer than the pairs save.
+  static bool ofWindows(mlir::Value v) {
+    if (auto m = v.getDefiningOp<MaskOp>()) v = m.getX();
+    return v.getDefiningOp<WindowOp>();
+  }
   /// bf16 in memory whose sum lies step behind step: pairs as they stand.
   std::optional<Plain> pairsInPlace(mlir::Value v, const Dimlist &outer) {
     auto p = inMemory(v, outer, [](std::optional<Format> f) { return f == Format::Bf16; });
@@ -286,7 +299,7 @@ public:
     const Size inAll = p.panels() * Size(p.shape.columns() / p.panel);
     LV packed = k.buffer(number), panels = k.size(inAll), columns = k.number(p.panel), K = k.size(p.k);
     Size chunks = sorted ? Size::ceil(p.k / Size(some)) : Size(1);
-    LV wide = p.stored ? k.allocateScratch(Size(p.panel * int64_t(align().value()))) : nullptr;
+    LV wide = p.stored ? k.allocateScratch(Size(p.panel * int64_t(align().value()) * p.together)) : nullptr;
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       LV panel = tile, begin = k.number(0), end = K;
       if (sorted) {
@@ -296,7 +309,7 @@ public:
       Point batch;
       digits(k, k.b.CreateUDiv(panel, panels), sorted ? p.others : p.d.batch, batch);
       LV first = k.b.CreateMul(k.b.CreateURem(panel, panels), columns);
-      LV to = panelAt(packed, k.b.CreateMul(panel, k.b.CreateMul(columns, K)));
+      LV to = panelAt(packed, k.b.CreateMul(panel, storedRows(k.b.CreateMul(columns, K))));
       LV count = emitMin(k.b, columns, k.b.CreateSub(k.size(p.n), first));
       if (p.right) {
         PackOperands o;
@@ -317,10 +330,25 @@ public:
             }
           });
         };
+        auto packTwo = [&](LV step) { // numbers of four bits
+          for (int i = 0; i < 2; ++i)
+            e.scope([&] {
+              Point q = batch;
+              digits(k, k.b.CreateAdd(step, k.number(i)), p.d.summed, q);
+              along(1 - p.leftOperand, q, p.d.columns, first, true, count, p.panel, elementAt(wide, k.number(i * p.panel)));
+            });
+          LV row = panelAt(to, k.b.CreateMul(storedRows(step), columns));
+          for (int64_t c = 0; c < p.panel; c += k.lanes) {
+            auto whole = [&](int i) { return k.encoded(*p.stored, k.b.CreateAlignedLoad(k.vector(k.real), elementAt(wide, k.number(i * p.panel + c)), align())); };
+            LV low = whole(0), high = whole(1);
+            k.b.CreateAlignedStore(k.b.CreateOr(k.b.CreateAnd(low, 15), k.b.CreateShl(high, 4)), panelAt(row, k.number(c)), llvm::Align(1));
+          }
+        };
         if (p.samples && p.samples->sum && p.samplesRight) // what is left out is not read
           emitLoop(k.b, k.number(0), K, p.samples->steps, [&](LV granule) {
             emitIf(k.b, inSample(batch, granule), [&] { emitLoop(k.b, granule, k.b.CreateAdd(granule, k.number(p.samples->steps)), 1, pack); });
           });
+        else if (p.together == 2) emitLoop(k.b, begin, end, 2, packTwo);
         else emitLoop(k.b, begin, end, 1, pack);
       }
     });
@@ -502,10 +530,10 @@ public:
           o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
           b0 = gathered;
         } else {
-          o.bPanel = p.listed() ? k.size(p.panelElements()) : k.b.CreateMul(K, k.number(columns)), o.bK = k.number(p.panel);
-          b0 = panelAt(packed, k.b.CreateMul(number, k.size(p.packedElements())));
+          o.bPanel = p.listed() ? k.size(p.panelElements()) : storedRows(k.b.CreateMul(K, k.number(columns))), o.bK = k.number(p.panel);
+          b0 = panelAt(packed, k.b.CreateMul(number, storedRows(k.size(p.packedElements()))));
           b0 = panelAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
-          if (p.stored) o.stored = storedType(), o.decode = [&](LV x) { return k.decoded(*p.stored, x); };
+          if (p.stored) o.stored = storedType(), o.together = p.together, o.decode = [&](LV x, int step) { return p.together == 2 ? nibble(x, step) : k.decoded(*p.stored, x); };
         }
         if (p.ragged == Problem::Sums) b0 = elementAt(b0, k.b.CreateMul(t.first, k.number(columns)));
         if (direct) {
@@ -518,7 +546,7 @@ public:
           o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
           if (p.gathersRight) gatherRight(t, k0, o.k, cols, gathered, gatheredRows, rowB);
-          o.b = p.gathersRight ? b0 : panelAt(b0, k.b.CreateMul(k0, o.bK));
+          o.b = p.gathersRight ? b0 : panelAt(b0, k.b.CreateMul(storedRows(k0), o.bK));
           t.steps = {};
           if (listed) {
             t.steps = {o.b, listed, listSteps(t.batch, k0, o.k, listed), k0, p.samples->steps, true};
@@ -816,6 +844,13 @@ private:
   llvm::Align align() { return llvm::Align(p.shape.element == Element::F64 ? 8 : 4); }
   LV elementAt(LV pointer, LV offset) { return emitAt(k.b, k.real, pointer, offset); }
   llvm::Type *storedType() { return p.stored ? k.b.getIntNTy(unsigned(traits(*p.stored).bits())) : k.real; }
+  /// Rows of panels that so many steps have, or elements.
+  LV storedRows(LV n) { return p.together == 1 ? n : k.b.CreateUDiv(n, k.number(p.together)); }
+  /// Of bytes the lower four bits, or the upper ones.
+  LV nibble(LV x, int step) {
+    LV wide = k.b.CreateSExt(x, x->getType()->getWithNewType(k.i32));
+    return k.b.CreateSIToFP(k.b.CreateAShr(step ? wide : k.b.CreateShl(wide, 28), step ? 4 : 28), k.vector(k.real));
+  }
   LV panelAt(LV pointer, LV offset) { return emitAt(k.b, storedType(), pointer, offset); }
   /// One element of the roster.
   LV roster(LV i) {
@@ -953,6 +988,13 @@ private:
     o.from = rows, o.stride = k.number(row), o.strideK = k.number(1), o.count = cols, o.steps = steps, o.to = to, o.panel = k.number(panel);
     emitPackB(k.b, p.shape, o);
   }
+  /// The steps of each listed granule, from that on that the block begins with.
+  void eachGranule(const Granules &g, llvm::function_ref<void(LV first, LV end)> then) {
+    emitLoop(k.b, k.number(0), g.count, 1, [&](LV i) {
+      LV first = k.b.CreateSub(k.b.CreateSExt(k.b.CreateAlignedLoad(k.i32, emitAt(k.b, k.i32, g.list, i), llvm::Align(4)), k.i64), g.first);
+      then(first, k.b.CreateAdd(first, k.number(g.length)));
+    });
+  }
   void leftSide(TileOperands &t, const Part &part, LV k0, LV packed, int64_t rowA) {
     const Point &batch = part.batch;
     const int64_t r = p.shape.rows;
@@ -971,7 +1013,7 @@ private:
       return;
     }
     if (p.alongRows) {
-      emitLoop(k.b, k.number(0), t.k, 1, [&](LV step) {
+      auto pack = [&](LV step) {
         e.scope([&] {
           Point q = batch;
           LV at = k.b.CreateAdd(k0, step);
@@ -982,7 +1024,9 @@ private:
             along(p.leftOperand, q, p.d.rows, k.b.CreateAdd(part.m0, i), p.blocks.mc % k.lanes == 0, k.b.CreateSub(t.m, i), k.lanes, elementAt(to, i));
           });
         });
-      });
+      };
+      if (!part.steps) emitLoop(k.b, k.number(0), t.k, 1, pack);
+      else eachGranule(*part.steps, [&](LV first, LV end) { emitLoop(k.b, first, end, 1, pack); });
       t.a = packed, t.aRow = k.number(1), t.aK = k.number(rowA), t.aBlock = k.number(r);
       return;
     }
@@ -997,11 +1041,8 @@ private:
             along(p.leftOperand, q, p.d.summed, k.b.CreateAdd(k0, step), unit % k.lanes == 0, k.b.CreateSub(end, step), k.lanes, elementAt(row, step));
           });
         };
-        if (!part.steps) return some(k.number(0), t.k, p.blocks.kc);
-        emitLoop(k.b, k.number(0), part.steps->count, 1, [&](LV granule) {
-          LV first = k.b.CreateSub(k.b.CreateSExt(k.b.CreateAlignedLoad(k.i32, emitAt(k.b, k.i32, part.steps->list, granule), llvm::Align(4)), k.i64), k0);
-          some(first, k.b.CreateAdd(first, k.number(part.steps->length)), part.steps->length);
-        });
+        if (!part.steps) some(k.number(0), t.k, p.blocks.kc);
+        else eachGranule(*part.steps, [&](LV first, LV end) { some(first, end, part.steps->length); });
       });
     });
     t.a = packed, t.aRow = k.number(rowA), t.aK = k.number(1), t.aBlock = k.number(rowA * r);
@@ -1069,15 +1110,16 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     Problem one = p;
     // What few rows read comes from memory: the fewer bytes the better. Up to so many it is faster than wide panels, measured at 2048 x 8192.
     if (!one.pairs) one.stored = p.storedFormat();
+    if (one.stored && p.k.constant() && p.k.constant()->num % 4 == 0 && p.packedInBytes()) one.together = 2;
     const int64_t bytes = one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
     out.limit = bytes == 4 ? 1 : bytes == 1 ? 8 : 2;
     one.shape.rows = bytes == 4 ? 1 : 2, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide
     if (!p.listed()) one.chooseTiles(target, false);
-    p.chooseTiles(target, true);
+    p.chooseTiles(target, bool(p.left)); // a left side that is made while it is packed is made once
     out.descriptor = p.descriptor;
     if (one.stored) {
       one.ahead *= elementBytes(one.shape.element) / bytesOf(*one.stored);
-      out.fewPack = ContractionEmitter(target, one, f64).pack(), out.fewBytes = one.packedBatches() * one.packedElements() * Size(bytesOf(*one.stored));
+      out.fewPack = ContractionEmitter(target, one, f64).pack(), out.fewBytes = one.packedBatches() * one.packedElements() * Size(bytesOf(*one.stored)) / Size(one.together);
     }
     out.few = ContractionEmitter(target, one, f64).product();
   } else if (few) {

@@ -361,6 +361,19 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         k.match(x, s);
         return k.b.CreateFMul(x, s);
       })
+      .Case([&](UnpackOp u) {
+        const uint64_t bits = u.getBits(), n = 8 / bits;
+        const Index at = p(u.getDimAttr());
+        LV i = at.uniform() ? at.base : narrow(k, k.positions(at)), size = llvm::ConstantInt::get(i->getType(), n);
+        LV byte = k.b.CreateUDiv(i, size), shift = k.b.CreateMul(k.b.CreateURem(i, size), llvm::ConstantInt::get(i->getType(), bits));
+        Point q = p;
+        q.set(u.getPackedAttr(), at.uniform() ? Index{byte, 0, nullptr} : index(k.b.CreateZExt(byte, k.positions(at)->getType())));
+        LV x = value(u.getX(), q);
+        shift = k.b.CreateIntCast(shift, shift->getType()->getWithNewType(k.i32), false);
+        k.match(x, shift);
+        LV whole = k.b.CreateFPToSI(x, x->getType()->getWithNewType(k.i32)), top = llvm::ConstantInt::get(whole->getType(), 32 - bits);
+        return k.b.CreateSIToFP(k.b.CreateAShr(k.b.CreateShl(k.b.CreateAShr(whole, shift), top), top), x->getType());
+      })
       .Case([&](PresentOp s) { return position(s.getSubset(), p).second; })
       .Case([&](MemberOp m) {
         return narrow(k, k.positions(position(m.getSubset(), p).first));

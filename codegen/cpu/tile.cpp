@@ -22,8 +22,9 @@ struct Block {
   std::optional<Granules> granules{}; ///< then k has no meaning
   int64_t narrow = 0;              ///< as TileOperands has it
   Value *bNarrow = nullptr;
-  Type *stored = nullptr;          ///< as TileOperands has it
-  std::function<Value *(Value *)> decode{};
+  Type *stored = nullptr;          ///< as TileOperands has it, and the next two
+  int together = 1;
+  std::function<Value *(Value *, int)> decode{};
 };
 
 class BlockEmitter {
@@ -53,10 +54,10 @@ private:
     return b.CreateMaskedLoad(vector, at(base, v), align(), block.mask[size_t(v)], Constant::getNullValue(vector));
   }
 
-  Value *loadB(Value *base, int v) {
+  Value *loadB(Value *base, int v, int step) {
     if (!block.stored) return load(base, v);
     Value *from = emitAt(b, bScalar, base, b.getInt64(uint64_t(v * block.lanes)));
-    return block.decode(b.CreateAlignedLoad(FixedVectorType::get(bScalar, unsigned(block.lanes)), from, Align(uint64_t(bytesOfB()))));
+    return block.decode(b.CreateAlignedLoad(FixedVectorType::get(bScalar, unsigned(block.lanes)), from, Align(uint64_t(bytesOfB()))), step);
   }
   int64_t bytesOfB() { return bScalar->getPrimitiveSizeInBits() / 8; }
 
@@ -82,8 +83,8 @@ private:
     Values next(carried.begin(), carried.end());
     Value *offsetA = next.pop_back_val(), *rowB = next.pop_back_val();
     auto ahead = [&](Value *stride, int u) { return emitMul(b, stride, b.getInt64(uint64_t(u))); };
-    for (int u = 0; u < unroll; ++u) addStep(emitAt(b, bScalar, rowB, ahead(block.bK, u)), emitAdd(b, offsetA, ahead(block.aK, u)), next);
-    next.push_back(emitAt(b, bScalar, rowB, ahead(block.bK, unroll)));
+    for (int u = 0; u < unroll; ++u) addStep(emitAt(b, bScalar, rowB, ahead(block.bK, u / block.together)), emitAdd(b, offsetA, ahead(block.aK, u)), u % block.together, next);
+    next.push_back(emitAt(b, bScalar, rowB, ahead(block.bK, unroll / block.together)));
     next.push_back(emitAdd(b, offsetA, ahead(block.aK, unroll)));
     return next;
   }
@@ -108,15 +109,15 @@ private:
     sums.pop_back();
     return sums;
   }
-  void addStep(Value *rowB, Value *offsetA, Values &sums) {
+  void addStep(Value *rowB, Value *offsetA, int step, Values &sums) {
     SmallVector<Value *, 8> row;
     const int together = block.narrow ? int(block.narrow) / block.lanes : block.vectors;
     Value *panel = rowB;
     for (int v = 0; v < block.vectors; ++v) {
       if (v && v % together == 0) panel = emitAt(b, bScalar, panel, block.bNarrow);
-      row.push_back(loadB(panel, v % together));
+      row.push_back(loadB(panel, v % together, step));
     }
-    if (block.ahead) {
+    if (block.ahead && step == 0) {
       const int perLine = int(64 / bytesOfB());
       for (int line = 0; line < block.vectors * block.lanes; line += perLine)
         emitPrefetch(b, bScalar, emitAt(b, bScalar, rowB, emitMul(b, block.bK, b.getInt64(uint64_t(block.ahead / (block.vectors * block.lanes))))), b.getInt64(uint64_t(line)), false);
@@ -163,7 +164,7 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
     Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
     block.a = rowAddresses(b, scalar, a, o.aRow, rows, o.spare ? nullptr : valid);
     block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid, o.spare);
-    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow, block.stored = o.stored, block.decode = o.decode;
+    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow, block.stored = o.stored, block.together = o.together, block.decode = o.decode;
     block.granules = granules;
     BlockEmitter(b, block).emit();
   };

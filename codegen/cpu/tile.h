@@ -35,7 +35,8 @@ struct TileOperands {
   /// B[k, p * columns + n] = b[p * bPanel + k * bK + n]; all columns of a panel are read. As emitPackB leaves it: bK = columns.
   llvm::Value *b = nullptr, *bPanel = nullptr, *bK = nullptr;
   llvm::Type *stored = nullptr;  ///< of the elements of B, where these are not what is computed with: then `decode` makes that of them
-  std::function<llvm::Value *(llvm::Value *)> decode;
+  int together = 1;              ///< so many steps have one stored row of B, `bK` from the next ones; `k` and the shape's unroll are multiples
+  std::function<llvm::Value *(llvm::Value *, int step)> decode; ///< `step` of those together
   int64_t ahead = 0;             ///< elements of B, rows of a panel, that are asked for so long before they are read; 0: none
   int64_t narrow = 0;            ///< panels of so many columns in place of one of shape.columns(), `bNarrow` apart; bK = narrow. 0: none
   llvm::Value *bNarrow = nullptr;

@@ -164,6 +164,27 @@ Cell Walker::op(Operation *o, Values &values) {
         for (size_t i = 0; i < r.data->size(); ++i) r[i] = x[i] * scale[i];
         return r;
       })
+      .Case([&](UnpackOp u) {
+        auto from = dimsOf(u.getX().getType()), to = dimsOf(u.getType());
+        Cell x = in(u.getX()), r = makeCell(sizes(to));
+        const int bits = int(u.getBits()), n = 8 / bits;
+        const ref::Sizes at = strides(to, from); // the packed dim stands still
+        const int64_t step = strides(from, from)[size_t(place(from, u.getPackedAttr()))];
+        ref::Sizes i(to.size(), 0);
+        for (size_t k = 0; k < r.data->size(); ++k) {
+          int64_t byte = 0, number = 0;
+          for (size_t d = 0; d < to.size(); ++d)
+            if (to[d] == u.getDimAttr()) number = i[d];
+            else byte += at[d] * i[d];
+          const int whole = int(x[size_t(byte + number / n * step)]) >> (number % n * bits) << (32 - bits);
+          r[k] = double(whole >> (32 - bits));
+          for (size_t d = to.size(); d-- > 0;) {
+            if (++i[d] < r.sizes[d]) break;
+            i[d] = 0;
+          }
+        }
+        return r;
+      })
       .Case([&](WindowOp w) { return window(w, values); })
       .Case([&](UnwindowOp w) { return unwindow(w, values); })
       .Case([&](ConcatOp c) { return concat(c, values); })

@@ -26,6 +26,7 @@ LogicalResult RosterOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 LogicalResult QuantizeOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
 LogicalResult PartOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
 LogicalResult JoinOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
+LogicalResult UnpackOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
 LogicalResult DequantizeOp::adjoint(GradBuilder &, ValueRange) { return emitOpError("stands behind gradients"); }
 LogicalResult StopGradOp::adjoint(GradBuilder &, ValueRange) { return success(); }
 

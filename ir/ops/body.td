@@ -163,6 +163,15 @@ def Fil_DequantizeOp : Fil_BodyOp<"dequantize"> {
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = "$x (`scale` $scale^ `tiles` $tiles $lengths)? attr-dict `:` functional-type(operands, $result)";
 }
+def Fil_UnpackOp : Fil_BodyOp<"unpack"> {
+  let summary = "whole numbers that lie several to a byte, as reals";
+  let description = [{
+    Of `bits` bits each, in two's complement: number i along `dim` is the bits from bits * (i % n) on of byte i / n along `packed`, n = 8 / bits.
+  }];
+  let arguments = FilArgs<(ins Fil_Tensor:$x, StrAttr:$dim, StrAttr:$packed, I64Attr:$bits)>.all;
+  let results = (outs Fil_Tensor:$result);
+  let assemblyFormat = "$x $dim `from` $packed `bits` $bits attr-dict `:` functional-type(operands, $result)";
+}
 def Fil_PartOp : Fil_BodyOp<"part"> {
   let summary = "of x in f32 the nearest bf16, or the 16 bits that are lost by it";
   let description = [{

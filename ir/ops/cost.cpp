@@ -64,6 +64,7 @@ Cost CompressOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost QuantizeOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost PartOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
 Cost JoinOp::cost(const Dims &dims) { return moved(*this, dims, Size()); }
+Cost UnpackOp::cost(const Dims &) { return {}; }
 Cost DequantizeOp::cost(const Dims &) { return {}; }
 Cost PresentOp::cost(const Dims &) { return {}; }
 Cost MemberOp::cost(const Dims &) { return {}; }

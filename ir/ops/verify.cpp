@@ -310,6 +310,17 @@ LogicalResult DequantizeOp::verify() {
   if (!x.format() || !r.isReal()) return emitOpError("makes ") << r.getElement() << " of " << x.getElement();
   return scaled(*this, x, getScale(), getTiles(), getLengths(), r);
 }
+LogicalResult UnpackOp::verify() {
+  auto x = tensorOf(getX()), r = tensorOf(getResult());
+  if (x.format() != Format::Int8 || !r.isReal()) return emitOpError("makes ") << r.getElement() << " of " << x.getElement();
+  if (getBits() != 2 && getBits() != 4) return emitOpError("has numbers of ") << getBits() << " bits, which are no part of a byte";
+  Dims dims(*this);
+  if (!x.has(getPackedAttr()) || !r.has(getDimAttr()) || !(dims.value(getDim()) == dims.value(getPacked()) * Size(8 / int64_t(getBits()))))
+    return emitOpError("`") << getPacked() << "` does not count bytes of `" << getDim() << "`";
+  Dimset want;
+  for (StringAttr d : x.getDims()) want.insert(d == getPackedAttr() ? getDimAttr() : d);
+  return failure(failed(hasDims(*this, r, want)));
+}
 static LogicalResult ofSubset(Operation *op, Value subset, TensorType r, Type element) {
   Dimset want;
   addDims(want, indexOf(subset).second);

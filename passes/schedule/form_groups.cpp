@@ -18,7 +18,7 @@ Dimset dimsOf(Value v) {
   if (auto t = dyn_cast<ir::TensorType>(v.getType())) return Dimset(t.getDims());
   return Dimset(cast<SubsetType>(v.getType()).getPer());
 }
-bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGradOp, DequantizeOp>(op) || (isa<CacheOp>(op) && !cast<CacheOp>(op).getPast()); }
+bool isView(Operation *op) { return isa<RenameOp, SliceOp, BroadcastOp, StopGradOp, DequantizeOp, UnpackOp>(op) || (isa<CacheOp>(op) && !cast<CacheOp>(op).getPast()); }
 /// Computed once for each element, never again where it is used.
 bool isStage(Operation *op) {
   return isa<ReduceOp, ContractOp, TopKOp, HighestOp, RosterOp, ScatterOp, UnwindowOp, RandomOp>(op) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
@@ -76,7 +76,7 @@ private:
   bool isLeftOut(Operation *op) {
     auto m = dyn_cast<MaskOp>(op);
     Operation *x = m ? m.getX().getDefiningOp() : nullptr;
-    if (x && !GroupOp::kept(x) && !isa<ReadOp, LayersOp, DequantizeOp, ExpandOp>(x)) return false;
+    if (x && !GroupOp::kept(x) && !isa<ReadOp, LayersOp, DequantizeOp, UnpackOp, ExpandOp>(x)) return false;
     return m && !m->use_empty() && llvm::all_of(m->getUsers(), [&](Operation *user) {
       auto c = dyn_cast<ContractOp>(user);
       auto s = c ? skips(c, dims) : std::nullopt;

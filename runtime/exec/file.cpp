@@ -112,6 +112,7 @@ struct Writer {
     for (const Storage &s : m.storages) j["storages"].push_back({{"symbol", s.symbol}, {"dtype", name(s.dtype)}, {"dims", s.dims}, {"extents", all(s.extents)}, {"kind", storageKinds[s.kind]}, {"from", s.from}});
     for (const VariableRow &v : m.variables) {
       j["variables"].push_back({{"name", v.info.name}, {"kind", variableKinds[v.info.kind]}, {"dtype", name(v.info.dtype)}, {"shape", v.info.shape}, {"dims", v.info.dims}, {"storage", v.storage}, {"turns", v.turns}, {"axes", v.axes}, {"adapter", v.info.adapter}, {"mask", v.info.mask}, {"kept", v.info.kept}, {"slots", v.info.adapterSlots}, {"predictor", v.info.predictor}, {"scale", v.info.scale}, {"qat_bits", v.info.qatBits}, {"bits", v.info.bits}, {"families", v.info.families}});
+      if (v.info.together > 1) j["variables"].back()["together"] = {v.info.together, v.info.packed};
       if (auto &t = v.info.thinned) j["variables"].back()["thinned"] = {t->axis, t->group, t->columns};
     }
     for (const Kernel &k : m.kernels) j["kernels"].push_back({{"key", k.key}, {"entry", k.entry}, {"codeBytes", k.codeBytes}, {"what", k.what}});
@@ -188,6 +189,7 @@ struct Reader {
     for (const json &s : j.at("storages")) m.storages.push_back({s.at("symbol"), dtypeOf(s.at("dtype")), s.at("dims"), all(s.at("extents")), Storage::Kind(number(storageKinds, s.at("kind"))), s.at("from")});
     for (const json &v : j.at("variables")) {
       VariableInfo info{VariableInfo::Kind(number(variableKinds, v.at("kind"))), v.at("name"), dtypeOf(v.at("dtype")), v.at("shape"), v.at("dims"), v.at("adapter"), v.at("mask"), v.at("kept"), v.at("slots"), v.at("predictor"), v.at("scale"), v.at("qat_bits"), v.at("bits"), v.at("families"), {}};
+      if (auto t = v.find("together"); t != v.end()) info.together = t->at(0), info.packed = t->at(1);
       if (auto t = v.find("thinned"); t != v.end()) info.thinned = {t->at(0), t->at(1), t->at(2)};
       m.variables.push_back({std::move(info), v.at("storage"), v.at("turns").get<std::vector<std::pair<int, int64_t>>>(), v.at("axes")});
     }

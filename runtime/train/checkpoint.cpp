@@ -149,6 +149,11 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     return Error(Exit::Input, "E0513", fmt::format("`{}` does not fit the program: {}", c.path, why),
                  "use the program and the dims that it was trained with: its metadata say them");
   };
+  auto withinBits = [&](const Array &numbers, const VariableInfo &v) -> const Array & {
+    const auto all = numbers.as<int8_t>();
+    if (std::any_of(all.begin(), all.end(), [&](int8_t n) { return n < -(1 << (v.bits - 1)) || n >= 1 << (v.bits - 1); })) throw misfit(fmt::format("`{}` has numbers of more than {} bits", v.name, v.bits));
+    return numbers;
+  };
   std::map<std::string, const Array *> tensors;
   for (auto &[name, a] : c.file.tensors) tensors[name] = &a;
   auto otherPattern = [&](const std::string &map) {
@@ -190,7 +195,12 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   if (what == Restore::Weights)
     for (const VariableInfo &v : program.variables()) {
       auto it = tensors.find(v.name);
-      if (it == tensors.end() || v.kind != VariableInfo::Param || !isFloat(it->second->dtype) || it->second->shape != v.shape) continue;
+      if (it == tensors.end() || v.kind != VariableInfo::Param || it->second->shape != numbersShape(v)) continue;
+      if (v.together > 1 && it->second->dtype == DType::I8) { // with a byte each
+        turned[v.name] = inBytes(withinBits(*it->second, v), v);
+        continue;
+      }
+      if (!isFloat(it->second->dtype)) continue;
       const Array whole = joinedParts(v, *it->second);
       if (v.bits) {
         const VariableInfo *scale = variable(v.name + ".scale");
@@ -202,7 +212,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
         for (int64_t i = 0; i < whole.elements(); ++i)
           if (!std::isfinite(whole.at(i))) throw misfit(fmt::format("`{}` has {}, which is no whole number times a scale", v.name, whole.at(i)));
         WholeMap made = wholeMap(whole, v, *scale, found ? &*found : nullptr);
-        turned[v.name] = std::move(made.numbers), turned[scale->name] = std::move(made.scale);
+        turned[v.name] = inBytes(made.numbers, v), turned[scale->name] = std::move(made.scale);
         if (const VariableInfo *in = variable(v.name + ".in_scale")) {
           first = tensors.find(v.name + ".qat_in_scale"), gain = tensors.find(v.name + ".qat_in_gain");
           if (first == tensors.end() || gain == tensors.end()) throw Error(Exit::Input, "E0513", fmt::format("`{}` has no scale for what `{}` is multiplied by", c.path, v.name), "train it by `qat` with `acts=8`, or leave `acts` out of the line");
@@ -230,7 +240,10 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (it == tensors.end() && v.adapter && what == Restore::Weights) continue; // the base's file: adapters begin anew
     if (it == tensors.end() && v.predictor && what == Restore::Weights && tensors.count(v.name.substr(0, v.name.rfind('.')))) { // weights without gates
       const std::string map = v.name.substr(0, v.name.rfind('.'));
-      if (v.kind == VariableInfo::Param && (tensors.count(map + ".gate_A") || tensors.count(map + ".gate_B"))) throw misfit(fmt::format("it has half of a predictor, without `{}`", v.name));
+      const bool ranks = tensors.count(map + ".gate_A") || tensors.count(map + ".gate_B"), squeezed = v.name.ends_with(".gate_S");
+      if (v.kind == VariableInfo::Param && (squeezed ? ranks : tensors.count(map + ".gate_S")))
+        throw Error(Exit::Input, "E0513", fmt::format("`{}` has another predictor of `{}` than the plan: {}", c.path, map, squeezed ? "of `lowrank`" : "of `squeeze`"), "use the `predictor` that it was trained with");
+      if (v.kind == VariableInfo::Param && ranks) throw misfit(fmt::format("it has half of a predictor, without `{}`", v.name));
       if (v.name.ends_with(".gate_A") || v.name.ends_with(".gate_S")) predictors.push_back(v.name);
       continue;
     }
@@ -256,10 +269,9 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (!v.thinned && v.kind == VariableInfo::Param && a.shape != v.shape && (tensors.count(v.name + ".pattern") || tensors.count(v.name + ".slots")))
       throw Error(Exit::Input, "E0513", fmt::format("`{}` has a part of the weights of `{}` and their pattern, and the plan has all of them", c.path, v.name), "use the plan that it was trained by");
     if (a.shape != v.shape && (v.thinned || partsOf.contains(v.name))) throw otherPattern(v.thinned ? v.name : partsOf.at(v.name));
-    if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(v.shape)));
+    if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(numbersShape(v))));
     if (a.dtype == DType::I8 && isFloat(v.dtype)) throw Error(Exit::Input, "E0513", fmt::format("`{}` has whole numbers for `{}`, and the plan has reals", c.path, v.name), "say `int8` or `int4` for it; the reals are in the checkpoint that it was converted from");
-    if (v.bits && a.dtype == DType::I8 && std::any_of(a.as<int8_t>().begin(), a.as<int8_t>().end(), [&](int8_t n) { return n < -(1 << (v.bits - 1)) || n >= 1 << (v.bits - 1); }))
-      throw misfit(fmt::format("`{}` has numbers of more than {} bits", v.name, v.bits));
+    if (v.bits && a.dtype == DType::I8) withinBits(ofBytes(a, v), v);
     if (v.name.ends_with("#level") && a.dtype == DType::I32 && a.at(0) != 0 && a.at(0) != 16 && a.at(0) != 32) throw misfit(fmt::format("`{}` is {}, no level of formats", v.name, a.at(0)));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
@@ -279,6 +291,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (!variables.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");
+      if (name.ends_with(".gate_held") && what == Restore::Weights) continue; // a plan without `hysteresis`
       if (name.find(".gate_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the predictor `{}`, and the plan has no gate for it", c.path, name), "use the plan that it was trained by");
       throw misfit(fmt::format("its `{}` is no variable of the program", name));

@@ -5,6 +5,40 @@
 
 namespace fil {
 
+std::vector<int64_t> numbersShape(const VariableInfo &map) {
+  std::vector<int64_t> shape = map.shape;
+  if (map.together > 1) shape[size_t(map.packed)] *= map.together;
+  return shape;
+}
+/// Calls for each byte and each number in it: the places of both, and the number's first bit.
+template <class F> static void eachNumber(const VariableInfo &map, F each) {
+  const int64_t n = map.together, bits = 8 / n;
+  int64_t inner = 1;
+  for (size_t d = size_t(map.packed) + 1; d < map.shape.size(); ++d) inner *= map.shape[d];
+  const int64_t outer = *elementCount(map.shape) / std::max<int64_t>(inner, 1);
+  for (int64_t i = 0; i < outer; ++i)
+    for (int64_t k = 0; k < n; ++k)
+      for (int64_t j = 0; j < inner; ++j) each(i * inner + j, (i * n + k) * inner + j, int(k * bits));
+}
+Array inBytes(const Array &numbers, const VariableInfo &map) {
+  if (map.together == 1) return numbers;
+  std::byte *to;
+  Array r = Array::make(DType::I8, map.shape, to);
+  std::fill(to, to + r.elements(), std::byte(0));
+  const auto from = numbers.as<int8_t>();
+  const int mask = (1 << (8 / map.together)) - 1;
+  eachNumber(map, [&](int64_t byte, int64_t number, int bit) { to[byte] |= std::byte((from[size_t(number)] & mask) << bit); });
+  return r;
+}
+Array ofBytes(const Array &bytes, const VariableInfo &map) {
+  if (map.together == 1) return bytes;
+  std::byte *to;
+  Array r = Array::make(DType::I8, numbersShape(map), to);
+  const int left = 32 - 8 / map.together;
+  eachNumber(map, [&](int64_t byte, int64_t number, int bit) { to[number] = std::byte(int8_t(int(uint32_t(bytes.data.get()[byte]) >> bit << left) >> left)); });
+  return r;
+}
+
 Array foundScale(const Array &first, const Array &gain) {
   std::byte *to;
   Array r = Array::make(DType::F32, first.shape, to);
@@ -21,14 +55,15 @@ static std::vector<int64_t> placesOfScales(const VariableInfo &map, const Variab
   std::vector<int64_t> strides(map.dims.size()), at(map.dims.size());
   int64_t step = 1, n = 1;
   for (size_t i = scale.dims.size(); i-- > 0; step *= scale.shape[i]) strides[size_t(std::find(map.dims.begin(), map.dims.end(), scale.dims[i]) - map.dims.begin())] = step;
-  for (int64_t s : map.shape) n *= s;
+  const std::vector<int64_t> shape = numbersShape(map);
+  for (int64_t s : shape) n *= s;
   std::vector<int64_t> places(size_t(n), 0);
   int64_t place = 0;
   for (int64_t &p : places) {
     p = place;
     for (size_t i = at.size(); i-- > 0;) { // one further
       place += strides[i];
-      if (++at[i] < map.shape[i]) break;
+      if (++at[i] < shape[i]) break;
       place -= strides[i] * at[i], at[i] = 0;
     }
   }

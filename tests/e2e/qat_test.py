@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole numbers: as a user trains them, converts them and runs them, and as the base of adapters."""
+import json
 import math
 import random
+import struct
 import unittest
+from collections import Counter
 
 from support import CHAR, CommandTest, read_checkpoint, read_npy, write_npy
 
@@ -56,6 +59,31 @@ class Qat(CommandTest):
         self.fil("run", "m.fil", "--weights", weights, "--in", f"x={x}.npy", "--out", "y.npy", "--backend=cpu", *more)
         return read_npy(self.path("y.npy"))[1]
 
+    def numbers(self, tensor, bits):
+        """In the order of a [K, N] map of which 8 / bits lie in a byte, along K."""
+        together, (rows, columns) = 8 // bits, tensor[1]
+        wide = lambda n: n - (1 << bits) if n >= 1 << (bits - 1) else n
+        return [wide(tensor[2][r * columns + c] >> (bits * k) & (1 << bits) - 1) for r in range(rows) for k in range(together) for c in range(columns)]
+
+    def apart(self, source, to, name, numbers):
+        """The file with a byte for each number of one map."""
+        with open(self.path(source), "rb") as f:
+            data = f.read()
+        first = 8 + struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:first])
+        parts, at = [], 0
+        for n, t in header.items():
+            if n == "__metadata__":
+                continue
+            part = bytes(b & 255 for b in numbers) if n == name else data[first + t["data_offsets"][0]:first + t["data_offsets"][1]]
+            if n == name:
+                t["shape"] = [len(numbers) // t["shape"][1], t["shape"][1]]
+            t["data_offsets"] = [at, at + len(part)]
+            parts.append(part)
+            at += len(part)
+        text = json.dumps(header).encode()
+        self.write(to, struct.pack("<Q", len(text)) + text + b"".join(parts))
+
     def test_trains_resumes_converts_and_runs_the_same_bits(self):
         self.train("four", "o")
         tensors = self.tensors("o")
@@ -72,8 +100,17 @@ class Qat(CommandTest):
             self.assertEqual(self.run_of("o/last.safetensors", x=x), self.run_of("whole.safetensors", x=x))
         whole = self.tensors_of("whole.safetensors")
         self.assertEqual(whole["l[1].FFN.up"][0], "I8")
-        self.assertEqual({b if b < 128 else b - 256 for b in whole["l[0].FFN.down"][2]}, {-2, -1, 0, 1})
-        self.assertLessEqual(max(b if b < 128 else b - 256 for b in whole["l[1].FFN.down"][2]), 7)
+        # Four numbers of two bits have a byte, and two of four; a file with one in each, as others write it, is the same.
+        self.assertEqual(whole["l[0].FFN.down"][1], [12, 32])
+        self.assertEqual({n for n, count in Counter(self.numbers(whole["l[0].FFN.down"], 2)).items() if count}, {-2, -1, 0, 1})
+        self.assertEqual(whole["l[1].FFN.down"][1], [24, 32])
+        alone = self.numbers(whole["l[1].FFN.down"], 4)
+        self.assertGreater(len(set(alone)), 8)
+        self.apart("whole.safetensors", "apart.safetensors", "l[1].FFN.down", alone)
+        self.assertEqual(self.run_of("whole.safetensors"), self.run_of("apart.safetensors"))
+        self.apart("whole.safetensors", "apart.safetensors", "l[1].FFN.down", [8] + alone[1:])
+        _, err = self.fil("run", "m.fil", "--weights", "apart.safetensors", "--in", "x=x.npy", exit=1, code="E0513")
+        self.assertIn("`l[1].FFN.down` has numbers of more than 4 bits", err)
         # Training goes on from the scales, and a plan without `qat` does not take them for its own.
         self.train("four", "more", "--weights", "o/last.safetensors", "--steps", "2")
         self.fil("run", "m.fil", "--weights", "o/last.safetensors", "--plan", "dense", "--in", "x=x.npy", exit=1, code="E0513")

@@ -394,6 +394,30 @@ fil.func @f(%x: !fil.tensor<[B,D], bf16>) {
 }
 
 // -----
+fil.dims {B, D = "300", H = "100"}
+fil.func @f(%x: !fil.tensor<[B,H], i8>) {
+  // expected-error @+1 {{`H` does not count bytes of `D`}}
+  %0 = fil.unpack %x "D" from "H" bits 4 : (!fil.tensor<[B,H], i8>) -> !fil.tensor<[B,D], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "300", H = "100"}
+fil.func @f(%x: !fil.tensor<[B,H], i8>) {
+  // expected-error @+1 {{has numbers of 3 bits, which are no part of a byte}}
+  %0 = fil.unpack %x "D" from "H" bits 3 : (!fil.tensor<[B,H], i8>) -> !fil.tensor<[B,D], real>
+  fil.return
+}
+
+// -----
+fil.dims {B, D = "300", H = "150"}
+fil.func @f(%x: !fil.tensor<[B,H], bf16>) {
+  // expected-error @+1 {{makes '!fil.real' of 'bf16'}}
+  %0 = fil.unpack %x "D" from "H" bits 4 : (!fil.tensor<[B,H], bf16>) -> !fil.tensor<[B,D], real>
+  fil.return
+}
+
+// -----
 fil.dims {B, D = "300"}
 fil.func @f(%x: !fil.tensor<[B,D], real>) {
   // expected-error @+1 {{has element 'bf16', its operands give 'i16'}}

@@ -3,6 +3,7 @@
 // programs, and programs of whole numbers beside those that were trained, to the bit.
 #include "runtime/base/memory_files.h"
 #include "runtime/train/checkpoint.h"
+#include "runtime/train/whole.h"
 #include "tests/programs/checks.h"
 #include "tests/programs/compiled.h"
 #include "tests/programs/examples.h"
@@ -195,8 +196,8 @@ TEST_P(Converted, ComputesTheSameBits) {
 }
 /// The base of adapters is whole numbers; the same as training the adapters of the base that these are.
 TEST(Whole, IsTheBaseOfAdapters) {
-  for (const Example &e : {examples[0], examples[1]}) {
-    CompiledProgram c(planFor(textOf(e), "precision { default int8 }\n lora { **: r=2 }", e.model), e.dims, "adamw", e.model), p(planFor(textOf(e), "lora { **: r=2 merge=never }", e.model), e.dims, "adamw", e.model);
+  for (auto &[e, format] : {std::pair{examples[0], "int8"}, std::pair{examples[1], "int8"}, std::pair{examples[0], "int2"}, std::pair{examples[1], "int4"}}) {
+    CompiledProgram c(planFor(textOf(e), std::string("precision { default ") + format + " }\n lora { **: r=2 }", e.model), e.dims, "adamw", e.model), p(planFor(textOf(e), "lora { **: r=2 merge=never }", e.model), e.dims, "adamw", e.model);
     auto x = c.executable(c.copy(Stage::train_)), y = p.executable(p.copy(Stage::train_));
     TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
     for (Executable *m : {x.get(), y.get()}) m->run(*m->find("init"), maker.inputs(*m->find("init"), e.sizes));
@@ -204,12 +205,13 @@ TEST(Whole, IsTheBaseOfAdapters) {
     for (auto &[name, i] : names) {
       if (!x->variables()[i].bits) continue;
       const VariableInfo &map = x->variables()[i], &info = x->variables()[names.at(name + ".scale")];
-      auto v = numbers(x->get(i)), s = numbers(x->get(names.at(name + ".scale")));
+      auto v = numbers(ofBytes(x->get(i), map)), s = numbers(x->get(names.at(name + ".scale")));
       // The scale stands along the map's last axes and those of families.
       for (size_t k = 0; k < v.size(); ++k) {
         size_t place = 0, rest = k, step = 1;
-        std::vector<size_t> at(map.shape.size());
-        for (size_t d = map.shape.size(); d-- > 0; rest /= size_t(map.shape[d])) at[d] = rest % size_t(map.shape[d]);
+        const auto shape = numbersShape(map);
+        std::vector<size_t> at(shape.size());
+        for (size_t d = shape.size(); d-- > 0; rest /= size_t(shape[d])) at[d] = rest % size_t(shape[d]);
         for (size_t d = info.dims.size(); d-- > 0; step *= size_t(info.shape[d])) place += step * at[size_t(std::find(map.dims.begin(), map.dims.end(), info.dims[d]) - map.dims.begin())];
         v[k] *= s[place];
       }
@@ -226,6 +228,20 @@ TEST(Whole, IsTheBaseOfAdapters) {
       if (name.find(".lora_") != std::string::npos) EXPECT_LT(distance(numbers(x->get(i)), numbers(y->get(others.at(name)))), 1e-7) << name;
   }
 }
+TEST(Whole, NumbersOfFewBitsShareBytes) {
+  VariableInfo map;
+  map.shape = {2, 2, 3}, map.bits = 2, map.together = 4, map.packed = 1;
+  std::vector<int8_t> all(2 * 8 * 3);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = int8_t(int(i * 7 % 4) - 2);
+  const Array bytes = inBytes(Array::of<int8_t>(DType::I8, {2, 8, 3}, all), map);
+  EXPECT_EQ(bytes.shape, map.shape);
+  int first = 0; // of the first column the first four, the lowest bits the first one
+  for (int k = 0; k < 4; ++k) first |= (all[size_t(k * 3)] & 3) << (2 * k);
+  EXPECT_EQ(uint8_t(bytes.as<int8_t>()[0]), first);
+  const Array back = ofBytes(bytes, map);
+  EXPECT_EQ(back.shape, (std::vector<int64_t>{2, 8, 3}));
+  EXPECT_TRUE(std::equal(all.begin(), all.end(), back.as<int8_t>().begin()));
+}
 TEST(Whole, RoundsWeightsAsTheyAre) {
   CompiledProgram c(linear), w(planFor(linear, "precision { w: int4 }"), {}, "");
   auto x = c.executable(c.copy(Stage::train_), "f32"), y = w.executable(w.copy(Stage::train_), "f32");
@@ -241,7 +257,7 @@ TEST(Whole, RoundsWeightsAsTheyAre) {
 /// Few rows read panels of narrow numbers, many read wide ones: each row is the same, to the bit.
 TEST_P(Converted, RowsAreThoseOfManyRows) {
   const std::string text = "dims B\ndims D = 96, F = 200, E = 130\nmodel M(x: [B,D]) -> [B,E] {\n  param u: D -> F; param d: F -> E\n  return relu(x @ u) @ d\n}\nloss l(y: [B,E], t: [B,E]) = sum(y * t, over B, E)\n";
-  for (const char *clauses : {"default int8", "default int4 per=tensor", "default bf16", "default f16"}) {
+  for (const char *clauses : {"default int8", "default int4 per=tensor", "default int3", "default int2", "default bf16", "default f16"}) {
     CompiledProgram c(planFor(text, std::string("precision { ") + clauses + " }"), {}, "");
     auto x = c.executable(c.copy(Stage::train_), "f32", GetParam());
     TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
