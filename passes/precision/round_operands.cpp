@@ -205,8 +205,10 @@ private:
     if (made) return made;
     Operation *op = v.getDefiningOp();
     if (isOf(v, r)) return made = v;
-    // Rounding element by element goes through views; masks and gathers then read what is rounded.
-    const bool view = isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, MaskOp, ExpandOp, GatherOp, WindowOp>(op);
+    // Rounding element by element goes through views; masks and gathers then read what is rounded. What a gate leaves is a value of its own.
+    auto gate = dyn_cast_or_null<MaskOp>(op);
+    if (gate && (!gate.getChosen() || gate.getZeros())) gate = {};
+    const bool view = !gate && isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, MaskOp, ExpandOp, GatherOp, WindowOp>(op);
     if (auto cache = dyn_cast_or_null<CacheOp>(op); cache && isOf(cache.getX(), r)) return known[keyOf(v, r)] = v; // what it looks back at was rounded before it was kept
     auto choice = dyn_cast_or_null<MapOp>(op); // of a window's padding: what is absent is 0, before and after
     if (choice && choice.getFn() == MapFn::select && !r.scaled() && isZero(choice.getArgs()[2])) {
@@ -227,7 +229,7 @@ private:
     if (op) b.setInsertionPointAfter(op);
     else b.setInsertionPointToStart(cast<BlockArgument>(v).getOwner());
     Value x = converted(v, r, op);
-    if (auto m = dyn_cast_or_null<MaskOp>(op)) { // what is 0 stays 0, and is seen to be
+    if (auto m = dyn_cast_or_null<MaskOp>(op); m && !gate) { // what is 0 stays 0, and is seen to be
       Operation *again = b.clone(*m);
       again->setOperand(0, x);
       x = again->getResult(0);

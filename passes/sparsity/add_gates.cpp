@@ -219,7 +219,7 @@ private:
   /// Have the neurons samples, all of whose positions are known at once?
   bool ofSamples(Neurons &n, const Gated &first) {
     auto no = [&](const Twine &why) { return refuse(first, "P0457", "`" + siteOf(first.map) + "` gives no channels of samples: " + why), false; };
-    if (!tensorOf(n.h).has(first.facet.getSamples())) return no("its values have no dim `" + first.facet.getSamples().getValue() + "`");
+    if (!tensorOf(n.h).has(first.facet.getSamples())) return no("its values have no dim `" + first.facet.getSamples().getValue() + "`, which counts samples unless `batch` names another");
     bool caches = false;
     getOperation().walk([&](CacheOp) { caches = true; });
     if (caches) return no("with caches, a position is computed before later ones are known");
@@ -426,12 +426,11 @@ private:
   }
   /// Does nobody but the gated maps read any of it?
   static bool alone(Neurons &n) {
-    auto within = [&](Value v) {
-      return llvm::all_of(v.getUsers(), [&](Operation *user) {
-        return n.between.contains(user) || (v == n.h && llvm::any_of(n.readers, [&](Reader &r) { return user == (r.views.empty() ? r.op.getOperation() : r.views[0]); }));
-      });
-    };
-    return within(n.h) && llvm::all_of(n.products, [&](Product &p) { return within(p.op.getResult()); }) &&
+    llvm::SmallPtrSet<Operation *, 8> readers(n.between.begin(), n.between.end());
+    for (Reader &r : n.readers) readers.insert(r.op), readers.insert(r.views.begin(), r.views.end());
+    auto within = [&](Value v) { return llvm::all_of(v.getUsers(), [&](Operation *user) { return readers.contains(user); }); };
+    auto windows = [&](Reader &r) { return llvm::all_of(r.views, [&](Operation *op) { return within(op->getResult(0)); }); };
+    return within(n.h) && llvm::all_of(n.readers, windows) && llvm::all_of(n.products, [&](Product &p) { return within(p.op.getResult()); }) &&
            llvm::all_of(n.between, [&](Operation *op) { return within(op->getResult(0)); });
   }
 };

@@ -259,10 +259,15 @@ class Claims:
         self.add("gates_ffn, keep 100 %, times faster", 1, ">= 0.97", same, because="the same program")
 
     def whole_ffn(self):
-        """One row and four through the same eight blocks, weights as whole numbers of 8 bits beside f32: times faster."""
+        """One row and four through the same eight blocks, weights as whole numbers of 8 and of 4 bits beside f32: times faster."""
         for rows in (1, 4):
-            sides = [self.side("gates.fil", "--plan", plan, "--entry", "run", "--size", f"B={rows}") for plan in ("dense", "whole")]
-            self.add_speed("whole_ffn", self.turns(sides), [f"{rows} row" + "s" * (rows > 1)], [2 if rows == 1 else 1.5])
+            sides = [self.side("gates.fil", "--plan", plan, "--entry", "run", "--size", f"B={rows}") for plan in ("dense", "whole", "half")]
+            self.add_speed("whole_ffn", self.turns(sides), [f"{bits} bits, {rows} row" + "s" * (rows > 1) for bits in (8, 4)], [2, 2.25] if rows == 1 else [1.5, 1.5])
+
+    def channels_conv(self):
+        """Three residual blocks of two convolutions of 3x3 with 64 channels, normalised, on 8 images of 28x28, half and a quarter of the channels between the two chosen in each image, what chooses counted, beside all: times faster."""
+        sides = [self.side("channels.fil", "--plan", plan, "--model", "Net", "--entry", "run", "--size", "B=8", "--size", "Y=28", "--size", "X=28") for plan in ("dense", "keep50", "keep25")]
+        self.add_speed("channels_conv", self.turns(sides), ["keep 50 %", "keep 25 %"], [1.25, 1.75])
 
     def experts(self):
         """64 experts 2048-1408-2048, six for each of 512 rows, beside one feed-forward network of as many operations: share of its speed, forward, and with all gradients; and the time where experts are drawn as 1 / rank, over that of equal shares."""
@@ -343,7 +348,7 @@ def write_npy(path, shape, values, kind="i"):
 
 
 def main():
-    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "narrow_step": Claims.narrow_step, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "attention": Claims.attention, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
+    rows = {"topology_step": Claims.topology_step, "topology_mnist": Claims.topology_mnist, "narrow_step": Claims.narrow_step, "gates_ffn": Claims.gates_ffn, "gates_mnist": Claims.gates_mnist, "whole_ffn": Claims.whole_ffn, "channels_conv": Claims.channels_conv, "qat_mnist": Claims.qat_mnist, "experts": Claims.experts, "attention": Claims.attention, "precision_charlm": Claims.precision_charlm, "adapt_charlm": Claims.adapt_charlm, "all_at_once": Claims.all_at_once, "lora_step": Claims.lora_step, "lora_adapters": Claims.lora_adapters, "lora_quality": Claims.lora_quality}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(f"{n}: {f.__doc__}" for n, f in rows.items()))
     p.add_argument("rows", nargs="*", metavar="ROW", help="all but those of hours, unless given")
     p.add_argument("--fil", required=True)

@@ -188,6 +188,15 @@ class Channels(CommandTest):
         self.assertEqual(len(held), 4)
         self.assertAlmostEqual(sum(held), 2 * (1 - 0.9 ** 40), places=4)  # half of four, in each step
 
+    def test_tells_of_another_predictor_and_forgets_what_is_remembered(self):
+        self.write("p.fil", "plan other for Net from gated { sparsity { Conv[1]: gate channels keep=0.5 predictor=lowrank(2) } }\nplan steady for Net from dense { sparsity { Conv[1]: gate channels keep=0.5 } }\n")
+        for plan in ("gated", "other"):
+            self.fil("train", "m.fil", "p.fil", "--plan", plan, "--out", plan, "--steps", "2")
+        for plan, weights, text in (("other", "gated", "of `squeeze`"), ("gated", "other", "of `lowrank`")):
+            _, err = self.fil("run", "m.fil", "p.fil", "--plan", plan, "--weights", weights + "/last.safetensors", "--in", "img=one.npy", exit=1, code="E0513")
+            self.assertIn("has another predictor of `Conv[1].w` than the plan: " + text, err)
+        self.fil("run", "m.fil", "p.fil", "--plan", "steady", "--weights", "gated/last.safetensors", "--in", "img=one.npy", "--out", "y.npy")
+
     def test_what_is_squeezed_begins_as_the_magnitudes_of_a_dense_map(self):
         self.fil("train", "m.fil", "--plan", "dense", "--out", "d")
         self.fil("train", "m.fil", "--plan", "gated", "--weights", "d/last.safetensors", "--out", "g", "--steps", "0")

@@ -324,6 +324,12 @@ const char *const residual = "dims B, Y, X, C=32, F=48, K=5\nblock Conv(x: [B,Ci
                              "model M(img: [B, C, Y, X]) -> [B, K] {\n  let h = img\n  layers i in 0..3 { h = h + Conv(relu(Conv(h, F)), C) }\n  param head: C -> K\n  return mean(h, over Y, X) @ head\n}\n"
                              "loss nll(y: [B,K], t: index<K>[B]) = mean(xent(y, t, over K), over B)\n";
 const std::string first = convolved(", C=32, F=48, K=5, Y, X"), last = convolved(", Y, X, C=32, F=48, K=5"), pointwise = convolved(", Y, X, C=32, F=48, K=5", "1");
+/// Members of a family stand within channels, so that neighbours in memory have masks of their own.
+const char *const family = "dims B, Y, X, D=32, F=64, E=4\nblock Expert(h: [B,Y,X,D], W) -> [B,Y,X,D] { param up: D -> W; param down: W -> D; return relu(h @ up) @ down }\n"
+                           "model M(img: [B,Y,X,D]) -> [B,Y,X,D] { experts e in E: Expert(W = F); return sum(e(img), over E) }\nloss l(y: [B,Y,X,D], t: [B,Y,X,D]) = mean((y - t)^2, over B, Y, X, D)\n";
+/// Windows that are pooled as well.
+const char *const pooled = "dims B, Y, X, D=32, F=64, K=5\nmodel M(img: [B,Y,X,D]) -> [B,K] {\n  param w: D -> F; param d: (F, ky:3) -> K; param e: F -> K\n  let v = window(tanh(img @ w), Y by ky, pad=same)\n"
+                           "  return mean(v @ d, over Y, X) + mean(max(v, over ky), over Y, X) @ e\n}\nloss l(y: [B,K], t: [B,K]) = mean((y - t)^2, over B, K)\n";
 struct Channels { const char *name, *text, *clauses, *backend = "cpu"; };
 void PrintTo(const Channels &c, std::ostream *out) { *out << c.name; }
 class ChannelsOfSamples : public testing::TestWithParam<Channels> {};
@@ -334,6 +340,7 @@ INSTANTIATE_TEST_SUITE_P(Of, ChannelsOfSamples,
                                          Channels{"lowrank", last.c_str(), "sparsity { Conv[1]: gate channels keep=0.4 predictor=lowrank(4) granule=8 }"},
                                          Channels{"single", last.c_str(), "sparsity { Conv[1]: gate channels keep=0.4 granule=1 }"}, Channels{"held", first.c_str(), "sparsity { Conv[1]: gate channels keep=0.4 granule=4 hysteresis=0.3 }"},
                                          Channels{"loop", residual, "sparsity { **: gate channels keep=0.5 granule=4 hysteresis=0.3 }"}, Channels{"turn", residual, "sparsity { i[1].Conv[1]: gate channels keep=0.4 hysteresis=0.3 }"},
+                                         Channels{"family", family, "sparsity { **.up: gate channels keep=0.5 }"}, Channels{"shared", pooled, "sparsity { w: gate channels keep=0.5 }"},
                                          Channels{"bf16", last.c_str(), "sparsity { **: gate channels keep=0.5 }\n precision { default bf16 }"}, Channels{"bf16first", first.c_str(), "sparsity { Conv[1]: gate channels keep=0.5 }\n precision { default bf16 }"}, Channels{"fp8", first.c_str(), "sparsity { **: gate channels keep=0.5 }\n precision { default fp8 }"},
                                          Channels{"lora", last.c_str(), "sparsity { **: gate channels keep=0.5 }\n lora { Conv[1..3]: r=2 }"}, Channels{"qat", last.c_str(), "sparsity { **: gate channels keep=0.5 }\n precision { qat bits=8 acts=8 }"},
                                          Channels{"topology", last.c_str(), "sparsity { **: gate channels keep=0.5\n Conv[1]: rigl density=0.5 granule=3x16 }"},

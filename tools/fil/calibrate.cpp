@@ -120,7 +120,7 @@ private:
     std::string text;
     for (const sema::PlanFacet &f : plan.facets)
       if (f.open() && std::any_of(f.sites.begin(), f.sites.end(), [&](const std::string &site) { return holds(site, map); })) {
-        text = fmt::format("gate {} keep={}", f.settings.at("of"), keep);
+        text = fmt::format("gate {} keep={:.6g}", f.settings.at("of"), keep);
         for (auto &[name, value] : f.settings)
           if (name != "of" && name != "samples") text += fmt::format(" {}={}", name, value);
       }

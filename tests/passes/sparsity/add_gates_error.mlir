@@ -44,7 +44,7 @@ fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>) -> (!fil.tensor<[B,D], r
 
 // -----
 fil.dims {B, D = "32", F = "64"}
-// expected-error @+1 {{P0457: `w` gives no channels of samples: its values have no dim `N`}}
+// expected-error @+1 {{P0457: `w` gives no channels of samples: its values have no dim `N`, which counts samples unless `batch` names another}}
 fil.site "w" [#fil.gate<keep 0.5 rank 0 granule 16 hysteresis 0.0 samples "N">]
 fil.variable param trained map 1 @w : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "w" declared ["D", "F"] loops []
 fil.variable param trained map 1 @u : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "u" declared ["F", "D"] loops []
