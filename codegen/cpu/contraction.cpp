@@ -73,6 +73,9 @@ public:
       alongSum = !right && p && p->sum == Size(1) && !(k == Size(1));
       if (skip && skip->masked < 2) skip->length /= 2;
       if (samples) samples->steps /= 2;
+    } else if (target.dots && !f64 && !ragged && !skip && !samples && !gathers(c) && !d.columns.empty() && !d.summed.empty() && k.constant() && isBytes(c.getLhs()) && isBytes(c.getRhs())) {
+      pairs = quads = alongSum = true, alongRows = false, steps = k, k = Size::ceil(k / Size(4)), left = right = std::nullopt;
+      descriptor.element = Element::Int8Quads, descriptor.sizes.k = known(k);
     }
     shape = chooseShape(target, descriptor);
     if (skip) {
@@ -147,6 +150,7 @@ public:
   std::optional<Format> stored; ///< of panels that are packed as they stand in memory
   int together = 1;             ///< so many steps of these lie in a byte
   bool pairs = false;                ///< of bf16: `k` counts these, `steps` what is summed
+  bool quads = false;                ///< four bytes in place of a pair, and a row of offsets behind each panel
   Size steps;
   std::optional<Plain> left, right;  ///< of pairs: k contiguous, strides in pairs
   bool alongSum = false;     ///< a right side of pairs is packed column by column, lanes along the sum
@@ -162,7 +166,7 @@ public:
 
   Size panels() const { return Size::ceil(n / Size(shape.columns())); }
   Size packedElements() const { return panels() * panelElements(); } ///< of one batch
-  Size panelElements() const { return Size(shape.columns()) * k + Size(listElements()); }
+  Size panelElements() const { return Size(shape.columns()) * (k + Size(quads)) + Size(listElements()); }
   /// Before a listed panel, as int32: for each block of k the granules before it, their number, and the first step of each.
   int64_t listElements() const { return listed() ? roundUp((parts() + 1 + k.constant()->num / skip->length) * 4, 64) / elementBytes(shape.element) : 0; }
   int64_t parts() const { return (k.constant()->num + blocks.kc - 1) / blocks.kc; }
@@ -231,6 +235,12 @@ private:
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp, ExpandOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
+  }
+  /// Is each element a whole number of 8 bits?
+  static bool isBytes(mlir::Value v) {
+    auto *op = v.getDefiningOp();
+    if (auto q = dyn_cast_or_null<DequantizeOp>(op)) return !q.getScale() && cast<TensorType>(q.getX().getType()).format() == Format::Int8;
+    return isa_and_nonnull<UnpackOp>(op) || (isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op) && isBytes(op->getOperand(0)));
   }
   /// Is each element a number of bf16? Floats of 8 bits are, times a power of two; whole numbers too, but few rows read them as they are.
   static bool exactInBf16(mlir::Value v) {
@@ -368,7 +378,7 @@ public:
       LV number = b.CreateUDiv(tile, k.size(groups)), begin = b.CreateMul(b.CreateURem(tile, k.size(groups)), k.number(together));
       LV end = emitMin(b, panels, b.CreateAdd(begin, k.number(together)));
       digits(k, number, p.d.batch, batch);
-      auto panelOf = [&](LV panel) { return elementAt(packed, b.CreateMul(b.CreateAdd(b.CreateMul(number, panels), panel), b.CreateMul(K, k.number(columns)))); };
+      auto panelOf = [&](LV panel) { return elementAt(packed, b.CreateMul(b.CreateAdd(b.CreateMul(number, panels), panel), k.size(p.panelElements()))); };
       if (!p.alongSum)
         return emitLoop(b, k.number(0), K, 1, [&](LV step) {
           emitLoop(b, begin, end, 1, [&](LV panel) {
@@ -391,9 +401,17 @@ public:
         o.to = elementAt(panelOf(begin), b.CreateMul(k0, k.number(columns)));
         emitPackB(b, p.shape, o);
       });
+      if (!p.quads) return;
+      for (int64_t c = 0; c < columns; c += k.lanes) {
+        LV panel = elementAt(panelOf(begin), k.number(c)), none = llvm::Constant::getNullValue(k.vector(k.i32)), ones = k.splat(b.getInt32(0x80808080u));
+        LV sum = emitLoop(b, k.number(0), K, 1, {none}, [&](LV step, llvm::ArrayRef<LV> now) -> Values {
+          return {emitQuads(b, now[0], ones, b.CreateAlignedLoad(k.vector(k.i32), elementAt(panel, b.CreateMul(step, k.number(columns))), align()))};
+        })[0];
+        b.CreateAlignedStore(b.CreateNeg(sum), elementAt(panel, b.CreateMul(K, k.number(columns))), align());
+      }
     });
     k.finish();
-    return {std::move(k.made), k.sizes, p.packedBatches() * groups, k.scratchBytes, 1, "packing pairs"};
+    return {std::move(k.made), k.sizes, p.packedBatches() * groups, k.scratchBytes, 1, p.quads ? "packing bytes" : "packing pairs"};
   }
 
   /// A tile is a panel: the granules that its columns have, one behind the other, and before them the list.
@@ -530,7 +548,7 @@ public:
           o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
           b0 = gathered;
         } else {
-          o.bPanel = p.listed() ? k.size(p.panelElements()) : storedRows(k.b.CreateMul(K, k.number(columns))), o.bK = k.number(p.panel);
+          o.bPanel = p.listed() || p.quads ? k.size(p.panelElements()) : storedRows(k.b.CreateMul(K, k.number(columns))), o.bK = k.number(p.panel);
           b0 = panelAt(packed, k.b.CreateMul(number, storedRows(k.size(p.packedElements()))));
           b0 = panelAt(b0, k.b.CreateMul(k.b.CreateUDiv(t.n0, k.number(columns)), o.bPanel));
           if (p.stored) o.stored = storedType(), o.together = p.together, o.decode = [&](LV x, int step) { return p.together == 2 ? nibble(x, step) : k.decoded(*p.stored, x); };
@@ -547,6 +565,7 @@ public:
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
           if (p.gathersRight) gatherRight(t, k0, o.k, cols, gathered, gatheredRows, rowB);
           o.b = p.gathersRight ? b0 : panelAt(b0, k.b.CreateMul(storedRows(k0), o.bK));
+          if (p.quads) o.offsets = k.b.CreateMul(k.b.CreateSub(K, k0), o.bK), o.last = k.b.CreateICmpSGE(k.b.CreateAdd(k0, k.number(kc)), K);
           t.steps = {};
           if (listed) {
             t.steps = {o.b, listed, listSteps(t.batch, k0, o.k, listed), k0, p.samples->steps, true};
@@ -915,15 +934,19 @@ private:
   /// Pairs k0 .. k0 + n - 1 of a row of the left side, or a column of the right one, as bf16 one behind the other; k0 is a multiple of `unit`.
   void stepsOfPairs(int which, const Point &q, LV k0, LV n, int64_t unit, LV to) {
     auto &b = k.b;
-    LV first = b.CreateMul(k0, k.number(2));
-    emitLoop(b, k.number(0), b.CreateMul(n, k.number(2)), k.lanes, [&](LV step) {
+    const int64_t each = p.quads ? 4 : 2;
+    llvm::Type *narrow = b.getIntNTy(unsigned(32 / each));
+    LV first = b.CreateMul(k0, k.number(each));
+    emitLoop(b, k.number(0), b.CreateMul(n, k.number(each)), k.lanes, [&](LV step) {
       e.scope([&] {
         LV from = b.CreateAdd(first, step), mask = emitMask(b, b.CreateSub(k.size(p.steps), from), k.lanes);
         Point r = q;
-        laneDigits(k, from, unit * 2 % k.lanes == 0, p.d.summed, mask, r);
-        LV x = b.CreateLShr(b.CreateBitCast(k.splat(operand(which, r)), k.vector(k.i32)), 16);
-        x = b.CreateTrunc(b.CreateSelect(mask, x, llvm::Constant::getNullValue(x->getType())), k.vector(b.getInt16Ty()));
-        b.CreateAlignedStore(x, emitAt(b, b.getInt16Ty(), to, step), llvm::Align(2));
+        laneDigits(k, from, unit * each % k.lanes == 0, p.d.summed, mask, r);
+        LV value = k.splat(operand(which, r));
+        LV x = p.quads ? b.CreateFPToSI(value, k.vector(k.i32)) : b.CreateLShr(b.CreateBitCast(value, k.vector(k.i32)), 16);
+        if (p.quads && which == p.leftOperand) x = b.CreateAdd(x, k.splat(b.getInt32(128)));
+        x = b.CreateTrunc(b.CreateSelect(mask, x, llvm::Constant::getNullValue(x->getType())), k.vector(narrow));
+        b.CreateAlignedStore(x, emitAt(b, narrow, to, step), llvm::Align(uint64_t(4 / each)));
       });
     });
   }
@@ -1111,7 +1134,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     // What few rows read comes from memory: the fewer bytes the better. Up to so many it is faster than wide panels, measured at 2048 x 8192.
     if (!one.pairs) one.stored = p.storedFormat();
     if (one.stored && p.k.constant() && p.k.constant()->num % 4 == 0 && p.packedInBytes()) one.together = 2;
-    const int64_t bytes = one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
+    const int64_t bytes = one.quads ? 1 : one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
     out.limit = bytes == 4 ? 1 : bytes == 1 ? 8 : 2;
     one.shape.rows = bytes == 4 ? 1 : 2, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide
     if (!p.listed()) one.chooseTiles(target, false);

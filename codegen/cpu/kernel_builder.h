@@ -61,7 +61,7 @@ public:
   llvm::Type *scalar(mlir::Type element);    ///< in registers
   llvm::Type *stored(mlir::Type element);    ///< in memory
   /// In scratch: narrow numbers as the reals that they are.
-  llvm::Type *scratch(mlir::Type element) { return llvm::isa<mlir::FloatType>(element) ? real : stored(element); }
+  llvm::Type *scratch(mlir::Type element) { return llvm::isa<mlir::FloatType>(element) || element.isInteger(8) ? real : stored(element); }
   llvm::Type *vector(llvm::Type *t) { return llvm::FixedVectorType::get(t, unsigned(lanes)); }
   static bool isVector(llvm::Value *v) { return v->getType()->isVectorTy(); }
   llvm::Value *splat(llvm::Value *v) { return isVector(v) ? v : b.CreateVectorSplat(unsigned(lanes), v); }

@@ -29,11 +29,11 @@ Target findTarget(std::string_view wanted) {
     throw Error(Exit::Usage, "E0703", fmt::format("there is no target `{}`", wanted),
                 "targets are native, x86-64-v3, x86-64-v4 and x86-64-v4+bf16");
   llvm::StringMap<bool> machine = llvm::sys::getHostCPUFeatures();
-  bool hasV3 = hasAll(machine, v3Features), hasV4 = hasV3 && hasAll(machine, v4Features), hasDots = hasV4 && machine.lookup("avx512bf16");
+  bool hasV3 = hasAll(machine, v3Features), hasV4 = hasV3 && hasAll(machine, v4Features), hasDots = hasV4 && machine.lookup("avx512bf16") && machine.lookup("avx512vnni");
   if (!hasV3 || (v4 && !hasV4) || (dots && !hasDots))
     throw Error(Exit::Usage, "E0703",
                 fmt::format("this machine ({}) has no {}", llvm::sys::getHostCPUName().str(),
-                            dots ? "x86-64-v4+bf16 (AVX-512 with vdpbf16ps)" : v4 ? "x86-64-v4 (AVX-512)" : "x86-64-v3 (AVX2 and FMA)"),
+                            dots ? "x86-64-v4+bf16 (AVX-512 with vdpbf16ps and vpdpbusd)" : v4 ? "x86-64-v4 (AVX-512)" : "x86-64-v3 (AVX2 and FMA)"),
                 v4 ? "choose native or x86-64-v3" : "");
   Target target;
   if (native) {
@@ -45,7 +45,7 @@ Target findTarget(std::string_view wanted) {
     target.cpu = llvm::sys::getHostCPUName().str();
   }
   target.isa = v4 ? "x86-64-v4" : "x86-64-v3";
-  if (!native) target.cpu = target.isa, target.features = dots ? "+avx512bf16" : "";
+  if (!native) target.cpu = target.isa, target.features = dots ? "+avx512bf16,+avx512vnni" : "";
   target.dots = dots;
   target.lanesF32 = v4 ? 16 : 8;
   target.registers = v4 ? 32 : 16;

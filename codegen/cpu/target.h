@@ -19,7 +19,7 @@ struct Target {
   std::string cpu;      ///< LLVM's name of the CPU
   std::string features; ///< LLVM's feature list beyond what `cpu` says: `+avx2,-avx512f`
   std::string isa;      ///< `x86-64-v3` or `x86-64-v4`: what the emitters use
-  bool dots = false;    ///< `+bf16`: products of two bf16 are added in pairs by one instruction (vdpbf16ps)
+  bool dots = false;    ///< `+bf16`: products of bf16 are added in pairs by one instruction (vdpbf16ps), of bytes four at a time (vpdpbusd)
   int lanesF32 = 8;     ///< floats in a vector register
   int registers = 16;   ///< vector registers
   int64_t l1 = 0, l2 = 0, l3 = 0; ///< bytes of data a core (l1, l2) and a package (l3)

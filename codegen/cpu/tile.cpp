@@ -7,6 +7,10 @@
 namespace fil {
 using namespace llvm;
 
+Value *emitQuads(IRBuilderBase &b, Value *sum, Value *x, Value *y) {
+  auto *bytes = FixedVectorType::get(b.getInt8Ty(), 64);
+  return b.CreateIntrinsic(Intrinsic::x86_avx512_vpdpbusd_512, {}, {sum, b.CreateBitCast(x, bytes), b.CreateBitCast(y, bytes)});
+}
 Type *elementType(IRBuilderBase &b, Element e) { return e == Element::F64 ? b.getDoubleTy() : b.getFloatTy(); }
 
 namespace {
@@ -25,6 +29,7 @@ struct Block {
   Type *stored = nullptr;          ///< as TileOperands has it, and the next two
   int together = 1;
   std::function<Value *(Value *, int)> decode{};
+  Value *offsets = nullptr, *last = nullptr; ///< as TileOperands has them
 };
 
 class BlockEmitter {
@@ -34,8 +39,11 @@ public:
 
   void emit() {
     Value *zero = Constant::getNullValue(vector);
+    const bool quads = block.element == Element::Int8Quads;
     Values sums = emitIf(
-        b, block.accumulate, [&] { return loadC(); }, [&] { return Values(block.a.size() * size_t(block.vectors), zero); });
+        b, block.accumulate, [&] { return loadC(); }, [&] { return quads ? offsets() : Values(block.a.size() * size_t(block.vectors), zero); });
+    if (quads)
+      for (Value *&sum : sums) sum = b.CreateBitCast(sum, FixedVectorType::get(b.getInt32Ty(), unsigned(block.lanes)));
     if (block.granules) return storeC(listed(*block.granules, std::move(sums)));
     sums.push_back(block.b);
     sums.push_back(b.getInt64(0));
@@ -61,6 +69,13 @@ private:
   }
   int64_t bytesOfB() { return bScalar->getPrimitiveSizeInBits() / 8; }
 
+  /// What stands behind the steps of a panel.
+  Values offsets() {
+    Values row, sums;
+    for (int v = 0; v < block.vectors; ++v) row.push_back(load(emitAt(b, scalar, block.b, block.offsets), v));
+    for (size_t i = 0; i < block.a.size(); ++i) sums.append(row);
+    return sums;
+  }
   Values loadC() {
     Values sums;
     for (Value *row : block.c)
@@ -70,9 +85,11 @@ private:
   void storeC(ArrayRef<Value *> sums) {
     size_t i = 0;
     for (Value *row : block.c)
-      for (int v = 0; v < block.vectors; ++v, ++i)
-        if (block.mask.empty()) b.CreateAlignedStore(sums[i], at(row, v), align());
-        else b.CreateMaskedStore(sums[i], at(row, v), align(), block.mask[size_t(v)]);
+      for (int v = 0; v < block.vectors; ++v, ++i) {
+        Value *sum = block.element == Element::Int8Quads ? b.CreateSelect(block.last, b.CreateSIToFP(sums[i], vector), b.CreateBitCast(sums[i], vector)) : sums[i];
+        if (block.mask.empty()) b.CreateAlignedStore(sum, at(row, v), align());
+        else b.CreateMaskedStore(sum, at(row, v), align(), block.mask[size_t(v)]);
+      }
   }
   /// Carried are the sums, the row of B and the offset in A.
   Values steps(Value *begin, Value *end, int unroll, ArrayRef<Value *> initial) {
@@ -129,6 +146,7 @@ private:
     }
   }
   Value *added(Value *x, Value *y, Value *sum) {
+    if (block.element == Element::Int8Quads) return emitQuads(b, sum, x, y);
     if (block.element != Element::Bf16Pairs) return b.CreateIntrinsic(Intrinsic::fma, {vector}, {x, y, sum});
     auto *pairs = FixedVectorType::get(b.getBFloatTy(), unsigned(2 * block.lanes));
     return b.CreateIntrinsic(Intrinsic::x86_avx512bf16_dpbf16ps_512, {}, {sum, b.CreateBitCast(x, pairs), b.CreateBitCast(y, pairs)});
@@ -164,7 +182,7 @@ void emitTile(IRBuilderBase &b, const TileShape &shape, const TileOperands &o) {
     Block block{shape.element, shape.lanes, shape.vectors, unroll, {}, {}, o.aK, panel, o.bK, o.k, o.accumulate, {}};
     block.a = rowAddresses(b, scalar, a, o.aRow, rows, o.spare ? nullptr : valid);
     block.c = rowAddresses(b, scalar, c, o.cRow, rows, valid, o.spare);
-    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow, block.stored = o.stored, block.together = o.together, block.decode = o.decode;
+    block.ahead = o.ahead, block.narrow = o.narrow, block.bNarrow = o.bNarrow, block.stored = o.stored, block.together = o.together, block.decode = o.decode, block.offsets = o.offsets, block.last = o.last;
     block.granules = granules;
     BlockEmitter(b, block).emit();
   };

@@ -2,7 +2,7 @@
 // The inner part of every contraction: code for one cache tile, C[m,n] (+)= sum_k A[m,k] B[k,n], held in registers over all k of
 // the block. Each element is one chain of fused multiply-adds in the order of k that starts from zero (or from what the block
 // before left), in the tile as in the skinny form: neither the cut of k nor the form changes a bit. Of pairs of bf16 a link of the chain is what vdpbf16ps
-// makes of two products: subnormal numbers are 0, and there are two roundings, so it differs from the sum in f32.
+// makes of two products: subnormal numbers are 0, and there are two roundings, so it differs from the sum in f32. Sums of bytes are exact, and rounded once.
 // All sizes and strides are i64, strides in elements; constants are folded. No read or write lies outside of what is stated.
 #pragma once
 #include "codegen/cpu/loops.h"
@@ -12,6 +12,8 @@
 namespace fil {
 
 llvm::Type *elementType(llvm::IRBuilderBase &, Element);
+/// sum, of 16 i32, plus the products of four unsigned bytes of x and four signed ones of y.
+llvm::Value *emitQuads(llvm::IRBuilderBase &, llvm::Value *sum, llvm::Value *x, llvm::Value *y);
 
 /// Of a panel that has some granules of k alone, `length` steps each: its columns of B one granule behind the other, and where each begins.
 struct Granules {
@@ -44,6 +46,8 @@ struct TileOperands {
   /// C[i, n] = c[i * cRow + n]; m rows of panels * columns are read and written.
   llvm::Value *c = nullptr, *cRow = nullptr;
   llvm::Value *accumulate = nullptr; ///< i1: continue what C holds; else C is only written
+  /// Of Int8Quads: how far behind `b` each panel has its row of offsets, and whether this is the last block of k: until then C holds i32.
+  llvm::Value *offsets = nullptr, *last = nullptr;
 
   /// With A as emitPackA leaves it, in whole panels: where rows are written that m does not have, a row of a panel. Saves an address for each row of A.
   llvm::Value *spare = nullptr;

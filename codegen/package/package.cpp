@@ -520,7 +520,7 @@ private:
     else {
       // Training has many rows; who decodes has one most of the time.
       EmittedContraction c = emitContraction(target, dims, f64, g, at, program->entry.name == "decode" || program->entry.name == "run");
-      dots |= c.descriptor.element == Element::Bf16Pairs;
+      dots |= stepsIn(c.descriptor.element) > 1;
       std::optional<View> packed;
       std::vector<Step> packing, many;
       if (c.pack) {

@@ -13,7 +13,7 @@ int64_t roundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; 
 int64_t roundDown(int64_t value, int64_t to) { return std::max(value / to * to, to); }
 } // namespace
 
-const char *elementName(Element e) { return e == Element::F32 ? "f32" : e == Element::F64 ? "f64" : "bf16 pairs"; }
+const char *elementName(Element e) { return e == Element::F32 ? "f32" : e == Element::F64 ? "f64" : e == Element::Bf16Pairs ? "bf16 pairs" : "int8 quads"; }
 std::string TileShape::str() const {
   return fmt::format("{} {}x{} ({} x {} lanes) unroll {}", elementName(element), rows, columns(), vectors, lanes, unroll);
 }
@@ -21,7 +21,7 @@ std::string CacheBlocks::str() const { return fmt::format("mc {} nc {} kc {}", m
 
 std::string ContractionDescriptor::sizesText() const {
   auto size = [](std::optional<int64_t> n) { return n ? std::to_string(*n) : "?"; };
-  return fmt::format("{} m {} n {} k {}{}, batch {}", elementName(element), size(sizes.m), size(sizes.n), element == Element::Bf16Pairs ? "2 x " : "", size(sizes.k), size(batch));
+  return fmt::format("{} m {} n {} k {}{}, batch {}", elementName(element), size(sizes.m), size(sizes.n), stepsIn(element) > 1 ? fmt::format("{} x ", stepsIn(element)) : "", size(sizes.k), size(batch));
 }
 std::string ContractionDescriptor::str() const {
   std::string text = sizesText();

@@ -9,8 +9,10 @@
 
 namespace fil {
 
-/// Of Bf16Pairs a step of k is two: operands are 32 bits, the numbers of the one in the lower half, sums are f32.
-enum class Element { F32, F64, Bf16Pairs };
+/// Of Bf16Pairs a step of k is two: operands are 32 bits, the numbers of the one in the lower half, sums are f32. Of Int8Quads it is four, bytes from the lowest on, those of the left side
+/// with 128 added; sums are i32 and become f32 at the end, and panels have one more row, -128 times the sum of each column.
+enum class Element { F32, F64, Bf16Pairs, Int8Quads };
+constexpr int stepsIn(Element e) { return e == Element::Int8Quads ? 4 : e == Element::Bf16Pairs ? 2 : 1; }
 constexpr int elementBytes(Element e) { return e == Element::F64 ? 8 : 4; }
 const char *elementName(Element);
 

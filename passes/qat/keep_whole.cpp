@@ -111,7 +111,7 @@ private:
       if (x.packed) numbers = inBytes(numbers, x, body, dims);
       numbers = QuantizeOp::create(b, w.getLoc(), narrow(x, dims), numbers, Value(), Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), w.getSiteAttr(), w.getRoleAttr());
       makeWrite(b, x.map, numbers, Role::update), makeWrite(b, x.scale, scale, Role::update);
-      if (x.inputScale) makeWrite(b, x.inputScale, body.fit(body.constant(0), cast<ir::TensorType>(x.inputScale.getType())), Role::update);
+      if (x.inputScale) makeWrite(b, x.inputScale, body.fit(body.constant(16 / std::ldexp(1.0, int(x.facet.getActs()))), cast<ir::TensorType>(x.inputScale.getType())), Role::update); // values up to 8, until a file says more
       w.erase();
     }
   }

@@ -19,8 +19,8 @@ def KeepWholePass : Pass<"fil-qat-keep-whole", "::mlir::ModuleOp"> {
   let summary = "maps that are not trained are kept as whole numbers times scales";
   let description = [{
     What: of a map W with the facet `whole` the variable becomes one of whole numbers, and beside it stand the params `W.scale` and, with `acts`, `W.in_scale`. Products of W are those
-    of the whole numbers times the scale, with `acts` of whole numbers on both sides; other readers get numbers times scale. So a program that `qat` has trained computes the same bits.
-    In `init` the largest magnitude of what shares a scale becomes the largest number.
+    of the whole numbers times the scale, with `acts` of whole numbers on both sides, which are in memory as bytes; other readers get numbers times scale. So a program that `qat` has trained
+    computes the same bits. Numbers of four bits or fewer share bytes along the last dim of the left side (`fil.unpack`). In `init` the largest magnitude of what shares a scale becomes the largest number.
     Why here: behind gradients, which go through W as it is, and before other formats, which round what W is multiplied by.
     Afterwards no facet `whole` is left in the site table.
   }];

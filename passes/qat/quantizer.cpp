@@ -9,12 +9,25 @@ namespace fil::passes {
 
 static ir::TensorType tensorOf(Value v) { return cast<ir::TensorType>(v.getType()); }
 
-Rounded roundedBy(Value x, Value scale, int64_t bits, BodyBuilder &body) {
+/// x in steps, the nearest of the numbers that there are.
+static Value nearest(Value x, Value scale, int64_t bits, BodyBuilder &body) {
   const WholeRange range(bits);
-  Value begun = body.map(MapFn::gt, {scale, body.constant(0)}), one = body.constant(1), safe = body.select(begun, scale, one);
-  Value v = body.mul(x, body.div(one, safe));
+  Value v = body.mul(x, body.div(body.constant(1), scale));
   v = body.map(MapFn::min, {body.map(MapFn::max, {v, body.constant(range.low)}), body.constant(range.high)});
-  return {body.select(begun, body.map(MapFn::round, {v}), x), safe};
+  return body.map(MapFn::round, {v});
+}
+Rounded roundedBy(Value x, Value scale, int64_t bits, BodyBuilder &body) {
+  Value begun = body.map(MapFn::gt, {scale, body.constant(0)}), safe = body.select(begun, scale, body.constant(1));
+  return {body.select(begun, nearest(x, safe, bits, body), x), safe};
+}
+/// The same, in memory a byte each.
+static Rounded storedBy(Value x, Value scale, int64_t bits, BodyBuilder &body) {
+  OpBuilder &b = body.builder;
+  const auto site = b.getStringAttr(body.site);
+  const auto role = RoleAttr::get(b.getContext(), body.role);
+  auto t = tensorOf(x);
+  Value bytes = QuantizeOp::create(b, body.loc, t.withElement(elementOf(b.getContext(), Format::Int8)), nearest(x, scale, bits, body), Value(), Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), site, role);
+  return {DequantizeOp::create(b, body.loc, t, bytes, Value(), b.getArrayAttr({}), b.getDenseI64ArrayAttr({}), site, role), scale};
 }
 
 void Quantizer::quantize(Value weight, ArrayRef<Operation *> users) {
@@ -72,7 +85,8 @@ void Quantizer::read(Operation *reader, Value x, const Rounded &r, Value weight)
   Value factor = behind ? r.scale : Value(), other = product ? product.getLhs() == x ? product.getRhs() : product.getLhs() : Value();
   reader->replaceUsesOfWith(x, behind ? r.numbers : body.mul(r.numbers, r.scale));
   if (inputBits && other && other != x && body.role <= Role::saved) {
-    const Rounded in = roundedBy(other, inputScale(other, product, weight, body), inputBits, body);
+    Value step = inputScale(other, product, weight, body);
+    const Rounded in = bits ? roundedBy(other, step, inputBits, body) : storedBy(other, step, inputBits, body);
     reader->replaceUsesOfWith(other, in.numbers);
     factor = factor ? body.mul(factor, in.scale) : in.scale;
   }

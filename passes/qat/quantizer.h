@@ -39,7 +39,7 @@ public:
   ir::VariableOp map;
   ir::Dims &dims;
   mlir::Value scale;     ///< outside of loops
-  int64_t bits = 0;      ///< of the map; 0: its values are whole numbers already, and the scale is above 0
+  int64_t bits = 0;      ///< of the map; 0: its values are whole numbers already, scales are above 0, and what it is multiplied by is in memory as whole numbers too
   int64_t inputBits = 0; ///< of what it is multiplied by; 0: that stays as it is
   bool ofSum = false;    ///< all that reads the map is its sum with an adapter, and that is quantised
   /// The scale of a product's other operand x; of its dims those that the product keeps. `weight`: the map, as the product's block knows it.

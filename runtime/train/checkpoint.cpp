@@ -216,7 +216,13 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
         if (const VariableInfo *in = variable(v.name + ".in_scale")) {
           first = tensors.find(v.name + ".qat_in_scale"), gain = tensors.find(v.name + ".qat_in_gain");
           if (first == tensors.end() || gain == tensors.end()) throw Error(Exit::Input, "E0513", fmt::format("`{}` has no scale for what `{}` is multiplied by", c.path, v.name), "train it by `qat` with `acts=8`, or leave `acts` out of the line");
-          turned[in->name] = foundScale(*first->second, *gain->second);
+          Array input = foundScale(*first->second, *gain->second);
+          if (!(input.at(0) > 0)) { // of a map that is multiplied by nothing, such as a table: any does
+            if (const Array *own = tensors.contains(v.name + ".qat_scale") ? tensors.at(v.name + ".qat_scale") : nullptr; !own || !(own->at(0) > 0))
+              throw Error(Exit::Input, "E0513", fmt::format("`{}` has not begun to round what `{}` is multiplied by", c.path, v.name), "train on, beyond the share `warm` of the plan's `qat`");
+            input = Array::of<float>(DType::F32, in->shape, std::vector<float>(size_t(*elementCount(in->shape)), 1));
+          }
+          turned[in->name] = std::move(input);
         }
         continue;
       }

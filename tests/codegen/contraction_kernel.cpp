@@ -84,6 +84,7 @@ KernelModule tileKernel(std::string name, const ContractionSpec &spec, const fil
   }
   o.b = f.skip(f.buffers[PanelsB], columns), o.bPanel = f.sizes[PanelB], o.bK = columns;
   o.c = f.buffers[C], o.cRow = f.sizes[RowC];
+  if (spec.shape.element == fil::Element::Int8Quads) o.offsets = f.sizes[StepB], o.last = accumulate; // for who looks at the code
   emitTile(b, spec.shape, o);
   return f.finish();
 }

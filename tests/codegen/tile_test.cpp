@@ -129,8 +129,8 @@ std::vector<std::pair<Target, Element>> assembledFor() {
   std::vector<std::pair<Target, Element>> all;
   for (const Target &t : targets()) all.push_back({t, Element::F32}), all.push_back({t, Element::F64});
   Target dots = findTarget("x86-64-v3");
-  dots.cpu = dots.isa = "x86-64-v4", dots.features = "+avx512bf16", dots.dots = true, dots.lanesF32 = 16, dots.registers = 32;
-  all.push_back({dots, Element::Bf16Pairs});
+  dots.cpu = dots.isa = "x86-64-v4", dots.features = "+avx512bf16,+avx512vnni", dots.dots = true, dots.lanesF32 = 16, dots.registers = 32;
+  for (Element e : {Element::Bf16Pairs, Element::Int8Quads}) all.push_back({dots, e});
   return all;
 }
 
@@ -199,7 +199,7 @@ TEST(Tile, FormsAgreeInEveryBit) {
 
 namespace {
 
-bool multiplies(const std::string &line) { return line.find("vfmadd") != std::string::npos || line.find("vdpbf16ps") != std::string::npos; }
+bool multiplies(const std::string &line) { return line.find("vfmadd") != std::string::npos || line.find("vdpbf16ps") != std::string::npos || line.find("vpdpbusd") != std::string::npos; }
 
 /// The lines of the loop (from its label to its jump back) that has the most multiplications.
 std::vector<std::string> hottestLoop(const std::string &assembly) {

@@ -5,6 +5,7 @@
 #include "tests/programs/compiled.h"
 #include "tests/support/program.h"
 #include "runtime/base/formats.h"
+#include "runtime/train/whole.h"
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -84,12 +85,61 @@ TEST(Pairs, AreWithinTheirBoundInEveryOrientation) {
     }
 }
 
+/// y = x w of whole numbers: what `run` gives where in.x holds the numbers themselves, and w the first values of `init` or the largest ones.
+struct Whole { std::vector<double> y, x, w, scale; };
+Whole wholeRun(const std::string &text, const std::string &backend, int64_t rows, bool extreme) {
+  CompiledProgram c(text, {}, "");
+  auto e = c.executable(c.copy(Stage::train_), "f32", backend);
+  TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+  e->run(*e->find("init"), maker.inputs(*e->find("init"), {}));
+  const auto names = byName(*e);
+  e->set(names.at("w.in_scale"), array(e->get(names.at("w.in_scale")), {1.0}));
+  const VariableInfo &map = e->variables()[names.at("w")];
+  Array numbersOf = ofBytes(e->get(names.at("w")), map);
+  if (extreme) {
+    auto v = numbers(numbersOf);
+    for (size_t i = 0; i < v.size(); ++i) v[i] = i % 3 ? std::ldexp(1.0, map.bits - 1) - 1 : -std::ldexp(1.0, map.bits - 1);
+    numbersOf = Array::of<int8_t>(DType::I8, numbersShape(map), std::vector<int8_t>(v.begin(), v.end()));
+    e->set(names.at("w"), inBytes(numbersOf, map));
+  }
+  Whole r;
+  r.w = numbers(numbersOf), r.scale = numbers(e->get(names.at("w.scale")));
+  auto in = maker.inputs(*e->find("run"), {{"B", rows}});
+  auto x = numbers(in[0]);
+  for (double &v : x) v = extreme ? (v > 0 ? 127 : -128) : std::nearbyint(std::clamp(v * 40, -128.0, 127.0));
+  r.x = x, r.y = numbers(e->run(*e->find("run"), {array(in[0], x)})[0]);
+  return r;
+}
+/// Sums of whole numbers are exact, and rounded once, to the float that is nearest.
+TEST(Quads, AreExactInEveryOrientation) {
+  for (const char *shape : {shapes[0], shapes[1], shapes[2]})
+    for (auto [K, N, B] : {std::array<int64_t, 3>{64, 64, 40}, {7, 33, 5}, {1026, 130, 19}, {9001, 16, 3}, {6, 200, 129}, {130, 65, 1}, {3000, 96, 2}})
+      for (const char *precision : {"default int8 acts=8", "default int4 acts=8"})
+        for (bool extreme : {false, true}) {
+          if ((K > 5000 || precision[11] == '4') && shape != shapes[K > 5000]) continue;
+          const Whole r = wholeRun(planFor(sized(shape, K, N), precision), "cpu", B, extreme);
+          const int64_t sum = int64_t(r.x.size()) / B;
+          for (int64_t b = 0; b < B; ++b)
+            for (int64_t n = 0; n < N; ++n) {
+              double y = 0;
+              for (int64_t k = 0; k < sum; ++k) y += r.x[size_t(b * sum + k)] * r.w[size_t(k * N + n)];
+              const float want = float(y) * float(r.scale[size_t(n)]);
+              if (here() || std::fabs(y) < 0x1p24) ASSERT_EQ(r.y[size_t(b * N + n)], double(want)) << shape << K << " " << N << " " << B << precision << extreme;
+            }
+        }
+}
+TEST(Quads, GiveWhatSumsOfFloatsGive) {
+  const std::string text = planFor(sized(shapes[0], 512, 192), "default int8 acts=8");
+  const Whole a = wholeRun(text, "cpu", 33, false), b = wholeRun(text, "exact", 33, false);
+  EXPECT_EQ(a.y, b.y); // few enough that both are exact
+}
+
 // What is multiplied, and not how many rows there are beside it or which program it stands in, decides a row's bits.
 TEST(Pairs, GiveARowItsBitsWhateverStandsBeside) {
   if (!here()) GTEST_SKIP() << "this machine multiplies no pairs of bf16";
-  for (const char *precision : {"default bf16 out=f32", "**: fp8 e4m3 tile(1x64, 64x64)"}) {
+  for (const char *precision : {"default bf16 out=f32", "**: fp8 e4m3 tile(1x64, 64x64)", "default int8 acts=8"}) {
     const std::string text = planFor(sized(shapes[0], 512, 192), precision);
-    CompiledProgram c(text, {}, "sgd");
+    CompiledProgram c(text, {}, text.find("int8") == std::string::npos ? "sgd" : "");
     auto x = c.executable(c.copy(Stage::train_), "f32", "cpu");
     TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
     x->run(*x->find("init"), maker.inputs(*x->find("init"), {}));

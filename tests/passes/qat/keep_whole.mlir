@@ -16,7 +16,8 @@ fil.variable param map 1 @w : !fil.tensor<[D,F,"l#0"], real> init <normal, 0.0, 
 // CHECK: fil.layers {{.*}} stacked({{.*}} = %[[N]]
 // CHECK: %[[W:.*]] = fil.unpack %{{.*}} "D" from "D/2:bytes" bits 4 {{.*}}: (!fil.tensor<["D/2:bytes",F], i8>) -> !fil.tensor<[D,F], real>
 // CHECK: %[[X:.*]] = fil.map round
-// CHECK: %[[XS:.*]] = fil.map select(%{{.*}}, %[[X]], %{{.*}})
+// CHECK: %[[XB:.*]] = fil.quantize %[[X]] {{.*}}-> !fil.tensor<[B,D], i8>
+// CHECK: %[[XS:.*]] = fil.dequantize %[[XB]]
 // CHECK: %[[Y:.*]] = fil.contract %[[XS]], %[[W]] over ["D"]
 // CHECK: fil.map mul(%[[Y]],
 fil.func entry "run" @run(%x: !fil.tensor<[B,D], real>) -> (!fil.tensor<[B,D], real>) {
