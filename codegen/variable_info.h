@@ -21,8 +21,8 @@ inline void describe(ir::VariableOp v, VariableInfo &info) {
   }
   info.scale = v->hasAttr("fil.scale");
   if (auto bits = v->getAttrOfType<mlir::IntegerAttr>("fil.qat_bits")) info.qatBits = int(bits.getInt());
-  if (auto bits = v->getAttrOfType<mlir::IntegerAttr>("fil.bits")) info.bits = int(bits.getInt());
-  if (auto together = v->getAttrOfType<mlir::IntegerAttr>("fil.together")) info.together = int(together.getInt()), info.packed = int(*v.getMap()) - 1;
+  if (auto bits = v->getAttrOfType<mlir::IntegerAttr>("fil.bits")) info.bits = int(bits.getInt()), info.packed = int(*v.getMap()) - 1;
+  if (auto together = v->getAttrOfType<mlir::IntegerAttr>("fil.together")) info.together = int(together.getInt());
   if (auto blocks = v->getAttrOfType<ir::BlocksAttr>("fil.blocks")) info.thinned = {int(*v.getMap()) - 2, blocks.getOf(), blocks.getRight()};
   info.predictor = v->hasAttr("fil.predictor");
   if (info.predictor || v.getAdapter()) info.families = int(v.getSite().count("[*]"));

@@ -73,7 +73,7 @@ public:
       alongSum = !right && p && p->sum == Size(1) && !(k == Size(1));
       if (skip && skip->masked < 2) skip->length /= 2;
       if (samples) samples->steps /= 2;
-    } else if (target.dots && !f64 && !ragged && !skip && !samples && !gathers(c) && !d.columns.empty() && !d.summed.empty() && k.constant() && isBytes(c.getLhs()) && isBytes(c.getRhs())) {
+    } else if (target.dots && !f64 && !ragged && !skip && !samples && !gathers(c) && !d.columns.empty() && !d.summed.empty() && k.constant() && k.constant()->num < 131072 && isBytes(c.getLhs()) && isBytes(c.getRhs())) {
       pairs = quads = alongSum = true, alongRows = false, steps = k, k = Size::ceil(k / Size(4)), left = right = std::nullopt;
       descriptor.element = Element::Int8Quads, descriptor.sizes.k = known(k);
     }
@@ -231,12 +231,12 @@ private:
     return s && (s->columns || s->sum) ? s : std::nullopt;
   }
   std::optional<Skip> findSkip() {
-    if (ragged || d.columns.empty() || d.summed.empty()) return {};
+    if (ragged || samples || d.columns.empty() || d.summed.empty()) return {};
     auto s = skips(c, dims, 1 - leftOperand, last(d.columns), last(d.summed), last(d.rows));
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp, ExpandOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
   }
-  /// Is each element a whole number of 8 bits?
+  /// Is each element a whole number of 8 bits? Sums of 2^17 products of two such have 31 bits.
   static bool isBytes(mlir::Value v) {
     auto *op = v.getDefiningOp();
     if (auto q = dyn_cast_or_null<DequantizeOp>(op)) return !q.getScale() && cast<TensorType>(q.getX().getType()).format() == Format::Int8;
@@ -253,7 +253,7 @@ private:
     if (auto z = dyn_cast_or_null<ConstantOp>(op)) return z.getValue().isZero();
     return isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op) && exactInBf16(op->getOperand(0));
   }
-  /// Windows of pixels are packed along these; of two steps at once at a third of the speed, which takes longer than the pairs save.
+  /// Panels of windows are made step by step, lanes along the pixels; of two steps at once at a third of the speed, which takes longer than the pairs save.
   static bool ofWindows(mlir::Value v) {
     if (auto m = v.getDefiningOp<MaskOp>()) v = m.getX();
     return v.getDefiningOp<WindowOp>();

@@ -57,8 +57,12 @@ Value *KernelBuilder::encoded(Format f, Value *x) {
   if (f64) x = b.CreateFPTrunc(x, with(x, b.getFloatTy())); // exact: it is a number of the format
   Value *raw = bits(x);
   Type *narrow = with(x, b.getIntNTy(unsigned(t.bits())));
-  if (t.whole()) return b.CreateTrunc(b.CreateFPToSI(x, raw->getType()), narrow);
-  // NaN is chosen behind the truncation: LLVM 22 joins a truncation with the masked store behind it, and writes 32 bits where that has a constant mask of one lane.
+  // NaN is chosen behind the truncation: LLVM 22 joins a truncation with the masked store behind it, and writes 32 bits where that has a constant mask of one lane. Of whole numbers, which it
+  // may know to be none, something stands behind it that it cannot know: the highest bit of an address, which is 0. NaN becomes 0.
+  if (t.whole()) {
+    Value *whole = b.CreateTrunc(b.CreateFreeze(b.CreateFPToSI(x, raw->getType())), narrow);
+    return isVector(x) ? b.CreateXor(whole, splat(unknownZero(narrow->getScalarType()))) : whole;
+  }
   auto orNan = [&](Value *wide, uint64_t nan) { return b.CreateSelect(b.CreateFCmpUNO(x, x), ConstantInt::get(narrow, nan), b.CreateTrunc(wide, narrow)); };
   if (f == Format::F16) {
     Value *bits = b.CreateBitCast(b.CreateFPTrunc(x, with(x, b.getHalfTy())), narrow);

@@ -186,6 +186,11 @@ void KernelBuilder::prefetch(const Memory &m, Indices at, bool toWrite) {
 }
 void KernelBuilder::storeCount(const Memory &m, Indices at, Value *v) { storeAt(m.counts, i32, address(m.countLayout, at), v, nullptr); }
 
+Value *KernelBuilder::unknownZero(Type *t) {
+  auto e = atEntry();
+  if (!zeroInDisguise) zeroInDisguise = e.CreateLShr(e.CreatePtrToInt(function->getArg(1), i64), 63);
+  return b.CreateTrunc(zeroInDisguise, t);
+}
 Value *KernelBuilder::service(int field, FunctionType *type, ArrayRef<Value *> args) {
   auto e = atEntry();
   // Behind version and reserved stand pointers.

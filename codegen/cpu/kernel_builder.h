@@ -100,6 +100,9 @@ private:
   std::map<int, llvm::Value *> buffers;
   struct Stream { std::string name; size_t slot; llvm::Value *text; }; ///< slot: of the size that counts the words before the name
   std::vector<Stream> streams;
+  llvm::Value *zeroInDisguise = nullptr;
+  /// 0, of an integer's type, which LLVM does not know to be that.
+  llvm::Value *unknownZero(llvm::Type *);
   llvm::IRBuilder<> atEntry() { return llvm::IRBuilder<>(entry->getTerminator()); }
 
   struct Address { llvm::Value *offset = nullptr, *offsets = nullptr; bool contiguous = false; }; ///< neither: uniform

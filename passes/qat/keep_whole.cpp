@@ -49,7 +49,7 @@ struct KeepWholePass : impl::KeepWholePassBase<KeepWholePass> {
         first(f, x, dims);
         read(f, x, dims);
       }
-    for (Kept &x : all) store(x, dims);
+    for (Kept &x : all) store(x, dims), dropUnread(x);
   }
 
 private:
@@ -66,6 +66,21 @@ private:
     SmallVector<Attribute> axes(declared.begin(), declared.end());
     x.map.setDeclaredAttr(ArrayAttr::get(&getContext(), axes));
     x.map->setAttr("fil.together", Builder(&getContext()).getI64IntegerAttr(x.together));
+  }
+  /// What is multiplied by nothing has no scale of that.
+  void dropUnread(Kept &x) {
+    if (!x.inputScale) return;
+    SmallVector<Operation *> writes;
+    for (FuncOp f : getOperation().getOps<FuncOp>()) {
+      for (ReadOp r : readsOf(f, x.inputScale)) {
+        if (!r->use_empty()) return;
+        writes.push_back(r);
+      }
+      for (auto w : f.getBody().front().getOps<WriteOp>())
+        if (w.getVariable() == x.inputScale.getSymName()) writes.push_back(w);
+    }
+    for (Operation *op : writes) op->erase();
+    x.inputScale.erase();
   }
   /// Numbers of few bits share bytes along the last dim of the left side, where its length allows.
   void pack(Kept &x, Dims &dims) {

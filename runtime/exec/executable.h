@@ -38,7 +38,7 @@ struct VariableInfo {
   bool scale = false;                ///< of whole numbers: a plan has added it to a map; found or made where a file lacks it
   int qatBits = 0;                   ///< of a map that is trained as whole numbers: their bits; NAME.qat_scale is about these
   int bits = 0;                      ///< of a map that is kept as whole numbers: their bits; NAME.scale is their scale
-  int together = 1;                  ///< so many of its whole numbers have a byte, along the axis `packed`
+  int together = 1;                  ///< so many of its whole numbers have a byte, along the axis `packed`, the last one of its left side
   int packed = 0;
   int families = 0;                  ///< of an adapter or predictor: so many axes of families come next
   /// Of a map that is stored as the weights that it has: along the last axis of its left side it has two, from `axis` on. With `group` these are groups of so many neighbours and

@@ -112,7 +112,7 @@ struct Writer {
     for (const Storage &s : m.storages) j["storages"].push_back({{"symbol", s.symbol}, {"dtype", name(s.dtype)}, {"dims", s.dims}, {"extents", all(s.extents)}, {"kind", storageKinds[s.kind]}, {"from", s.from}});
     for (const VariableRow &v : m.variables) {
       j["variables"].push_back({{"name", v.info.name}, {"kind", variableKinds[v.info.kind]}, {"dtype", name(v.info.dtype)}, {"shape", v.info.shape}, {"dims", v.info.dims}, {"storage", v.storage}, {"turns", v.turns}, {"axes", v.axes}, {"adapter", v.info.adapter}, {"mask", v.info.mask}, {"kept", v.info.kept}, {"slots", v.info.adapterSlots}, {"predictor", v.info.predictor}, {"scale", v.info.scale}, {"qat_bits", v.info.qatBits}, {"bits", v.info.bits}, {"families", v.info.families}});
-      if (v.info.together > 1) j["variables"].back()["together"] = {v.info.together, v.info.packed};
+      if (v.info.bits) j["variables"].back()["together"] = {v.info.together, v.info.packed};
       if (auto &t = v.info.thinned) j["variables"].back()["thinned"] = {t->axis, t->group, t->columns};
     }
     for (const Kernel &k : m.kernels) j["kernels"].push_back({{"key", k.key}, {"entry", k.entry}, {"codeBytes", k.codeBytes}, {"what", k.what}});

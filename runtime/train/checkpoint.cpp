@@ -192,15 +192,20 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
   std::map<std::string, Array> turned;
   const auto qatBits = c.file.metadata.find("qat_bits");
   const nlohmann::json bits = qatBits == c.file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(qatBits->second, nullptr, false);
+  for (const VariableInfo &v : program.variables()) { // other numbers have a byte
+    auto it = tensors.find(v.name);
+    if (!v.bits || it == tensors.end() || it->second->dtype != DType::I8 || it->second->shape.size() != v.shape.size()) continue;
+    VariableInfo file = v;
+    file.shape = it->second->shape;
+    for (int n : {1, 2, 4}) {
+      file.together = n;
+      if (n != v.together && numbersShape(file) == numbersShape(v)) turned[v.name] = inBytes(withinBits(ofBytes(*it->second, file), v), v);
+    }
+  }
   if (what == Restore::Weights)
     for (const VariableInfo &v : program.variables()) {
       auto it = tensors.find(v.name);
-      if (it == tensors.end() || v.kind != VariableInfo::Param || it->second->shape != numbersShape(v)) continue;
-      if (v.together > 1 && it->second->dtype == DType::I8) { // with a byte each
-        turned[v.name] = inBytes(withinBits(*it->second, v), v);
-        continue;
-      }
-      if (!isFloat(it->second->dtype)) continue;
+      if (it == tensors.end() || v.kind != VariableInfo::Param || !isFloat(it->second->dtype) || it->second->shape != numbersShape(v)) continue;
       const Array whole = joinedParts(v, *it->second);
       if (v.bits) {
         const VariableInfo *scale = variable(v.name + ".scale");
@@ -216,13 +221,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
         if (const VariableInfo *in = variable(v.name + ".in_scale")) {
           first = tensors.find(v.name + ".qat_in_scale"), gain = tensors.find(v.name + ".qat_in_gain");
           if (first == tensors.end() || gain == tensors.end()) throw Error(Exit::Input, "E0513", fmt::format("`{}` has no scale for what `{}` is multiplied by", c.path, v.name), "train it by `qat` with `acts=8`, or leave `acts` out of the line");
-          Array input = foundScale(*first->second, *gain->second);
-          if (!(input.at(0) > 0)) { // of a map that is multiplied by nothing, such as a table: any does
-            if (const Array *own = tensors.contains(v.name + ".qat_scale") ? tensors.at(v.name + ".qat_scale") : nullptr; !own || !(own->at(0) > 0))
-              throw Error(Exit::Input, "E0513", fmt::format("`{}` has not begun to round what `{}` is multiplied by", c.path, v.name), "train on, beyond the share `warm` of the plan's `qat`");
-            input = Array::of<float>(DType::F32, in->shape, std::vector<float>(size_t(*elementCount(in->shape)), 1));
-          }
-          turned[in->name] = std::move(input);
+          turned[in->name] = foundScale(*first->second, *gain->second);
         }
         continue;
       }
@@ -278,6 +277,8 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (a.shape != v.shape) throw misfit(fmt::format("`{}` is {}, wanted is {}", v.name, shapeText(a.shape), shapeText(numbersShape(v))));
     if (a.dtype == DType::I8 && isFloat(v.dtype)) throw Error(Exit::Input, "E0513", fmt::format("`{}` has whole numbers for `{}`, and the plan has reals", c.path, v.name), "say `int8` or `int4` for it; the reals are in the checkpoint that it was converted from");
     if (v.bits && a.dtype == DType::I8) withinBits(ofBytes(a, v), v);
+    if (v.scale && v.name.ends_with(".in_scale") && a.elements() == 1 && !(a.at(0) > 0))
+      throw Error(Exit::Input, "E0513", fmt::format("`{}` has not begun to round what `{}` is multiplied by", c.path, v.name.substr(0, v.name.rfind('.'))), "train on, beyond the share `warm` of the plan's `qat`");
     if (v.name.ends_with("#level") && a.dtype == DType::I32 && a.at(0) != 0 && a.at(0) != 16 && a.at(0) != 32) throw misfit(fmt::format("`{}` is {}, no level of formats", v.name, a.at(0)));
     if (a.dtype != v.dtype) throw misfit(fmt::format("`{}` has elements of {}, wanted are {}", v.name, name(a.dtype), name(v.dtype)));
   }
@@ -297,7 +298,7 @@ void restore(Executable &program, const Checkpoint &c, Restore what) {
     if (!variables.count(name) && (what == Restore::All || name.find('#') == std::string::npos)) {
       if (name.find(".lora_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the adapter `{}`, and the plan has no `lora` for it", c.path, name), "use the plan that it was trained by, or the base that it was tuned from");
-      if (name.ends_with(".gate_held") && what == Restore::Weights) continue; // a plan without `hysteresis`
+      if ((name.ends_with(".gate_held") || name.ends_with(".in_scale")) && what == Restore::Weights) continue; // a plan without `hysteresis`; a map that is multiplied by nothing
       if (name.find(".gate_") != std::string::npos)
         throw Error(Exit::Input, "E0513", fmt::format("`{}` has the predictor `{}`, and the plan has no gate for it", c.path, name), "use the plan that it was trained by");
       throw misfit(fmt::format("its `{}` is no variable of the program", name));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/pattern.h"
+#include "runtime/train/whole.h"
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -16,7 +17,8 @@ namespace {
 struct Shape {
   Shape(const VariableInfo &map, std::span<const int64_t> pattern) : group(map.thinned->group), columns(map.thinned->columns) {
     const size_t axis = size_t(map.thinned->axis);
-    const std::span<const int64_t> s(map.shape);
+    const std::vector<int64_t> all = numbersShape(map);
+    const std::span<const int64_t> s(all);
     before = product(s.first(axis)), after = product(s.subspan(axis + 2));
     slots = s[axis + (group ? 1 : 0)], outer = pattern[axis], inner = group ? group : s[axis + 1];
   }
@@ -44,7 +46,7 @@ std::vector<std::string> patternOf(const VariableInfo &map) {
 
 std::vector<int64_t> denseShape(const VariableInfo &map, const VariableInfo &pattern) {
   const Shape s(map, pattern.shape);
-  std::vector<int64_t> shape(map.shape);
+  std::vector<int64_t> shape = numbersShape(map);
   const auto at = shape.begin() + map.thinned->axis;
   *at = s.outer * s.inner;
   shape.erase(at + 1);
@@ -54,7 +56,7 @@ std::vector<int64_t> denseShape(const VariableInfo &map, const VariableInfo &pat
 std::vector<Array> compressed(const Array &dense, const VariableInfo &map, const VariableInfo &pattern) {
   const Shape s(map, pattern.shape);
   std::byte *to;
-  std::vector<Array> made{Array::make(dense.dtype, map.shape, to)};
+  std::vector<Array> made{Array::make(dense.dtype, numbersShape(map), to)};
   const size_t size = byteSize(dense.dtype);
   auto copy = [&](int64_t value, int64_t from) { std::copy_n(dense.data.get() + size_t(from) * size, size, to + size_t(value) * size); };
   if (s.group) {

@@ -10,6 +10,8 @@ plan half for Char from p { train { steps 8 }; sparsity { {q,k,v}: nm(2, 4) } }
 plan cut for Char from p { train { steps 8 }; sparsity { {q,k,v}: blocks(2x2) density=0.5; l[1].Attention.o: blocks(4x1) density=1 } }
 plan parts for Char from half { precision { master split } }
 plan whole for Char from half { precision { q: int8 } }
+plan few for Char from half { precision { {q,k}: int4; v: int2 } }
+plan cutfew for Char from cut { precision { {q,k}: int4 } }
 plan tuned for Char from half { train { steps 4 }; lora { q: r=2 } }
 plan masked for Char from cut { train { steps 4 }; lora { q: r=2 merge=masked } }
 """
@@ -102,8 +104,10 @@ class Patterns(CharTest):
                 if "#" not in name:
                     self.assertEqual(tuned[name], tensor, name)
         self.fil("train", "c.fil", "--plan", "tuned", "--set", "lora.q.merge=always", "--out", "x", exit=1)
-        said = self.fil("sample", "c.fil", "--plan", "whole", "--weights", "half/last.safetensors", "--tokens", "20", "--temperature", "0")[0]
-        self.assertEqual(said, self.fil("sample", "c.fil", "--plan", "whole", "--weights", "half/last.safetensors", "--tokens", "20", "--temperature", "0", "--backend", "reference")[0])
+        self.train("p", "dense")
+        for plan, weights in (("whole", "half"), ("few", "half"), ("few", "dense"), ("cutfew", "cut"), ("cutfew", "dense")):
+            said = [self.fil("sample", "c.fil", "--plan", plan, "--weights", f"{weights}/last.safetensors", "--tokens", "20", "--temperature", "0", *how)[0] for how in ((), ("--backend", "reference"))]
+            self.assertEqual(said[0], said[1], (plan, weights))
 
     def test_what_contradicts_the_plan_is_refused(self):
         self.train("half", "half")

@@ -7,7 +7,7 @@ import struct
 import unittest
 from collections import Counter
 
-from support import CHAR, CommandTest, read_checkpoint, read_npy, write_npy
+from support import CHAR, CommandTest, change_checkpoint, read_checkpoint, read_npy, write_npy
 
 MODEL = """
 dims B
@@ -111,6 +111,9 @@ class Qat(CommandTest):
         self.apart("whole.safetensors", "apart.safetensors", "l[1].FFN.down", [8] + alone[1:])
         _, err = self.fil("run", "m.fil", "--weights", "apart.safetensors", "--in", "x=x.npy", exit=1, code="E0513")
         self.assertIn("`l[1].FFN.down` has numbers of more than 4 bits", err)
+        change_checkpoint(self.path("whole.safetensors"), self.path("none.safetensors"), {"l[1].FFN.up.in_scale": lambda data, shape: bytes(len(data))})
+        _, err = self.fil("run", "m.fil", "--weights", "none.safetensors", "--in", "x=x.npy", exit=1, code="E0513")
+        self.assertIn("has not begun to round what `l[1].FFN.up` is multiplied by", err)
         # Training goes on from the scales, and a plan without `qat` does not take them for its own.
         self.train("four", "more", "--weights", "o/last.safetensors", "--steps", "2")
         self.fil("run", "m.fil", "--weights", "o/last.safetensors", "--plan", "dense", "--in", "x=x.npy", exit=1, code="E0513")
@@ -164,6 +167,12 @@ class Qat(CommandTest):
         self.train("tuned", "p", "--weights", "o/last.safetensors", "--steps", "0")
         self.assertEqual(begun["l[0].FFN.up"], self.tensors_of("p/last.safetensors")["l[0].FFN.up"])  # frozen
         self.assertNotEqual(begun["l[0].FFN.up.lora_B"], self.tensors_of("p/last.safetensors")["l[0].FFN.up.lora_B"])
+        # A run whose files have a byte for each number goes on.
+        self.train("tuned", "part", "--weights", "o/last.safetensors", "--steps", "4")
+        for name in ("last.safetensors",):
+            self.apart(f"part/{name}", f"part/{name}", "l[0].FFN.up", self.numbers(begun["l[0].FFN.up"], 4))
+        self.train("tuned", "part", "--resume")
+        self.assertEqual(self.tensors_of("part/last.safetensors"), begun)
 
     def test_refuses_with_place_and_remedy(self):
         for plan, code, text in (("kept", "P0453", "is trained, and the plan keeps it as whole numbers"), ("both", "P0434", "leave one of them out; `fil convert` makes one of the other"),

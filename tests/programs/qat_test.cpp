@@ -274,6 +274,20 @@ TEST_P(Converted, RowsAreThoseOfManyRows) {
         EXPECT_EQ(of({in.begin() + first * 96, in.begin() + (first + rows) * 96}), std::vector<double>(all.begin() + first * 130, all.begin() + (first + rows) * 130)) << clauses << " " << rows;
   }
 }
+/// Bytes of rows whose last vector has one lane do not reach beyond it, where another thread has written.
+TEST(Whole, BytesStayInTheirRows) {
+  const std::string text = "dims B\ndims D = 33, F = 7\nmodel M(x: [B,D]) -> [B,F] {\n  param w: D -> F\n  return x @ w\n}\n";
+  CompiledProgram c(planFor(text, "precision { default int8 acts=8 }"), {}, "");
+  auto x = c.executable(c.copy(Stage::train_), "f32", "cpu"), y = c.executable(c.copy(Stage::train_), "f32", "x86-64-v3");
+  TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+  begin(maker, *x, *y);
+  auto in = maker.inputs(*x->find("run"), {{"B", 3000}});
+  const auto want = numbers(y->run(*y->find("run"), in)[0]);
+  for (int i = 0; i < 12; ++i) ASSERT_EQ(numbers(x->run(*x->find("run"), in)[0]), want) << i;
+  auto v = numbers(in[0]), none = v;
+  v[40] = std::nan(""), none[40] = 0; // is no whole number
+  EXPECT_EQ(numbers(x->run(*x->find("run"), {array(in[0], v)})[0]), numbers(x->run(*x->find("run"), {array(in[0], none)})[0]));
+}
 TEST(Whole, IsNotTrained) {
   try {
     CompiledProgram c(planFor(linear, "precision { w: int8 }"));

@@ -337,7 +337,8 @@ private:
       if (!ir::within(v.getSite(), site)) continue;
       if (v->hasAttr("fil.scale")) scales = scales + dims.elements(v.getType());
       if (!v.getMap() || v.getAdapter()) continue;
-      double steps = 1;
+      auto together = v->getAttrOfType<IntegerAttr>("fil.together"); // of a byte
+      double steps = together ? double(together.getInt()) : 1;
       for (StringAttr d : ir::sidesOf(v).left) steps *= dims.atMost(dims.value(d.getValue()));
       longest = std::max(longest, steps);
     }
