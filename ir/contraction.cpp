@@ -174,6 +174,15 @@ std::optional<Skip> skips(ContractOp c, const Dims &dims) {
   return s;
 }
 
+MaskOp gateBehind(Operation *product) {
+  auto m = product->hasOneUse() ? dyn_cast<MaskOp>(*product->user_begin()) : MaskOp();
+  return m && m.getChosen() ? m : MaskOp();
+}
+Value withoutZeros(Value v) {
+  auto m = v.getDefiningOp<MaskOp>();
+  return m && m.getZeros() ? m.getX() : v;
+}
+
 static double shareOf(ArrayRef<MaskOp> masks) {
   double share = 1;
   for (MaskOp m : masks)
@@ -212,7 +221,7 @@ std::optional<SampleSkip> skipsInSamples(ContractOp c, const Dims &dims) {
   ContractionDims d = classify(c);
   if (!d.batch.empty()) return {};
   SampleSkip s;
-  if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen()) s.result = m;
+  s.result = gateBehind(c);
   for (Value v : {c.getLhs(), c.getRhs()})
     if (auto m = v.getDefiningOp<MaskOp>(); m && m.getZeros() && m.getChosen()) {
       if (s.sum) return {};
@@ -243,7 +252,7 @@ std::optional<SampleSkip> skipsInSamples(ContractOp c, const Dims &dims) {
 std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims, int columnsOperand, StringAttr column, StringAttr summed) {
   if (!c.getSubsets().empty()) return {};
   RowSkip s;
-  if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen() && column) {
+  if (auto m = gateBehind(c); m && column) {
     s.width = m.lengthAlong(dims, column);
     Size sum(1);
     for (StringAttr d : strings(c.getOver())) sum = sum * dims.value(d.getValue());

@@ -51,6 +51,10 @@ constexpr double skipsUpTo = 0.7;
 std::optional<Skip> skips(ContractOp, const Dims &);
 /// The same for a kernel that has its dims in another order: last of the columns, of the sum or the rows. `columnsOperand`: 0 or 1.
 std::optional<Skip> skips(ContractOp, const Dims &, int columnsOperand, mlir::StringAttr column, mlir::StringAttr summed, mlir::StringAttr row);
+/// The mask behind a product by which a gate leaves out of it, where nobody else reads the product; null if there is none.
+MaskOp gateBehind(mlir::Operation *product);
+/// What a mask that leaves out zeros alone is a view of; others as they are.
+mlir::Value withoutZeros(mlir::Value);
 /// What a kernel of few rows leaves out: what masks leave out that are chosen in each row.
 struct RowSkip {
   MaskOp columns, sum;       ///< of the result; of the operand that has the rows. Null: none

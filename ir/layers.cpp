@@ -11,6 +11,11 @@ Value outsideOf(Value v) {
   return loop && a.getArgNumber() > loop.getCarried().size() ? loop.getOperand(a.getArgNumber() - 1) : Value();
 }
 
+Value outermost(Value v) {
+  while (Value outside = outsideOf(v)) v = outside;
+  return v;
+}
+
 Value bringBeside(Value v, function_ref<Value(ReadOp)> beside) {
   if (auto r = v.getDefiningOp<ReadOp>()) return beside(r);
   Value outside = outsideOf(v), other = outside ? bringBeside(outside, beside) : Value();

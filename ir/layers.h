@@ -33,6 +33,8 @@ mlir::Value bringInto(mlir::Value outside, mlir::Block *);
 mlir::Value bringOut(mlir::Value inside, const Dims &);
 /// What a loop's body knows under the name of this argument, if it is not carried: the operand outside, stacked or shared. Null of other values.
 mlir::Value outsideOf(mlir::Value);
+/// The same through all loops: what the function's block knows, as far as it is not carried.
+mlir::Value outermost(mlir::Value);
 /// The type of a slice stacked over a loop (its dim put in order; for a subset among `per`).
 mlir::Type stackedType(const Dims &, mlir::Type slice, mlir::StringAttr loop);
 /// Removes the operands that the body does not use.

@@ -120,18 +120,17 @@ public:
   bool packsLeft() const { return listed() || !left || !(left->sum == Size(1)); }
   /// Of a right side that is narrow numbers in memory, which are quickly made wide; none of others.
   std::optional<Format> storedFormat() {
-    mlir::Value v = c->getOperand(unsigned(1 - leftOperand));
-    while (auto r = v.getDefiningOp<RenameOp>()) v = r.getX();
+    mlir::Value v = rightSide();
     if (auto u = v.getDefiningOp<UnpackOp>()) return isa<mlir::BlockArgument>(u.getX()) && !ragged && !listed() ? std::optional(Format::Int8) : std::nullopt;
     auto q = v.getDefiningOp<DequantizeOp>();
     auto f = q && !q.getScale() && isa<mlir::BlockArgument>(q.getX()) && !ragged && !listed() ? cast<TensorType>(q.getX().getType()).format() : std::nullopt;
     return f && (*f == Format::Int8 || *f == Format::Bf16 || *f == Format::F16) ? f : std::nullopt;
   }
-  /// A right side of numbers of four bits or fewer.
-  bool packedInBytes() const {
+  /// Through renames.
+  mlir::Value rightSide() {
     mlir::Value v = c->getOperand(unsigned(1 - leftOperand));
     while (auto r = v.getDefiningOp<RenameOp>()) v = r.getX();
-    return v.getDefiningOp<UnpackOp>();
+    return v;
   }
   enum Ragged { None, Rows, Sums };
   const Dims &dims;
@@ -207,8 +206,7 @@ private:
   /// The dims of an operand as they lie in memory, those of a window where its source has them; empty where they do not.
   Dimlist orderOf(mlir::Value v) {
     if (const Layout *l = layoutOf(v)) return Dimlist(l->order);
-    if (auto m = v.getDefiningOp<MaskOp>(); m && m.getZeros()) v = m.getX();
-    auto w = v.getDefiningOp<WindowOp>();
+    auto w = withoutZeros(v).getDefiningOp<WindowOp>();
     Dimlist order;
     if (!w) return order;
     for (StringAttr x : orderOf(w.getX())) {
@@ -236,11 +234,13 @@ private:
     if (!s || !n.constant() || (s->masked < 2 && !plain(s->mask.getX(), d.columns) && !isa_and_nonnull<DequantizeOp, ExpandOp>(s->mask.getX().getDefiningOp()))) return {};
     return s;
   }
+  /// Gives numbers that it is given, and 0.
+  static bool keepsNumbers(Operation *op) { return isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op); }
   /// Is each element a whole number of 8 bits? Sums of 2^17 products of two such have 31 bits.
   static bool isBytes(mlir::Value v) {
     auto *op = v.getDefiningOp();
     if (auto q = dyn_cast_or_null<DequantizeOp>(op)) return !q.getScale() && cast<TensorType>(q.getX().getType()).format() == Format::Int8;
-    return isa_and_nonnull<UnpackOp>(op) || (isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op) && isBytes(op->getOperand(0)));
+    return isa_and_nonnull<UnpackOp>(op) || (keepsNumbers(op) && isBytes(op->getOperand(0)));
   }
   /// Is each element a number of bf16? Floats of 8 bits are, times a power of two; whole numbers too, but few rows read them as they are.
   static bool exactInBf16(mlir::Value v) {
@@ -251,7 +251,7 @@ private:
     }
     if (auto m = dyn_cast_or_null<MapOp>(op); m && m.getFn() == MapFn::select) return exactInBf16(m.getArgs()[1]) && exactInBf16(m.getArgs()[2]);
     if (auto z = dyn_cast_or_null<ConstantOp>(op)) return z.getValue().isZero();
-    return isa_and_nonnull<RenameOp, StopGradOp, BroadcastOp, SliceOp, WindowOp, MaskOp, ExpandOp>(op) && exactInBf16(op->getOperand(0));
+    return keepsNumbers(op) && exactInBf16(op->getOperand(0));
   }
   /// Panels of windows are made step by step, lanes along the pixels; of two steps at once at a third of the speed, which takes longer than the pairs save.
   static bool ofWindows(mlir::Value v) {
@@ -1133,7 +1133,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     Problem one = p;
     // What few rows read comes from memory: the fewer bytes the better. Up to so many it is faster than wide panels, measured at 2048 x 8192.
     if (!one.pairs) one.stored = p.storedFormat();
-    if (one.stored && p.k.constant() && p.k.constant()->num % 4 == 0 && p.packedInBytes()) one.together = 2;
+    if (one.stored && p.k.constant() && p.k.constant()->num % 4 == 0 && p.rightSide().getDefiningOp<UnpackOp>()) one.together = 2; // numbers of four bits or fewer
     const int64_t bytes = one.quads ? 1 : one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
     out.limit = bytes == 4 ? 1 : bytes == 1 ? 8 : 2;
     one.shape.rows = bytes == 4 ? 1 : 2, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide

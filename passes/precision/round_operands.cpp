@@ -96,7 +96,7 @@ public:
       auto out = format && params.contains(c.getSite()) && c.getRole() != Role::wgrad && c.getRole() != Role::update ? formatOf(format.getOut()) : std::nullopt;
       if (!out) continue;
       Operation *last = c; // what is left out of it is seen between the product and the rounding
-      if (auto m = c->hasOneUse() ? dyn_cast<MaskOp>(*c->user_begin()) : MaskOp(); m && m.getChosen()) last = m;
+      if (auto m = gateBehind(c)) last = m;
       if (Operation *scaled = last->hasOneUse() ? *last->user_begin() : nullptr; scaled && scaled->hasAttr("fil.scaling")) last = scaled; // of whole numbers
       b.setInsertionPointAfter(last);
       Value kept = converted(last->getResult(0), {*out, {}, {}}, c);

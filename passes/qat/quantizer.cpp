@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/qat/quantizer.h"
+#include "ir/contraction.h"
 #include "ir/layers.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -92,7 +93,7 @@ void Quantizer::read(Operation *reader, Value x, const Rounded &r, Value weight)
   }
   if (!factor) return;
   Operation *last = reader; // what is left out of it is seen between the product and its scale
-  if (auto m = reader->hasOneUse() ? dyn_cast<MaskOp>(*reader->user_begin()) : MaskOp(); m && m.getChosen()) last = m;
+  if (auto m = gateBehind(reader)) last = m;
   b.setInsertionPointAfter(last);
   Value scaled = body.mul(last->getResult(0), factor);
   scaled.getDefiningOp()->setAttr("fil.scaling", b.getUnitAttr()); // part of the product, for who rounds what it gives

@@ -99,9 +99,7 @@ private:
     if (auto c = dyn_cast<ContractOp>(user)) {
       if (auto s = skips(c, dims); s && int(use.getOperandNumber()) == s->masked) return false;
       if (isExpanded(use.get()) && worthPacking(c, dims)) return false; // its panels are packed once
-      Operation *x = use.get().getDefiningOp();
-      if (auto m = dyn_cast_or_null<MaskOp>(x); m && m.getZeros()) x = m.getX().getDefiningOp();
-      return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(x);
+      return !isa<SubsetType>(use.get().getType()) && !isa_and_nonnull<GatherOp, WindowOp>(withoutZeros(use.get()).getDefiningOp());
     }
     if (auto w = dyn_cast<WindowOp>(user); w && overlaps(w)) // each element is read for many windows
       for (Operation *reader : user->getUsers()) {

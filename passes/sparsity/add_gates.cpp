@@ -108,14 +108,14 @@ private:
 
   /// The map whose values these are as they stand, or null.
   static VariableOp mapOf(Value v) {
-    for (Value outside = v; outside; outside = outsideOf(v)) v = outside;
+    v = outermost(v);
     auto variable = v.getDefiningOp<ReadOp>() ? paramOf(v) : VariableOp();
     return variable && variable.getMap() ? variable : VariableOp();
   }
   /// The same of a map that reads neurons, whose adapter may be merged: the sum begins with the map.
   static VariableOp readerOf(Value v) {
     for (;;) {
-      for (Value outside = v; outside; outside = outsideOf(v)) v = outside;
+      v = outermost(v);
       auto sum = v.getDefiningOp<MapOp>();
       if (!sum || sum.getArgs()[0].getType() != v.getType()) return mapOf(v);
       v = sum.getArgs()[0];
@@ -178,8 +178,7 @@ private:
   /// A param such as a bias, or that of chosen members of a family; a constant.
   static bool ofParams(Value v) {
     if (auto g = v.getDefiningOp<GatherOp>()) return isa<SubsetType>(g.getIndex().getType()) && ofParams(g.getX());
-    for (Value outside = v; outside; outside = outsideOf(v)) v = outside; // a state too
-    return paramOf(v) || isa_and_nonnull<ReadOp, ConstantOp, SizeOp, IotaOp>(v.getDefiningOp());
+    return paramOf(v) || isa_and_nonnull<ReadOp, ConstantOp, SizeOp, IotaOp>(outermost(v).getDefiningOp()); // a state too
   }
   static StringAttr rightOf(Product &p) { return sidesOf(mapOf(p.weight())).right.back(); }
 
@@ -264,9 +263,7 @@ private:
     for (Product &p : n.products) {
       Gated &g = *p.of;
       SmallVector<Operation *> views;
-      Value x = p.x();
-      if (auto m = x.getDefiningOp<MaskOp>(); m && m.getZeros()) x = m.getX();
-      Value source = viewed(x, samples, views);
+      Value source = viewed(withoutZeros(p.x()), samples, views);
       SmallVector<StringAttr> left, over, result;
       Size positions(1);
       for (StringAttr d : tensorOf(source).getDims())

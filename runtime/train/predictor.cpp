@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/predictor.h"
 #include "runtime/train/pattern.h"
+#include "runtime/train/whole.h"
 #include "runtime/base/philox.h"
 #include <Eigen/Dense>
 #include <algorithm>
@@ -29,24 +30,6 @@ void lowRank(const std::vector<double> &w, int64_t rows, int64_t columns, int64_
   Eigen::Map<Matrix>(right.data(), rank, columns).topRows(found) = roots.asDiagonal() * svd.matrixV().leftCols(found).transpose();
 }
 
-void sumMagnitudes(const std::vector<double> &w, const std::vector<int64_t> &shape, const std::vector<bool> &kept, std::vector<double> &sums) {
-  int64_t size = 1;
-  std::vector<int64_t> strides(shape.size()); // in the sums
-  for (size_t d = shape.size(); d-- > 0;)
-    if (kept[d]) strides[d] = size, size *= shape[d];
-  sums.assign(size_t(size), 0);
-  std::vector<int64_t> at(shape.size());
-  int64_t to = 0;
-  for (double x : w) {
-    sums[size_t(to)] += std::fabs(x);
-    for (size_t d = shape.size(); d-- > 0;) {
-      to += strides[d];
-      if (++at[d] < shape[d]) break;
-      to -= strides[d] * shape[d], at[d] = 0;
-    }
-  }
-}
-
 void makePredictor(Executable &program, const std::string &first) {
   const auto &all = program.variables();
   auto number = [&](const std::string &name) { return size_t(std::find_if(all.begin(), all.end(), [&](const VariableInfo &v) { return v.name == name; }) - all.begin()); };
@@ -64,11 +47,10 @@ void makePredictor(Executable &program, const std::string &first) {
   std::byte *toA, *toB;
   const Array newA = Array::make(all[a].dtype, all[a].shape, toA);
   if (first.ends_with(".gate_S")) {
-    std::vector<double> w(size_t(*elementCount(weight.shape))), sums;
-    std::vector<bool> kept;
-    for (const std::string &d : info.dims) kept.push_back(std::find(all[a].dims.begin(), all[a].dims.end(), d) != all[a].dims.end());
-    for (size_t i = 0; i < w.size(); ++i) w[i] = weight.at(int64_t(i));
-    sumMagnitudes(w, weight.shape, kept, sums);
+    info.shape = weight.shape;
+    const auto places = placesIn(all[a], info);
+    std::vector<double> sums(size_t(newA.elements()));
+    for (size_t i = 0; i < places.size(); ++i) sums[size_t(places[i])] += std::fabs(weight.at(int64_t(i)));
     for (size_t i = 0; i < sums.size(); ++i) put(all[a].dtype, toA, int64_t(i), sums[i]);
     return program.set(a, newA);
   }

@@ -10,10 +10,7 @@ namespace fil {
 /// singular vectors by subspace iteration (Halko, Martinsson, Tropp 2011), times the square roots of the singular values. The same on every call.
 void lowRank(const std::vector<double> &w, int64_t rows, int64_t columns, int64_t rank, std::vector<double> &left, std::vector<double> &right);
 
-/// Of w (row-major) the sums of magnitudes over the axes that are not kept: the most that what is read, of magnitude 1, can give.
-void sumMagnitudes(const std::vector<double> &w, const std::vector<int64_t> &shape, const std::vector<bool> &kept, std::vector<double> &sums);
-
-/// Sets `SITE.gate_A` and `SITE.gate_B` of the map SITE, by the name of the first of them, or `SITE.gate_S`.
+/// Sets `SITE.gate_A` and `SITE.gate_B` of the map SITE, by the name of the first of them, or `SITE.gate_S`: the sums of magnitudes over windows.
 void makePredictor(Executable &, const std::string &first);
 
 } // namespace fil

@@ -50,11 +50,10 @@ Array foundScale(const Array &first, const Array &gain) {
   return r;
 }
 
-/// Of each element of the map, in order, the place of its scale.
-static std::vector<int64_t> placesOfScales(const VariableInfo &map, const VariableInfo &scale) {
+std::vector<int64_t> placesIn(const VariableInfo &part, const VariableInfo &map) {
   std::vector<int64_t> strides(map.dims.size()), at(map.dims.size());
   int64_t step = 1, n = 1;
-  for (size_t i = scale.dims.size(); i-- > 0; step *= scale.shape[i]) strides[size_t(std::find(map.dims.begin(), map.dims.end(), scale.dims[i]) - map.dims.begin())] = step;
+  for (size_t i = part.dims.size(); i-- > 0; step *= part.shape[i]) strides[size_t(std::find(map.dims.begin(), map.dims.end(), part.dims[i]) - map.dims.begin())] = step;
   const std::vector<int64_t> shape = numbersShape(map);
   for (int64_t s : shape) n *= s;
   std::vector<int64_t> places(size_t(n), 0);
@@ -72,7 +71,7 @@ static std::vector<int64_t> placesOfScales(const VariableInfo &map, const Variab
 
 WholeMap wholeMap(const Array &w, const VariableInfo &map, const VariableInfo &scale, const Array *found) {
   const float low = -std::ldexp(1.0f, map.bits - 1), high = -1 - low;
-  const auto places = placesOfScales(map, scale);
+  const auto places = placesIn(scale, map);
   const size_t n = size_t(*elementCount(scale.shape));
   std::vector<float> x(places.size()), best(n, 0), most(n, 0);
   for (size_t i = 0; i < x.size(); ++i) x[i] = float(w.at(int64_t(i))), most[size_t(places[i])] = std::max(most[size_t(places[i])], std::fabs(x[i]));

@@ -10,6 +10,8 @@ struct WholeMap {
 };
 /// The shape of a map's numbers, each of its own.
 std::vector<int64_t> numbersShape(const VariableInfo &map);
+/// Of each number of the map, in order, the place of what belongs to it in a variable that has some of the map's dims.
+std::vector<int64_t> placesIn(const VariableInfo &part, const VariableInfo &map);
 /// Numbers of a map with a byte each, as the program keeps them: several to a byte; and back.
 Array inBytes(const Array &numbers, const VariableInfo &map);
 Array ofBytes(const Array &bytes, const VariableInfo &map);

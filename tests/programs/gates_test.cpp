@@ -33,6 +33,18 @@ std::string apart(const std::string &text, const Binding &sizes, const std::map<
   return r.failure ? r.failure->detail : "";
 }
 using Params = std::map<std::string, std::vector<double>>;
+/// Gives all that is kept random values, which it tells.
+Params randomised(Executable &x, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal(0, 0.7);
+  Params p;
+  for (auto &[name, i] : byName(x)) {
+    auto v = numbers(x.get(i));
+    for (double &e : v) e = normal(random);
+    x.set(i, array(x.get(i), v)), p[name] = v;
+  }
+  return p;
+}
 
 // h = tanh(x g + b) * (x u), y = h d: two maps make the neurons, four granules of two.
 const std::string ffn = "dims B\ndims D = 6, F = 8, E = 3\nmodel M(x: [B,D]) -> [B,E] {\n  param g, u: D -> F; param b: [F] = 0; param d: F -> E\n  return (tanh(x @ g + b) * (x @ u)) @ d\n}\n"
@@ -85,14 +97,7 @@ TEST(Gate, ComputesTheGranulesThatItsPredictorExpectsMostOf) {
   CompiledProgram c(planFor(ffn, "sparsity { {g,u}: gate neurons keep=0.5 predictor=lowrank(2) granule=2 }"), {}, "sgd");
   auto x = c.executable(c.copy(Stage::train_));
   TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
-  std::mt19937_64 random(3);
-  std::normal_distribution<double> normal(0, 0.7);
-  Params p;
-  for (auto &[name, i] : byName(*x)) {
-    auto v = numbers(x->get(i));
-    for (double &e : v) e = normal(random);
-    x->set(i, array(x->get(i), v)), p[name] = v;
-  }
+  Params p = randomised(*x, 3);
   auto inputs = maker.inputs(*x->find("step"), {{"B", 5}});
   const Entry &step = *x->find("step");
   Ffn m{5};
@@ -228,14 +233,7 @@ TEST(Gate, OfChannelsChoosesForWholeSamplesAndRemembers) {
   CompiledProgram c(planFor(text, "sparsity { w: gate channels keep=0.5 granule=2 hysteresis=0.3 }"), {}, "sgd");
   auto x = c.executable(c.copy(Stage::train_));
   TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
-  std::mt19937_64 random(5);
-  std::normal_distribution<double> normal(0, 0.7);
-  Params p;
-  for (auto &[name, i] : byName(*x)) {
-    auto v = numbers(x->get(i));
-    for (double &e : v) e = name == "w.gate_held" ? std::fabs(normal(random)) : normal(random);
-    x->set(i, array(x->get(i), v)), p[name] = v;
-  }
+  Params p = randomised(*x, 5);
   ASSERT_EQ(p.at("w.gate_S").size(), size_t(D * F));
   ASSERT_EQ(p.at("w.gate_held").size(), size_t(G));
   auto inputs = maker.inputs(*x->find("step"), {{"B", B}});

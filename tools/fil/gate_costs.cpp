@@ -27,9 +27,7 @@ static std::string ofTurn(StringRef site, ArrayRef<int64_t> turns) {
 /// The site of the variable that says how many granules pass.
 static StringRef gateOf(ir::MaskOp m) {
   auto highest = m ? m.getMask().getDefiningOp<ir::HighestOp>() : ir::HighestOp();
-  Value count = highest ? highest.getCount() : Value();
-  while (Value outside = count ? ir::outsideOf(count) : Value()) count = outside;
-  auto read = count ? count.getDefiningOp<ir::ReadOp>() : ir::ReadOp();
+  auto read = highest ? ir::outermost(highest.getCount()).getDefiningOp<ir::ReadOp>() : ir::ReadOp();
   return read ? SymbolTable::lookupNearestSymbolFrom<ir::VariableOp>(read, read.getVariableAttr()).getSite() : StringRef();
 }
 
@@ -64,12 +62,11 @@ GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan, const
           if (StringRef gate = gateOf(m); !gate.empty()) {
             term.gates.push_back(ofTurn(gate, turns));
           }
-      if (auto behind = contract && contract->hasOneUse() ? dyn_cast<ir::MaskOp>(*contract->user_begin()) : ir::MaskOp(); behind)
-        if (StringRef gate = gateOf(behind); !gate.empty()) {
-          auto &maps = costs.maps[ofTurn(gate, turns)];
-          const std::string site = ofTurn(ir::siteOf(op), turns);
-          if (std::find(maps.begin(), maps.end(), site) == maps.end()) maps.push_back(site);
-        }
+      if (StringRef gate = contract ? gateOf(ir::gateBehind(contract)) : StringRef(); !gate.empty()) {
+        auto &maps = costs.maps[ofTurn(gate, turns)];
+        const std::string site = ofTurn(ir::siteOf(op), turns);
+        if (std::find(maps.begin(), maps.end(), site) == maps.end()) maps.push_back(site);
+      }
       if (!predicts) costs.dense += skip ? operations / skip->share() : operations; // what gates of known shares leave out is not counted
       costs.terms.push_back(std::move(term));
     };
