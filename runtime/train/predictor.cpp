@@ -35,22 +35,31 @@ void makePredictor(Executable &program, const std::string &first) {
   auto number = [&](const std::string &name) { return size_t(std::find_if(all.begin(), all.end(), [&](const VariableInfo &v) { return v.name == name; }) - all.begin()); };
   const std::string map = first.substr(0, first.rfind('.'));
   const size_t a = number(first);
-  Array weight = program.get(number(map));
   VariableInfo info = all[number(map)];
+  Array weight = ofBytes(program.get(number(map)), info);
   if (info.thinned) {
     const size_t pattern = number(patternOf(info)[0]);
     weight = expanded(weight, program.get(pattern), info, all[pattern]);
-    info.dims.erase(info.dims.begin() + info.thinned->axis); // its two are one again, of the name that the other has
+    info.dims.erase(info.dims.begin() + info.thinned->axis); // its two are one again
+  }
+  if (info.thinned || info.together > 1) // of the name that the other has
     for (const std::string &d : all[a].dims)
-      if (std::find(info.dims.begin(), info.dims.end(), d) == info.dims.end()) info.dims[size_t(info.thinned->axis)] = d;
+      if (std::find(info.dims.begin(), info.dims.end(), d) == info.dims.end()) info.dims[size_t(info.thinned ? info.thinned->axis : info.packed)] = d;
+  info.shape = weight.shape, info.together = 1;
+  std::vector<double> values(size_t(weight.elements()));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = weight.at(int64_t(i));
+  if (info.bits) {
+    const size_t scale = number(map + ".scale");
+    const Array scales = program.get(scale);
+    const auto places = placesIn(all[scale], info);
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= scales.at(places[i]);
   }
   std::byte *toA, *toB;
   const Array newA = Array::make(all[a].dtype, all[a].shape, toA);
   if (first.ends_with(".gate_S")) {
-    info.shape = weight.shape;
     const auto places = placesIn(all[a], info);
     std::vector<double> sums(size_t(newA.elements()));
-    for (size_t i = 0; i < places.size(); ++i) sums[size_t(places[i])] += std::fabs(weight.at(int64_t(i)));
+    for (size_t i = 0; i < places.size(); ++i) sums[size_t(places[i])] += std::fabs(values[i]);
     for (size_t i = 0; i < sums.size(); ++i) put(all[a].dtype, toA, int64_t(i), sums[i]);
     return program.set(a, newA);
   }
@@ -61,7 +70,7 @@ void makePredictor(Executable &program, const std::string &first) {
   const Array newB = Array::make(all[b].dtype, all[b].shape, toB);
   std::vector<double> w(size_t(rows * columns)), left, right;
   for (int64_t f = 0; f < families; ++f) {
-    for (int64_t i = 0; i < rows * columns; ++i) w[size_t(i)] = weight.at(f * rows * columns + i);
+    for (int64_t i = 0; i < rows * columns; ++i) w[size_t(i)] = values[size_t(f * rows * columns + i)];
     lowRank(w, rows, columns, rank, left, right);
     for (int64_t i = 0; i < rows * rank; ++i) put(all[a].dtype, toA, f * rows * rank + i, left[size_t(i)]);
     for (int64_t i = 0; i < rank * columns; ++i) put(all[b].dtype, toB, f * rank * columns + i, right[size_t(i)]);

@@ -6,7 +6,7 @@ import random
 import re
 import unittest
 
-from support import CommandTest, read_npy, write_npy
+from support import CommandTest, read_checkpoint, read_npy, write_npy
 
 MODEL = """
 dims B
@@ -204,6 +204,20 @@ class Channels(CommandTest):
         for c in range(16):
             for f in range(64):
                 self.assertAlmostEqual(s[c * 64 + f], sum(abs(w[(c * 9 + k) * 64 + f]) for k in range(9)), places=4)
+        # Of a map that is kept as whole numbers they are those of its values.
+        for predictor in ("squeeze", "lowrank(4)"):
+            self.write("w.fil", f"plan real for Net from dense {{ sparsity {{ Conv[1]: gate channels keep=0.5 predictor={predictor} }} }}\n"
+                       f"plan whole for Net from dense {{ sparsity {{ Conv[1]: gate channels keep=0.5 predictor={predictor} }}; precision {{ Conv[1].w: int4 }} }}\n"
+                       f"plan eight for Net from dense {{ sparsity {{ Conv[1]: gate channels keep=0.5 predictor={predictor} }}; precision {{ Conv[1].w: int8 }} }}\n")
+            for plan in ("eight", "whole"):
+                self.fil("convert", "m.fil", "w.fil", "--plan", plan, "--weights", "d/last.safetensors", "--out", plan)
+            self.fil("train", "m.fil", "w.fil", "--plan", "real", "--weights", "d/last.safetensors", "--out", "r", "--steps", "0")
+            for name in (".gate_S",) if predictor == "squeeze" else (".gate_A", ".gate_B"):
+                want = self.floats(self.tensors("r")["Conv[1].w" + name])
+                for plan, bound in (("eight", 0.02), ("whole", 0.35)):
+                    got = self.floats(read_checkpoint(self.path(plan))[1]["Conv[1].w" + name])
+                    worst = math.sqrt(sum((abs(a) - abs(b)) ** 2 for a, b in zip(want, got)) / sum(a * a for a in want))
+                    self.assertLess(worst, bound, (plan, name))
         _, err = self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "48", "--out", "found.fil")
         self.assertRegex(self.read("found.fil").decode(), r"Conv\[1\].w: gate channels keep=0\.(5|25)\n")
 
