@@ -82,7 +82,60 @@ bool gathersInTiles(ContractOp c, const Dims &dims) {
 }
 bool gathersSeveral(ContractOp c, const Dims &dims) {
   const ContractionDims d = classify(c);
-  return gathersInTiles(c, dims) && !llvm::is_contained(d.batch, cast<SubsetType>(c.getSubsets()[0].getType()).getMembers());
+  return gathersInTiles(c, dims) && !vectorsOfMembers(c, dims) && !llvm::is_contained(d.batch, cast<SubsetType>(c.getSubsets()[0].getType()).getMembers());
+}
+std::optional<MemberVectors> vectorsOfMembers(ContractOp c, const Dims &dims) {
+  constexpr int64_t few = 4, shortest = 8; // from so many rows on, and below such a length, register tiles do better
+  if (c.getSubsets().size() != 1 || c.getRoster()) return {};
+  auto s = cast<SubsetType>(c.getSubsets()[0].getType());
+  TensorType sides[] = {cast<TensorType>(c.getLhs().getType()), cast<TensorType>(c.getRhs().getType())}, result = cast<TensorType>(c.getType());
+  if (s.getPer().empty() || (sides[0].has(s.getOf()) && sides[1].has(s.getOf()))) return {};
+  const auto over = strings(c.getOver());
+  auto size = [&](ArrayRef<StringAttr> list) -> std::optional<int64_t> {
+    int64_t n = 1;
+    for (StringAttr d : list) {
+      auto v = dims.value(d.getValue()).constant();
+      if (!v) return std::nullopt;
+      n *= v->num;
+    }
+    return n;
+  };
+  auto chosen = [&](StringAttr d) { return d == s.getMembers() || llvm::is_contained(s.getPer(), d); };
+  auto atMost = [&](std::optional<int64_t> n) { return n && *n < few; };
+  MemberVectors v{};
+  if (result.has(s.getOf())) {
+    if (sides[0].has(s.getMembers()) == sides[1].has(s.getMembers()) || sides[0].has(s.getOf()) || sides[1].has(s.getOf())) return {};
+    v.form = MemberVectors::Adds, v.operand = sides[0].has(s.getMembers());
+    for (StringAttr d : over)
+      if (d != s.getMembers()) v.walked.push_back(d);
+    SmallVector<StringAttr> others;
+    llvm::copy_if(v.walked, std::back_inserter(others), [&](StringAttr d) { return !chosen(d); });
+    if (!llvm::is_contained(over, s.getMembers()) || !atMost(size(others))) return {};
+    llvm::stable_sort(v.walked, [&](StringAttr x, StringAttr y) { return chosen(x) && !chosen(y); });
+    for (StringAttr d : result.getDims())
+      if (d != s.getOf()) (sides[v.operand].has(d) && !sides[1 - v.operand].has(d) && !chosen(d) ? v.along : v.outer).push_back(d);
+  } else {
+    if (sides[0].has(s.getOf()) == sides[1].has(s.getOf())) return {};
+    v.operand = sides[1].has(s.getOf());
+    const TensorType &vectors = sides[v.operand], &other = sides[1 - v.operand];
+    if (vectors.has(s.getMembers()) || vectors.has(s.getPer().back()) || !result.has(s.getPer().back())) return {};
+    SmallVector<StringAttr> rows;
+    const bool dots = result.has(s.getMembers());
+    v.form = dots ? MemberVectors::Dots : MemberVectors::Sums;
+    for (StringAttr d : result.getDims()) {
+      const bool column = !chosen(d) && !other.has(d);
+      if (column && dots) return {};
+      if (d != s.getMembers()) (column ? v.along : v.outer).push_back(d);
+      if (!chosen(d) && !vectors.has(d)) rows.push_back(d);
+    }
+    if (!atMost(size(rows))) return {};
+    if (dots) {
+      if (!llvm::all_of(over, [&](StringAttr d) { return vectors.has(d) && other.has(d) && !chosen(d); })) return {};
+      v.along = over;
+    } else if (over.size() != 1 || over[0] != s.getMembers()) return {};
+  }
+  auto length = size(v.along);
+  return length && *length >= shortest ? std::optional(v) : std::nullopt;
 }
 
 TensorType readThrough(TensorType t, ValueRange subsets, const Dims &dims) {

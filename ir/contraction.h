@@ -37,6 +37,19 @@ void setGathers(ContractOp, int64_t members);
 bool gathersInTiles(ContractOp, const Dims &);
 /// And take several members at a time? Else each is a product of its own.
 bool gathersSeveral(ContractOp, const Dims &);
+/// A product through a subset whose points have few rows each: if it gathers, the vectors at the members are multiplied or added to one by one.
+struct MemberVectors {
+  enum Form {
+    Dots, ///< one sum along the vector for each member
+    Sums, ///< of the members' vectors
+    Adds, ///< something of each point to the members' vectors
+  } form;
+  unsigned operand;                              ///< that has the vectors, or of Adds what is added
+  llvm::SmallVector<mlir::StringAttr> along;     ///< the dims of a vector: summed, or the result's columns
+  llvm::SmallVector<mlir::StringAttr> outer;     ///< other dims of the result
+  llvm::SmallVector<mlir::StringAttr> walked;    ///< Adds: the points that are summed
+};
+std::optional<MemberVectors> vectorsOfMembers(ContractOp, const Dims &);
 
 /// A contraction that leaves out what a mask leaves out, granule by granule.
 struct Skip {

@@ -1072,31 +1072,13 @@ private:
   }
 
   void epilogue(const Part &t, LV rows, LV cols, LV tile, int64_t rowC, llvm::ArrayRef<Memory> results) {
+    auto n = p.n.constant();
     e.scope([&] {
       emitLoop(k.b, k.number(0), rows, 1, [&](LV i) {
         Point row = t.batch;
         rowOf(t, i, row);
         LV from = elementAt(tile, k.b.CreateMul(i, k.number(rowC)));
-        auto vectors = [&](LV j, LV mask) {
-          e.scope([&] {
-            Point q = row;
-            laneDigits(k, k.b.CreateAdd(t.n0, j), true, p.d.columns, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
-            q.mask = mask;
-            LV x = k.b.CreateAlignedLoad(k.vector(k.real), elementAt(from, j), align());
-            e.remember(p.c.getResult(), q, x);
-            for (Operation &op : p.group.block()) {
-              if (!GroupOp::kept(&op)) continue;
-              mlir::Value v = op.getResult(0);
-              LV y = e.value(v, q);
-              for (auto [r, m] : llvm::zip(p.group.yielded(), results))
-                if (r == v) k.store(m, [&](StringAttr d) { return q(d); }, k.splat(y), mask);
-            }
-          });
-        };
-        LV whole = k.b.CreateAnd(cols, k.number(-int64_t(k.lanes)));
-        emitLoop(k.b, k.number(0), whole, k.lanes, [&](LV j) { vectors(j, nullptr); });
-        auto n = p.n.constant();
-        if (!n || n->num % k.lanes) emitIf(k.b, k.b.CreateICmpNE(whole, cols), [&] { vectors(whole, emitMask(k.b, k.b.CreateSub(cols, whole), k.lanes)); });
+        emitEpilogue(e, p.c, results, row, p.d.columns, t.n0, true, cols, n && n->num % k.lanes == 0, from);
       });
     });
   }
@@ -1105,6 +1087,11 @@ private:
 } // namespace
 
 EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
+  if (auto kernel = emitMembers(target, dims, f64, group, placement)) {
+    EmittedContraction out;
+    out.product = std::move(kernel);
+    return out;
+  }
   Problem p(target, dims, f64, group, placement);
   EmittedContraction out;
   out.rows = p.m, out.descriptor = p.descriptor;

@@ -45,6 +45,8 @@ struct EmittedContraction {
 };
 /// `few`: the rows may be few.
 EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &, bool few);
+/// A contraction that takes the vectors at a subset's members one by one (vectorsOfMembers); none of others, and of vectors that do not stand in memory element behind element.
+std::optional<EmittedKernel> emitMembers(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 /// A group with strips: several contractions and what stands between them.
 EmittedKernel emitStrips(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 

@@ -52,6 +52,26 @@ void emitLoop(IRBuilderBase &b, Value *begin, Value *end, int64_t step, function
   });
 }
 
+Values emitRepeat(IRBuilderBase &b, ArrayRef<Value *> initial, function_ref<Values(ArrayRef<Value *>)> body) {
+  BasicBlock *before = b.GetInsertBlock(), *loop = addBlock(b, "repeat");
+  b.CreateBr(loop);
+  b.SetInsertPoint(loop);
+  Values carried;
+  for (Value *v : initial) {
+    PHINode *phi = b.CreatePHI(v->getType(), 2);
+    phi->addIncoming(v, before);
+    carried.push_back(phi);
+  }
+  Values next = body(carried);
+  Value *again = next.pop_back_val();
+  for (auto [phi, v] : llvm::zip_equal(carried, next)) cast<PHINode>(phi)->addIncoming(v, b.GetInsertBlock());
+  BasicBlock *last = b.GetInsertBlock(), *after = addBlock(b, "after");
+  b.SetInsertPoint(last);
+  b.CreateCondBr(again, loop, after);
+  b.SetInsertPoint(after);
+  return next;
+}
+
 Values emitIf(IRBuilderBase &b, Value *condition, function_ref<Values()> then, function_ref<Values()> otherwise) {
   if (auto *known = dyn_cast<ConstantInt>(condition)) return known->isZero() ? otherwise() : then();
   BasicBlock *yes = addBlock(b, "then"), *no = BasicBlock::Create(b.getContext(), "else");

@@ -17,6 +17,9 @@ Values emitLoop(llvm::IRBuilderBase &, llvm::Value *begin, llvm::Value *end, int
 void emitLoop(llvm::IRBuilderBase &, llvm::Value *begin, llvm::Value *end, int64_t step,
               llvm::function_ref<void(llvm::Value *i)> body);
 
+/// Once, and again as long as the last value that `body` returns, an i1, is true.
+Values emitRepeat(llvm::IRBuilderBase &, llvm::ArrayRef<llvm::Value *> initial, llvm::function_ref<Values(llvm::ArrayRef<llvm::Value *> carried)> body);
+
 /// Both branches return the same number of values; the chosen ones are returned. Constant conditions emit one branch.
 Values emitIf(llvm::IRBuilderBase &, llvm::Value *condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise);
 void emitIf(llvm::IRBuilderBase &, llvm::Value *condition, llvm::function_ref<void()> then);

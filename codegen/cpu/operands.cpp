@@ -100,4 +100,26 @@ void emitAlong(Evaluator &e, const Point &at, llvm::ArrayRef<StringAttr> list, L
   });
 }
 
+void emitEpilogue(Evaluator &e, ContractOp c, llvm::ArrayRef<Memory> results, const Point &row, llvm::ArrayRef<StringAttr> columns, LV first, bool aligned, LV count, bool whole, LV sums) {
+  KernelBuilder &k = e.k;
+  auto vectors = [&](LV j, LV mask) {
+    e.scope([&] {
+      Point q = row;
+      laneDigits(k, k.b.CreateAdd(first, j), aligned, columns, mask ? mask : llvm::Constant::getAllOnesValue(k.vector(k.i1)), q);
+      q.mask = mask;
+      e.remember(c.getResult(), q, sums ? LV(k.b.CreateAlignedLoad(k.vector(k.real), emitAt(k.b, k.real, sums, j), llvm::Align(k.f64 ? 8 : 4))) : llvm::Constant::getNullValue(k.vector(k.real)));
+      for (mlir::Operation &op : e.group.block()) {
+        if (!GroupOp::kept(&op)) continue;
+        mlir::Value v = op.getResult(0);
+        LV y = e.value(v, q);
+        for (auto [r, m] : llvm::zip(e.group.yielded(), results))
+          if (r == v) k.store(m, [&](StringAttr d) { return q(d); }, k.splat(y), mask);
+      }
+    });
+  };
+  LV rest = k.b.CreateAnd(count, k.number(-int64_t(k.lanes)));
+  emitLoop(k.b, k.number(0), rest, k.lanes, [&](LV j) { vectors(j, nullptr); });
+  if (!whole) emitIf(k.b, k.b.CreateICmpNE(rest, count), [&] { vectors(rest, emitMask(k.b, k.b.CreateSub(count, rest), k.lanes)); });
+}
+
 } // namespace fil

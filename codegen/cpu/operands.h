@@ -31,4 +31,9 @@ void laneDigits(KernelBuilder &, llvm::Value *x, bool aligned, llvm::ArrayRef<ml
 void emitAlong(Evaluator &, const Point &, llvm::ArrayRef<mlir::StringAttr>, llvm::Value *first, bool aligned, llvm::Value *count, int64_t width, llvm::Value *to,
                llvm::function_ref<llvm::Value *(const Point &)> value);
 
+/// What follows a contraction in its group, of `count` columns of a row from `first` on: their sums, one behind the other, or all 0 where there are none.
+/// `aligned`: `first` is a multiple of the lanes; `whole`: `count` is.
+void emitEpilogue(Evaluator &, ir::ContractOp, llvm::ArrayRef<Memory> results, const Point &row, llvm::ArrayRef<mlir::StringAttr> columns, llvm::Value *first, bool aligned, llvm::Value *count, bool whole,
+                  llvm::Value *sums);
+
 } // namespace fil

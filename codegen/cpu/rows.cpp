@@ -2,6 +2,7 @@
 // Groups row by row. A tile is one point of the group's rows; for it the kept ops are computed in their order, in stages. Lanes of vectors lie along the dim in which most memory is contiguous: an inner dim (then sums over it end in a tree over
 // the lanes), or one of the rows (then a tile is a vector of rows, and sums need no tree).
 #include "codegen/cpu/group_kernel.h"
+#include "codegen/cpu/highest.h"
 #include "codegen/cpu/stages.h"
 
 namespace fil {
@@ -39,8 +40,8 @@ public:
     form(kept);
     chooseLanes();
     if (auto s = dyn_cast<ScatterOp>(kept[0])) rowLoop([&](Point p) { scatter(s, p); });
-    else if (auto t = dyn_cast<TopKOp>(kept[0])) rowLoop([&](Point p) { topk(t, p); });
-    else if (auto h = dyn_cast<HighestOp>(kept[0])) rowLoop([&](Point p) { highest(h, p); });
+    else if (auto t = dyn_cast<TopKOp>(kept[0])) rowLoop([&](Point p) { Highest(k, e).topk(t, p, results[t.getResult()].front(), k.number(0), k.extent(t.getDimAttr())); });
+    else if (auto h = dyn_cast<HighestOp>(kept[0])) rowLoop([&](Point p) { Highest(k, e).highest(h, p, results[h.getResult()].front()); });
     else if (auto r = dyn_cast<RosterOp>(kept[0])) rowLoop([&](Point) { roster(r); });
     else {
       makeRoom();
@@ -241,125 +242,6 @@ private:
       LV place = read(next, slot);
       b.CreateStore(b.CreateTrunc(point, k.i32), at(points, b.CreateSExt(place, k.i64)));
       b.CreateStore(b.CreateAdd(place, b.getInt32(1)), at(next, slot));
-    });
-  }
-
-  // ---- the highest: keys that order like the scores, the k-th largest by bisection over its bits, then one pass in rising order ----
-
-  /// Keys of n candidates in scratch; 0: none.
-  struct Keys {
-    LV at, n;
-    llvm::Type *type, *vector;
-    int64_t bits;
-  };
-  Keys makeKeys(const Size &n) {
-    llvm::Type *type = k.f64 ? k.i64 : k.i32;
-    const int64_t bits = k.f64 ? 64 : 32;
-    return {k.allocateScratch(n * Size(bits / 8)), k.size(n), type, k.vector(type), bits};
-  }
-  static LV constant(llvm::Type *ty, uint64_t v) { return llvm::ConstantInt::get(ty, v); }
-  void storeKey(const Keys &keys, LV i, LV score, LV present, LV mask) {
-    auto &b = k.b;
-    score = k.splat(score);
-    LV raw = b.CreateBitCast(score, keys.vector);
-    LV negative = b.CreateICmpSLT(raw, constant(keys.vector, 0));
-    LV sign = constant(keys.vector, uint64_t(1) << (keys.bits - 1));
-    // -0 equals 0.
-    raw = b.CreateSelect(b.CreateFCmpOEQ(score, llvm::ConstantFP::get(score->getType(), 0)), sign, b.CreateSelect(negative, b.CreateNot(raw), b.CreateOr(raw, sign)));
-    LV key = b.CreateSelect(k.splat(k.both(present, b.CreateFCmpORD(score, score))), raw, constant(keys.vector, 0));
-    LV at = b.CreateInBoundsGEP(keys.type, keys.at, i);
-    if (mask) b.CreateMaskedStore(key, at, llvm::Align(4), mask);
-    else b.CreateAlignedStore(key, at, llvm::Align(4));
-  }
-  /// How many keys fulfil it.
-  LV total(const Keys &keys, llvm::function_ref<LV(LV)> condition) {
-    auto &b = k.b;
-    LV sum = k.local(keys.vector), none = constant(keys.vector, 0);
-    b.CreateStore(none, sum);
-    eachVector(keys.n, [&](LV i, LV mask) {
-      LV at = b.CreateInBoundsGEP(keys.type, keys.at, i);
-      LV x = mask ? LV(b.CreateMaskedLoad(keys.vector, at, llvm::Align(4), mask, none)) : LV(b.CreateAlignedLoad(keys.vector, at, llvm::Align(4)));
-      b.CreateStore(b.CreateAdd(b.CreateLoad(keys.vector, sum), b.CreateZExt(k.both(condition(x), mask), keys.vector)), sum);
-    });
-    return emitTree(k.b, b.CreateLoad(keys.vector, sum), [&](LV x, LV y) { return b.CreateAdd(x, y); });
-  }
-  LV candidates(const Keys &keys) {
-    return total(keys, [&](LV x) { return k.b.CreateICmpNE(x, constant(keys.vector, 0)); });
-  }
-  /// visit(i, is it among the `count` highest, carried) for the keys in rising order; `count` is no more than there are candidates.
-  Values eachKey(const Keys &keys, LV count, llvm::ArrayRef<LV> carried, llvm::function_ref<Values(LV, LV, llvm::ArrayRef<LV>)> visit) {
-    auto &b = k.b;
-    LV threshold = emitLoop(b, k.number(0), k.number(keys.bits), 1, {constant(keys.type, 0)}, [&](LV bit, llvm::ArrayRef<LV> found) -> Values {
-      LV shift = b.CreateSub(constant(keys.type, uint64_t(keys.bits - 1)), b.CreateZExtOrTrunc(bit, keys.type));
-      LV tried = b.CreateOr(found[0], b.CreateShl(constant(keys.type, 1), shift));
-      LV enough = b.CreateICmpUGE(total(keys, [&](LV x) { return b.CreateICmpUGE(x, k.splat(tried)); }), count);
-      return {b.CreateSelect(enough, tried, found[0])};
-    })[0];
-    LV above = total(keys, [&](LV x) { return b.CreateICmpUGT(x, k.splat(threshold)); });
-    Values first{b.CreateSub(count, above)}; // so many ties are taken
-    first.append(carried.begin(), carried.end());
-    return emitLoop(b, k.number(0), keys.n, 1, first, [&](LV i, llvm::ArrayRef<LV> now) -> Values {
-      LV x = b.CreateLoad(keys.type, b.CreateInBoundsGEP(keys.type, keys.at, i));
-      LV tie = b.CreateAnd(b.CreateICmpEQ(x, threshold), b.CreateICmpNE(now[0], constant(keys.type, 0)));
-      LV take = b.CreateAnd(b.CreateOr(b.CreateICmpUGT(x, threshold), tie), b.CreateICmpNE(x, constant(keys.type, 0)));
-      Values next{b.CreateSub(now[0], b.CreateZExt(b.CreateAnd(tie, take), keys.type))};
-      llvm::append_range(next, visit(i, take, now.drop_front()));
-      return next;
-    });
-  }
-
-  void topk(TopKOp t, const Point &row) {
-    auto type = cast<SubsetType>(t.getResult().getType());
-    Memory out = results[t.getResult()].front();
-    auto &b = k.b;
-    const Keys keys = makeKeys(k.dims.value(t.getDim()));
-    LV members = k.extent(type.getMembers());
-    eachVector(keys.n, [&](LV i, LV mask) {
-      Point p = row;
-      p.set(t.getDimAttr(), {i, 1, nullptr});
-      p.mask = mask;
-      storeKey(keys, i, e.value(t.getScore(), p), t.getMask() ? e.value(t.getMask(), p) : nullptr, mask);
-    });
-    LV there = candidates(keys), most = b.CreateTrunc(members, keys.type);
-    LV count = b.CreateSelect(b.CreateICmpULT(there, most), there, most);
-    auto where = [&](LV slot) {
-      return [&, slot](StringAttr d) { return d == type.getMembers() ? Index{slot, 0, nullptr} : row(d); };
-    };
-    LV slots = eachKey(keys, count, {k.number(0)}, [&](LV i, LV take, llvm::ArrayRef<LV> slot) -> Values {
-      emitIf(b, take, [&] { k.store(out, where(slot[0]), b.CreateTrunc(i, k.i32), nullptr); });
-      return {b.CreateAdd(slot[0], b.CreateZExt(take, k.i64))};
-    })[1];
-    emitLoop(b, slots, members, 1, [&](LV i) { k.store(out, where(i), constant(k.i32, 0), nullptr); });
-    k.storeCount(out, [&](StringAttr d) { return row(d); }, b.CreateZExtOrTrunc(count, k.i32));
-  }
-
-  void highest(HighestOp h, const Point &row) {
-    Memory out = results[h.getResult()].front();
-    auto &b = k.b;
-    Dimlist over = strings(h.getOver());
-    k.dims.sort(over);
-    const Keys keys = makeKeys(extents(k.dims, over));
-    Dimlist outer = over;
-    StringAttr last = outer.pop_back_val();
-    LV length = k.extent(last);
-    emitLoop(b, k.number(0), k.size(extents(k.dims, outer)), 1, [&](LV line) {
-      Point at = row;
-      digits(k, line, outer, at);
-      LV from = b.CreateMul(line, length);
-      eachVector(length, [&](LV i, LV mask) {
-        Point p = at;
-        p.set(last, {i, 1, nullptr});
-        p.mask = mask;
-        storeKey(keys, b.CreateAdd(from, i), e.value(h.getScore(), p), nullptr, mask);
-      });
-    });
-    LV there = candidates(keys), wanted = b.CreateSExtOrTrunc(e.value(h.getCount(), row), keys.type);
-    wanted = b.CreateSelect(b.CreateICmpSLT(wanted, constant(keys.type, 0)), constant(keys.type, 0), wanted);
-    eachKey(keys, b.CreateSelect(b.CreateICmpULT(there, wanted), there, wanted), {}, [&](LV i, LV take, llvm::ArrayRef<LV>) -> Values {
-      Point p = row;
-      digits(k, i, over, p);
-      k.store(out, [&](StringAttr d) { return p(d); }, take, nullptr);
-      return {};
     });
   }
 };

@@ -5,6 +5,7 @@
 // Of a dim that a comparison of positions cuts off (`causal`), a strip computes only what some row of it needs: if for all that is cut off the
 // sums read zeros and the largest and smallest values what cannot win, nobody misses it.
 #include "codegen/cpu/group_kernel.h"
+#include "codegen/cpu/highest.h"
 #include "codegen/cpu/stages.h"
 #include "codegen/cpu/tile.h"
 #include <deque>
@@ -18,7 +19,10 @@ using LV = llvm::Value *;
 
 namespace {
 
-llvm::ArrayRef<StringAttr> dimsOf(mlir::Value v) { return cast<TensorType>(v.getType()).getDims(); }
+llvm::ArrayRef<StringAttr> dimsOf(mlir::Value v) {
+  if (auto s = dyn_cast<SubsetType>(v.getType())) return s.getPer();
+  return cast<TensorType>(v.getType()).getDims();
+}
 
 /// `s` on one side and the strip's dim on the other, each with coefficient 1.
 struct Cut {
@@ -106,6 +110,8 @@ private:
         if (!llvm::is_contained(strings(r.getOver()), c.dim)) continue;
         auto x = outside(r.getX(), c.compare);
         if (!x || *x != (r.getFn() == ReduceFn::sum ? 0.0 : r.getFn() == ReduceFn::max ? -INFINITY : r.getFn() == ReduceFn::min ? INFINITY : NAN)) return false;
+      } else if (auto t = dyn_cast<TopKOp>(op)) {
+        if (t.getDimAttr() != c.dim || !t.getMask() || !zero(t.getMask())) return false;
       } else if (auto p = dyn_cast<ContractOp>(op)) {
         const bool columns = !llvm::is_contained(strings(p.getOver()), c.dim) && llvm::is_contained(dimsOf(p.getResult()), strip);
         if (!columns && !(with(p.getLhs()) && zero(p.getLhs())) && !(with(p.getRhs()) && zero(p.getRhs()))) return false;
@@ -122,16 +128,21 @@ public:
   EmittedKernel run() {
     for (auto [v, r] : llvm::zip(group.yielded(), at.results)) results[v] = memoryOf(k, v.getType(), r.layout, r.counts, number, false);
     formPhases();
-    const Size tiles = extents(k.dims, batch);
+    // Without sums over the strips some of them are a tile: packing the right sides once more is little beside so many rows.
+    const bool sums = llvm::any_of(products, [](const Product &p) { return p.sum; });
+    const int64_t some = (512 + stripRows - 1) / stripRows * stripRows;
+    const Size parts = sums ? Size(1) : Size::ceil(k.dims.value(strip.getValue()) / Size(some));
     LV T = k.extent(strip);
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
       e.scope([&] {
+        LV first = k.number(0), last = T;
+        if (!sums) first = k.b.CreateMul(k.b.CreateURem(tile, k.size(parts)), k.number(some)), last = emitMin(k.b, T, k.b.CreateAdd(first, k.number(some)));
         Point point;
-        digits(k, tile, batch, point);
+        digits(k, sums ? tile : k.b.CreateUDiv(tile, k.size(parts)), batch, point);
         for (Product &p : products) p.sum ? clear(p, point) : packRight(p, point, k.size(p.k), p.summed);
         forTurns(0, point, [&](const Point &turn) {
-          emitLoop(k.b, k.number(0), T, stripRows, [&](LV t0) {
-            e.scope([&] { oneStrip(turn, t0, emitMin(k.b, k.number(stripRows), k.b.CreateSub(T, t0))); });
+          emitLoop(k.b, first, last, stripRows, [&](LV t0) {
+            e.scope([&] { oneStrip(turn, t0, emitMin(k.b, k.number(stripRows), k.b.CreateSub(last, t0))); });
           });
         });
         for (Product &p : products)
@@ -139,7 +150,7 @@ public:
       });
     });
     k.finish();
-    return {std::move(k.made), k.sizes, tiles, k.scratchBytes, 1, fmt::format("strips of {} {}{}", stripRows, strip.str(), cuts.empty() ? "" : ", cut")};
+    return {std::move(k.made), k.sizes, extents(k.dims, batch) * parts, k.scratchBytes, 1, fmt::format("strips of {} {}{}", stripRows, strip.str(), cuts.empty() ? "" : ", cut")};
   }
 
 private:
@@ -181,7 +192,7 @@ private:
   };
   std::deque<Product> products;
   std::deque<Rows> rowRuns;
-  struct Phase { Product *product = nullptr; Rows *rows = nullptr; };
+  struct Phase { Product *product = nullptr; Rows *rows = nullptr; TopKOp choice{}; };
   std::vector<Phase> phases;
   llvm::MapVector<mlir::Value, Memory> strips; ///< values that stand in scratch for the strip
   llvm::DenseMap<mlir::Value, Layout> layouts; ///< of these, and of results that are written directly
@@ -246,9 +257,11 @@ private:
           phases.push_back({&products.emplace_back(product(cast<ContractOp>(op))), nullptr});
           done.insert(op), open.remove(op);
         }
+      for (Operation *op : llvm::to_vector(open))
+        if (auto t = dyn_cast<TopKOp>(op); t && ready(op)) phases.push_back({nullptr, nullptr, t}), done.insert(op), open.remove(op);
       Rows run;
       for (Operation *op : llvm::to_vector(open))
-        if (!isProduct(op) && ready(op)) run.ops.push_back(op), done.insert(op), open.remove(op);
+        if (!isProduct(op) && !isa<TopKOp>(op) && ready(op)) run.ops.push_back(op), done.insert(op), open.remove(op);
       if (!run.ops.empty()) phases.push_back({nullptr, &rowRuns.emplace_back(std::move(run))});
     }
     // Scratch: what another phase reads.
@@ -257,7 +270,7 @@ private:
     for (Phase &p : phases) {
       llvm::SmallVector<Operation *> ops;
       if (p.rows) ops = p.rows->ops;
-      else if (!p.product->sum && !p.product->direct) ops = {p.product->c};
+      else if (p.product && !p.product->sum && !p.product->direct) ops = {p.product->c};
       for (Operation *op : ops) {
         auto elsewhere = [&](Operation *user) { return llvm::is_contained(needs(user), op) && !llvm::is_contained(ops, user); };
         if (p.rows && llvm::none_of(done, elsewhere)) continue;
@@ -485,6 +498,7 @@ private:
       if (p.direct && !p.sum) now[p.c.getResult()] = p.to;
     for (Phase &phase : phases) {
       if (phase.rows) rowByRow(*phase.rows, turn, t0, rows);
+      else if (phase.choice) choose(phase.choice, turn, t0, rows);
       else if (phase.product->sum) sumUp(*phase.product, point, t0, rows);
       else multiply(*phase.product, point, t0, rows);
     }
@@ -506,6 +520,16 @@ private:
     });
     for (Operation *op : r.ops)
       if (auto it = now.find(op->getResult(0)); it != now.end()) e.reside(it->first, it->second); // not a register of the last row
+  }
+  void choose(TopKOp t, const Point &turn, LV t0, LV rows) {
+    const Range candidates = range(t.getDimAttr(), t0, rows);
+    emitLoop(k.b, t0, k.b.CreateAdd(t0, rows), 1, [&](LV row) {
+      e.scope([&] {
+        Point p = turn;
+        p.set(strip, {row, 0, nullptr});
+        Highest(k, e).topk(t, p, results[t.getResult()], candidates.begin, candidates.end);
+      });
+    });
   }
   void multiply(Product &p, const Point &point, LV t0, LV rows) {
     e.reside(p.c.getResult(), now[p.c.getResult()]);

@@ -15,7 +15,10 @@ bool has(ArrayRef<StringAttr> list, StringAttr d) { return llvm::is_contained(li
 bool within(ArrayRef<StringAttr> list, ArrayRef<StringAttr> whole) {
   return llvm::all_of(list, [&](StringAttr d) { return has(whole, d); });
 }
-ArrayRef<StringAttr> dimsOf(Value v) { return cast<ir::TensorType>(v.getType()).getDims(); }
+ArrayRef<StringAttr> dimsOf(Value v) {
+  if (auto s = dyn_cast<SubsetType>(v.getType())) return s.getPer();
+  return cast<ir::TensorType>(v.getType()).getDims();
+}
 
 /// What one tile computes: all of the wide values at one point of `batch`, some rows of `strip` at a time.
 struct Roles {
@@ -30,15 +33,17 @@ struct Roles {
   bool local(ArrayRef<StringAttr> dims) const { return has(dims, strip) && within(batch, dims) && within(turns, dims); }
 };
 
-/// No members of subsets, no gathers or windows: what an op reads at a point follows from the names of its dims.
+/// No members of subsets are read, no gathers or windows: what an op reads at a point follows from the names of its dims.
 bool isPlain(GroupOp g) {
   return llvm::all_of(g.block(), [](Operation &op) {
     if (auto q = dyn_cast<QuantizeOp>(op); q && (q.getScale() || q.getRandom())) return false;
     if (auto d = dyn_cast<DequantizeOp>(op); d && !d.getTiles().empty()) return false; // a tile's scale is not of the point
-    return isa<YieldOp, MapOp, QuantizeOp, DequantizeOp, ReduceOp, BroadcastOp, StopGradOp, RenameOp, ConstantOp, SizeOp, IotaOp, RandomOp, SliceOp, ConcatOp, ContractOp, CacheOp>(op) &&
-           llvm::none_of(op.getOperandTypes(), [](Type t) { return isa<SubsetType>(t); });
+    return isa<YieldOp>(op) || (isa<MapOp, QuantizeOp, DequantizeOp, ReduceOp, BroadcastOp, StopGradOp, RenameOp, ConstantOp, SizeOp, IotaOp, RandomOp, SliceOp, ConcatOp, ContractOp, CacheOp, TopKOp>(op) &&
+           llvm::none_of(op.getOperandTypes(), [](Type t) { return isa<SubsetType>(t); }));
   });
 }
+/// Which of the wide values of a row are the highest is found where these are made: they need not be in memory.
+bool chooses(GroupOp g) { return llvm::any_of(g.block(), llvm::IsaPred<TopKOp>); }
 bool areLocal(GroupOp g, const Roles &r) {
   return llvm::all_of(g.block(), [&](Operation &op) { return !GroupOp::kept(&op) || (!isa<CacheOp>(op) && r.local(dimsOf(op.getResult(0)))); });
 }
@@ -126,8 +131,8 @@ private:
       for (Value v : at.getInputs())
         if (r.isWide(v)) take(v.getDefiningOp());
       for (Value v : at.getResults())
-        if (r.isWide(v))
-          for (Operation *u : v.getUsers()) take(u);
+        for (Operation *u : v.getUsers())
+          if (auto g = dyn_cast<GroupOp>(u); r.isWide(v) || (g && chooses(g))) take(u);
     }
     auto stays = [&](Value v) { return r.isWide(v) && llvm::all_of(v.getUsers(), [&](Operation *u) { return isa<GroupOp>(u) && all.contains(cast<GroupOp>(u)); }); };
     if (!llvm::any_of(all, [&](GroupOp g) { return llvm::any_of(g.getResults(), stays); })) all.clear();

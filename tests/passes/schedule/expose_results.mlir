@@ -2,7 +2,7 @@
 // A contraction into a subset's members is one over the members and a scatter; a large sum is one of rows and one of these; what leaves
 // twice leaves by copies.
 
-fil.dims {B, D = "4", V = "7", "s#0" = "2"}
+fil.dims {B, D = "4", N = "16", V = "7", "s#0" = "2"}
 
 // CHECK-LABEL: fil.func @members
 // CHECK: %[[Y:.*]] = fil.contract %{{.*}}, %{{.*}} through %[[S:[a-z0-9]+]] over ["D"] : {{.*}} -> !fil.tensor<[B,"s#0"], f64>
@@ -30,4 +30,19 @@ fil.func @sum(%x: !fil.tensor<[B,D], f64>) -> !fil.tensor<[], f64> {
 fil.func @twice(%x: !fil.tensor<[B], f64>) -> (!fil.tensor<[B], f64>, !fil.tensor<[B], f64>, !fil.tensor<[B], f64>) {
   %0 = fil.map tanh(%x) : (!fil.tensor<[B], f64>) -> !fil.tensor<[B], f64>
   fil.return %0, %0, %x : !fil.tensor<[B], f64>, !fil.tensor<[B], f64>, !fil.tensor<[B], f64>
+}
+
+// Vectors that a product adds to those of members go to their places one by one; without the mark that it gathers, or if they are too short, they stand in memory before.
+// CHECK-LABEL: fil.func @vectors
+// CHECK-SAME: (%[[W:[a-z0-9]+]]: {{.*}}, %[[X:[a-z0-9]+]]: !fil.tensor<[B,N], f64>, %{{.*}}, %[[S:[a-z0-9]+]]: !fil.subset<V per [B], "s#0">)
+// CHECK-NEXT: fil.contract %[[W]], %[[X]] through %[[S]] over ["B", "s#0"] {fil.gather = 0 : i64} : {{.*}} -> !fil.tensor<[N,V], f64>
+// CHECK-NEXT: fil.contract %[[W]], %[[X]] through %[[S]] over [] {{.*}} -> !fil.tensor<[B,N,"s#0"], f64>
+// CHECK-NEXT: fil.scatter
+// CHECK-NEXT: fil.contract %[[W]], %{{.*}} through %[[S]] over [] {{.*}} -> !fil.tensor<[B,D,"s#0"], f64>
+// CHECK-NEXT: fil.scatter
+fil.func @vectors(%w: !fil.tensor<[B,"s#0"], f64>, %x: !fil.tensor<[B,N], f64>, %z: !fil.tensor<[B,D], f64>, %s: !fil.subset<V per [B], "s#0">) -> (!fil.tensor<[N,V], f64>, !fil.tensor<[N,V], f64>, !fil.tensor<[D,V], f64>) {
+  %0 = fil.contract %w, %x through %s over ["B", "s#0"] {fil.gather = 0} : (!fil.tensor<[B,"s#0"], f64>, !fil.tensor<[B,N], f64>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[N,V], f64>
+  %1 = fil.contract %w, %x through %s over ["B", "s#0"] : (!fil.tensor<[B,"s#0"], f64>, !fil.tensor<[B,N], f64>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[N,V], f64>
+  %2 = fil.contract %w, %z through %s over ["B", "s#0"] {fil.gather = 0} : (!fil.tensor<[B,"s#0"], f64>, !fil.tensor<[B,D], f64>, !fil.subset<V per [B], "s#0">) -> !fil.tensor<[D,V], f64>
+  fil.return %0, %1, %2 : !fil.tensor<[N,V], f64>, !fil.tensor<[N,V], f64>, !fil.tensor<[D,V], f64>
 }

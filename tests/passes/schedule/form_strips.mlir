@@ -1,7 +1,7 @@
 // RUN: %fil-opt %s --fil-schedule-form-groups --fil-schedule-form-strips | FileCheck %s
 // Scores, softmax and mixture are one group by strips of queries; sums over the strips too; what leaves the strips' sight stays apart.
 
-fil.dims {B, T, S, H = "4", N = "32", R = "T-1", A = "1", I = "2", J = "40"}
+fil.dims {B, T, S, H = "4", N = "32", R = "T-1", A = "1", I = "2", J = "40", "s#0" = "8"}
 
 // CHECK-LABEL: fil.func @attention
 // CHECK-NEXT: fil.group rows ["B", "H"]
@@ -76,4 +76,20 @@ fil.func @indexer(%q: !fil.tensor<[B,T,N,I], f64>, %p: !fil.tensor<[B,T,N,J], f6
   %4 = fil.map tanh(%3) : (!fil.tensor<[B,T,S,J], f64>) -> !fil.tensor<[B,T,S,J], f64>
   %5 = fil.reduce sum %4 over ["J"] : (!fil.tensor<[B,T,S,J], f64>) -> !fil.tensor<[B,T,S], f64>
   fil.return %2, %5 : !fil.tensor<[B,T,S], f64>, !fil.tensor<[B,T,S], f64>
+}
+
+// What is chosen by scores is found where they are made: they are not in memory. So are sums of a few of them.
+// CHECK-LABEL: fil.func @chosen
+// CHECK: fil.group rows ["B"]
+// CHECK: fil.contract {{.*}} over ["N"]
+// CHECK: fil.reduce sum {{.*}} over ["I"]
+// CHECK: fil.topk
+// CHECK: fil.yield %{{[0-9]+}} : !fil.subset<S per [B,T], "s#0">
+// CHECK-NEXT: } {fil.strip = "T"}
+fil.func @chosen(%q: !fil.tensor<[B,T,N,I], f64>, %k: !fil.tensor<[B,S,N], f64>, %past: !fil.tensor<[T,S], bool>) -> !fil.tensor<[B,T,"s#0"], bool> {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,N,I], f64>, !fil.tensor<[B,S,N], f64>) -> !fil.tensor<[B,T,S,I], f64>
+  %1 = fil.reduce sum %0 over ["I"] : (!fil.tensor<[B,T,S,I], f64>) -> !fil.tensor<[B,T,S], f64>
+  %2 = fil.topk %1 mask %past over "S" : (!fil.tensor<[B,T,S], f64>, !fil.tensor<[T,S], bool>) -> !fil.subset<S per [B,T], "s#0">
+  %3 = fil.present %2 : (!fil.subset<S per [B,T], "s#0">) -> !fil.tensor<[B,T,"s#0"], bool>
+  fil.return %3 : !fil.tensor<[B,T,"s#0"], bool>
 }
