@@ -25,6 +25,10 @@ inline void describe(ir::VariableOp v, VariableInfo &info) {
   if (auto together = v->getAttrOfType<mlir::IntegerAttr>("fil.together")) info.together = int(together.getInt());
   if (auto blocks = v->getAttrOfType<ir::BlocksAttr>("fil.blocks")) info.thinned = {int(*v.getMap()) - 2, blocks.getOf(), blocks.getRight()};
   info.predictor = v->hasAttr("fil.predictor");
+  if (auto neurons = v->getAttrOfType<mlir::ArrayAttr>("fil.neurons")) {
+    const auto names = ir::strings(neurons), declared = ir::strings(v.getDeclared());
+    info.neurons = {names[0].str(), int(llvm::find(declared, names[2]) - declared.begin()), names[1].str(), v->getAttrOfType<mlir::IntegerAttr>("fil.granule").getInt(), {}};
+  }
   if (info.predictor || v.getAdapter()) info.families = int(v.getSite().count("[*]"));
   if (!v.getAdapter()) return;
   info.adapter = v.getAdapter()->convertToDouble();

@@ -82,7 +82,7 @@ bool gathersInTiles(ContractOp c, const Dims &dims) {
 }
 bool gathersSeveral(ContractOp c, const Dims &dims) {
   const ContractionDims d = classify(c);
-  return gathersInTiles(c, dims) && !vectorsOfMembers(c, dims) && !llvm::is_contained(d.batch, cast<SubsetType>(c.getSubsets()[0].getType()).getMembers());
+  return gathersInTiles(c, dims) && !llvm::is_contained(d.batch, cast<SubsetType>(c.getSubsets()[0].getType()).getMembers());
 }
 std::optional<MemberVectors> vectorsOfMembers(ContractOp c, const Dims &dims) {
   constexpr int64_t few = 4, shortest = 8; // from so many rows on, and below such a length, register tiles do better
@@ -112,8 +112,13 @@ std::optional<MemberVectors> vectorsOfMembers(ContractOp c, const Dims &dims) {
     llvm::copy_if(v.walked, std::back_inserter(others), [&](StringAttr d) { return !chosen(d); });
     if (!llvm::is_contained(over, s.getMembers()) || !atMost(size(others))) return {};
     llvm::stable_sort(v.walked, [&](StringAttr x, StringAttr y) { return chosen(x) && !chosen(y); });
-    for (StringAttr d : result.getDims())
-      if (d != s.getOf()) (sides[v.operand].has(d) && !sides[1 - v.operand].has(d) && !chosen(d) ? v.along : v.outer).push_back(d);
+    others.clear(); // those for which the same is added again
+    for (StringAttr d : result.getDims()) {
+      if (d == s.getOf()) continue;
+      (sides[v.operand].has(d) && !sides[1 - v.operand].has(d) && !chosen(d) ? v.along : v.outer).push_back(d);
+      if (!sides[v.operand].has(d) && !chosen(d)) others.push_back(d);
+    }
+    if (!atMost(size(others))) return {};
   } else {
     if (sides[0].has(s.getOf()) == sides[1].has(s.getOf())) return {};
     v.operand = sides[1].has(s.getOf());
@@ -129,6 +134,7 @@ std::optional<MemberVectors> vectorsOfMembers(ContractOp c, const Dims &dims) {
       if (!chosen(d) && !vectors.has(d)) rows.push_back(d);
     }
     if (!atMost(size(rows))) return {};
+    if (dots == other.has(s.getMembers())) return {};
     if (dots) {
       if (!llvm::all_of(over, [&](StringAttr d) { return vectors.has(d) && other.has(d) && !chosen(d); })) return {};
       v.along = over;

@@ -1086,8 +1086,9 @@ private:
 
 } // namespace
 
-EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
-  if (auto kernel = emitMembers(target, dims, f64, group, placement)) {
+EmittedContraction emitContraction(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, Rows rows) {
+  bool few = rows != Rows::Many;
+  if (auto kernel = emitMembers(target, dims, f64, group, placement, rows == Rows::One)) {
     EmittedContraction out;
     out.product = std::move(kernel);
     return out;

@@ -43,10 +43,11 @@ struct EmittedContraction {
   Size rows;
   ContractionDescriptor descriptor;
 };
-/// `few`: the rows may be few.
-EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &, bool few);
+enum class Rows { Many, PerhapsFew, One };
+EmittedContraction emitContraction(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &, Rows);
 /// A contraction that takes the vectors at a subset's members one by one (vectorsOfMembers); none of others, and of vectors that do not stand in memory element behind element.
-std::optional<EmittedKernel> emitMembers(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
+/// `few`: of so few points that vectors are read where they stand.
+std::optional<EmittedKernel> emitMembers(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &, bool few);
 /// A group with strips: several contractions and what stands between them.
 EmittedKernel emitStrips(const Target &, const ir::Dims &, bool f64, ir::GroupOp, const GroupPlacement &);
 

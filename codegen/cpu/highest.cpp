@@ -75,19 +75,24 @@ LV Highest::above(const Keys &keys, LV key) {
 Highest::Threshold Highest::find(const Keys &keys, LV count) {
   auto &b = k.b;
   // `low` has at least `count` keys at it or above, `high` fewer.
-  Values found = emitLoop(b, k.number(0), k.number(2 * int64_t(keys.type->getBitWidth()) + 2), 1, {keys.lowest, b.CreateAdd(keys.highest, k.number(1)), keys.candidates, k.number(0)}, [&](LV turn, llvm::ArrayRef<LV> now) {
-    LV low = now[0], high = now[1], atLow = now[2], atHigh = now[3], apart = b.CreateSub(high, low);
-    LV open = b.CreateAnd(b.CreateICmpUGT(apart, k.number(1)), b.CreateICmpUGT(atLow, count));
-    return emitIf(b, open, [&] {
+  auto open = [&](LV low, LV high, LV atLow) { return b.CreateAnd(b.CreateICmpUGT(b.CreateSub(high, low), k.number(1)), b.CreateICmpUGT(atLow, count)); };
+  Values first{keys.lowest, b.CreateAdd(keys.highest, k.number(1)), keys.candidates, k.number(0)};
+  Values found = emitIf(b, open(first[0], first[1], first[2]), [&] {
+    Values last = emitRepeat(b, {first[0], first[1], first[2], first[3], b.getFalse()}, [&](llvm::ArrayRef<LV> now) -> Values {
+      LV low = now[0], high = now[1], atLow = now[2], atHigh = now[3], apart = b.CreateSub(high, low);
       auto real = [&](LV x) { return b.CreateUIToFP(x, b.getDoubleTy()); };
       LV share = b.CreateFDiv(real(b.CreateSub(atLow, count)), real(b.CreateSub(atLow, atHigh)));
       LV guess = b.CreateIntrinsic(llvm::Intrinsic::fptoui_sat, {k.i64, b.getDoubleTy()}, {b.CreateFMul(share, real(apart))});
-      LV step = b.CreateSelect(b.CreateTrunc(turn, k.i1), b.CreateLShr(apart, 1), guess);
+      LV step = b.CreateSelect(now[4], b.CreateLShr(apart, 1), guess);
       step = b.CreateBinaryIntrinsic(llvm::Intrinsic::umin, b.CreateBinaryIntrinsic(llvm::Intrinsic::umax, step, k.number(1)), b.CreateSub(apart, k.number(1)));
       LV middle = b.CreateAdd(low, step), there = above(keys, b.CreateSub(middle, k.number(1))), enough = b.CreateICmpUGE(there, count);
-      return Values{b.CreateSelect(enough, middle, low), b.CreateSelect(enough, high, middle), b.CreateSelect(enough, there, atLow), b.CreateSelect(enough, atHigh, there)};
-    }, [&] { return Values(now.begin(), now.end()); });
-  });
+      Values next{b.CreateSelect(enough, middle, low), b.CreateSelect(enough, high, middle), b.CreateSelect(enough, there, atLow), b.CreateSelect(enough, atHigh, there), b.CreateNot(now[4])};
+      next.push_back(open(next[0], next[1], next[2]));
+      return next;
+    });
+    last.pop_back();
+    return last;
+  }, [&] { return first; });
   LV exact = b.CreateICmpEQ(found[2], count);
   LV key = b.CreateSelect(exact, b.CreateSub(found[0], k.number(1)), found[0]);
   key = b.CreateSelect(b.CreateICmpEQ(count, k.number(0)), k.number(k.f64 ? INT64_MAX : INT32_MAX), key);

@@ -23,8 +23,7 @@ private:
     llvm::IntegerType *type;
     llvm::Type *vector;
     llvm::Value *least, *most;              ///< vectors: of the candidates of each lane
-    llvm::Value *candidates = nullptr;      ///< their number, and the least and largest key, as i64
-    llvm::Value *lowest = nullptr, *highest = nullptr;
+    llvm::Value *candidates = nullptr, *lowest = nullptr, *highest = nullptr; ///< by `finish`: their number, the least and the largest key, as i64
   };
   Keys makeKeys(const Size &room);
   llvm::Value *place(const Keys &, llvm::Value *i);

@@ -19,32 +19,35 @@ constexpr int64_t somePoints = 256;
 
 class MemberEmitter {
 public:
-  MemberEmitter(const Target &t, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at, const MemberVectors &v)
-      : k(t, dims, f64), group(group), at(at), c(group.tiled()), v(v), inputs(inputsOf(k, group, at, number)), e(k, group, inputs), subset(cast<SubsetType>(c.getSubsets()[0].getType())),
+  MemberEmitter(const Target &t, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &at, const MemberVectors &v, bool few)
+      : k(t, dims, f64), group(group), placement(at), c(group.tiled()), v(v), few(few), inputs(inputsOf(k, group, at, number)), e(k, group, inputs), subset(cast<SubsetType>(c.getSubsets()[0].getType())),
         n(extents(dims, v.along).constant()->num) {}
 
-  /// Must be asked first.
-  bool readable() { return v.form == MemberVectors::Adds || (vectors = vectorsInMemory()).has_value(); }
-  EmittedKernel run() {
-    for (auto [x, p] : llvm::zip(group.yielded(), at.results)) results.push_back(memoryOf(k, x.getType(), p.layout, p.counts, number, false));
+  std::optional<EmittedKernel> run() {
+    if (v.form != MemberVectors::Adds && !(vectors = vectorsInMemory())) return std::nullopt;
+    for (auto [x, p] : llvm::zip(group.yielded(), placement.results)) results.push_back(memoryOf(k, x.getType(), p.layout, p.counts, number, false));
     const int64_t most = k.lanes * std::min<int64_t>(8, k.target.registers / 2), whole = (n + k.lanes - 1) / k.lanes * k.lanes;
     width = v.form == MemberVectors::Dots ? whole : std::min(whole, most);
+    // Of what is added to a range is a tile: several threads want some.
     range = std::max<int64_t>(64, k.target.l2 / (v.form == MemberVectors::Adds ? 2 : 6) / (width * bytes()) / 8 * 8);
+    if (v.form == MemberVectors::Adds) range = std::min<int64_t>(range, 512);
+    else if (few) range = 1 << 30;
     vector = k.allocateScratch(Size(width * bytes()));
     if (v.form != MemberVectors::Adds) cursors = k.allocateScratch(Size(somePoints * 8));
-    if (v.form != MemberVectors::Adds && !together()) packed = k.allocateScratch(Size(range * width * bytes()));
+    if (v.form != MemberVectors::Adds && !few && !together()) packed = k.allocateScratch(Size(range * width * bytes()));
     const Size tiles = v.form == MemberVectors::Adds ? adds() : v.form == MemberVectors::Dots ? dots() : sums();
     k.finish();
     const char *what[] = {"dots with vectors of members", "sums of vectors of members", "vectors added to members"};
-    return {std::move(k.made), k.sizes, tiles, k.scratchBytes, 1, std::string(what[v.form]) + ", " + std::to_string(range) + " positions of " + subset.getOf().getValue().str() + " at a time"};
+    return EmittedKernel{std::move(k.made), k.sizes, tiles, k.scratchBytes, 1, what[v.form] + (few ? std::string() : ", " + std::to_string(range) + " positions of " + subset.getOf().getValue().str() + " at a time")};
   }
 
 private:
   KernelBuilder k;
   GroupOp group;
-  const GroupPlacement &at;
+  const GroupPlacement &placement;
   ContractOp c;
   const MemberVectors v;
+  const bool few; ///< points: vectors are not worth packing
   int number = 0; ///< of the first buffer behind the inputs
   const std::vector<Memory> inputs;
   Evaluator e;
@@ -70,7 +73,7 @@ private:
       auto a = dyn_cast<mlir::BlockArgument>(x);
       if (!a) return nullptr;
       auto f = cast<TensorType>(a.getType()).format();
-      return !f || *f == Format::Bf16 || *f == Format::F16 || *f == Format::Int8 ? &at.inputs[a.getArgNumber()].layout : nullptr;
+      return !f || *f == Format::Bf16 || *f == Format::F16 || *f == Format::Int8 ? &placement.inputs[a.getArgNumber()].layout : nullptr;
     };
     auto p = plainOf(k.dims, c->getOperand(v.operand), layout, {subset.getOf()}, v.along, v.outer);
     return p && p->sum == Size(1) ? p : std::nullopt;
@@ -86,18 +89,21 @@ private:
       if (!(s == Size())) to = emitAt(k.b, stored(), to, emitMul(k.b, p(d).base, k.size(s)));
     return emitAt(k.b, stored(), to, from);
   }
+  /// Lanes of a vector as it stands, zeros behind its last element; `columns`: which of its elements is the first one.
+  LV read(LV from, LV offset, LV columns) {
+    auto &b = k.b;
+    const llvm::Align align(uint64_t(format() ? bytesOf(*format()) : bytes()));
+    LV at = emitAt(b, stored(), from, offset), x;
+    if (n % width == 0) x = b.CreateAlignedLoad(k.vector(stored()), at, align);
+    else x = b.CreateMaskedLoad(k.vector(stored()), at, align, emitMask(b, b.CreateSub(k.number(n), b.CreateAdd(columns, offset)), k.lanes), llvm::Constant::getNullValue(k.vector(stored())));
+    return format() ? k.decoded(*format(), x) : x;
+  }
   /// Those of some positions, one behind the other: heads that share a row in memory would also share a part of the cache.
   void pack(LV start, LV columns, LV position, LV count) {
     auto &b = k.b;
-    const llvm::Align narrow(uint64_t(format() ? bytesOf(*format()) : bytes()));
     emitLoop(b, k.number(0), count, 1, [&](LV i) {
       LV from = emitAt(b, stored(), start, emitMul(b, b.CreateAdd(position, i), k.size(vectors->outer))), to = elementAt(packed, b.CreateMul(i, k.number(width)));
-      emitLoop(b, k.number(0), k.number(width), k.lanes, [&](LV j) {
-        LV at = emitAt(b, stored(), from, j), x;
-        if (n % width == 0) x = b.CreateAlignedLoad(k.vector(stored()), at, narrow);
-        else x = b.CreateMaskedLoad(k.vector(stored()), at, narrow, emitMask(b, b.CreateSub(k.number(n), b.CreateAdd(columns, j)), k.lanes), llvm::Constant::getNullValue(k.vector(stored())));
-        b.CreateAlignedStore(format() ? k.decoded(*format(), x) : x, elementAt(to, j), align());
-      });
+      emitLoop(b, k.number(0), k.number(width), k.lanes, [&](LV j) { b.CreateAlignedStore(read(from, j, columns), elementAt(to, j), align()); });
     });
   }
 
@@ -163,6 +169,12 @@ private:
     if (v.form == MemberVectors::Dots) return ask(results[0].layout, results[0].element, results[0].pointer, true);
     if (auto a = dyn_cast<mlir::BlockArgument>(c->getOperand(1 - v.operand))) ask(inputs[a.getArgNumber()].layout, inputs[a.getArgNumber()].element, inputs[a.getArgNumber()].pointer, false);
   }
+  /// The point of a tile at a position of the last dim of its own.
+  Point at(const Point &tile, LV position) {
+    Point p = tile;
+    p.set(subset.getPer().back(), {position, 0, nullptr});
+    return p;
+  }
   /// Tiles of the points: body(point without the last of its dims, first of its positions there, how many).
   Size eachTile(LV &columns, llvm::function_ref<void(const Point &, LV, LV)> body) {
     StringAttr last = subset.getPer().back();
@@ -180,10 +192,10 @@ private:
     });
     return extents(k.dims, rest) * blocks * parts;
   }
-  /// Members of a point from one on to another, and their vectors: that of position p is `width * p` elements behind `vectors`.
+  /// Members of a point from one on to another, and where the vector of position 0 would be: among those that are packed, or as they stand.
   struct Visit {
     Members members;
-    LV from, end, vectors;
+    LV from, end, vectors, columns;
   };
   /// So many members of a point behind the one at hand are asked for: measured with 8192 positions and 512 members, in ranges of 336, where 32 and 128 are slower by a tenth and by 4 %.
   static constexpr int64_t ahead = 64;
@@ -197,18 +209,16 @@ private:
       b.CreateStore(b.getFalse(), ready);
       emitLoop(b, k.number(0), points, 1, [&](LV i) {
         e.scope([&] {
-          Point p = tile;
-          p.set(subset.getPer().back(), {b.CreateAdd(first, i), 0, nullptr});
+          const Point p = at(tile, b.CreateAdd(first, i));
           const Members m = membersOf(p);
           LV later = emitMin(b, b.CreateAdd(i, k.number(2)), b.CreateSub(points, k.number(1))), next = b.CreateLoad(k.i64, cursor(later));
-          Point q = tile;
-          q.set(subset.getPer().back(), {b.CreateAdd(first, later), 0, nullptr});
+          const Point q = at(tile, b.CreateAdd(first, later));
           LV soon = b.CreateAdd(next, k.number(ahead));
           lookAhead(q, next, soon);
           emitLoop(b, next, soon, 16, [&](LV j) { emitPrefetch(b, k.i32, membersOf(q).list, j, false); });
           LV from = b.CreateLoad(k.i64, cursor(i)), end = firstFrom(m, from, b.CreateAdd(position, k.number(range)));
           emitIf(b, b.CreateICmpSLT(from, end), [&] {
-            Visit visit{m, from, end, start};
+            Visit visit{m, from, end, start, columns};
             if (packed) {
               emitIf(b, b.CreateNot(b.CreateLoad(k.i1, ready)), [&] { pack(start, columns, position, emitMin(b, k.number(range), b.CreateSub(k.extent(subset.getOf()), position))); });
               b.CreateStore(b.getTrue(), ready);
@@ -221,7 +231,11 @@ private:
       });
     });
   }
-  LV vectorOf(const Visit &v, LV i) { return elementAt(v.vectors, k.b.CreateMul(member(v.members, i), k.number(width))); }
+  LV vectorOf(const Visit &v, LV i) {
+    LV position = member(v.members, i);
+    return packed ? elementAt(v.vectors, k.b.CreateMul(position, k.number(width))) : emitAt(k.b, stored(), v.vectors, emitMul(k.b, position, k.size(vectors->outer)));
+  }
+  LV lanesOf(const Visit &v, LV vector, LV offset) { return packed ? load(elementAt(vector, offset), 0) : read(vector, offset, v.columns); }
   /// The sums of some vectors' lanes, one for each vector, in the first lanes of one: halves are added until a lane is left. As many vectors as lanes or a power of two below.
   LV folded(llvm::SmallVector<LV> x) {
     auto &b = k.b;
@@ -259,8 +273,8 @@ private:
           Values sums = emitLoop(b, k.number(0), k.number(width), unroll * k.lanes, Values(size_t(some), none()), [&](LV at, llvm::ArrayRef<LV> before) {
             Values next(before.begin(), before.end());
             for (int64_t u = 0; u < unroll; ++u) {
-              LV x = load(elementAt(vector, at), u * k.lanes);
-              for (auto [sum, row] : llvm::zip(next, rows)) sum = fma(x, load(elementAt(row, at), u * k.lanes), sum);
+              LV offset = b.CreateAdd(at, k.number(u * k.lanes)), x = load(elementAt(vector, offset), 0);
+              for (auto [sum, row] : llvm::zip(next, rows)) sum = fma(x, lanesOf(now, row, offset), sum);
             }
             return next;
           });
@@ -270,8 +284,7 @@ private:
       });
       emitLoop(b, k.number(0), points, 1, [&](LV i) { // what is no member
         e.scope([&] {
-          Point p = tile;
-          p.set(subset.getPer().back(), {b.CreateAdd(first, i), 0, nullptr});
+          const Point p = at(tile, b.CreateAdd(first, i));
           LV count = membersOf(p).count, all = k.extent(subset.getMembers());
           emitIf(b, b.CreateICmpSLT(count, all), [&] { emitEpilogue(e, c, results, p, {subset.getMembers()}, count, false, b.CreateSub(all, count), false, nullptr); });
         });
@@ -291,7 +304,7 @@ private:
   void clear(LV from, LV rows) {
     emitLoop(k.b, k.number(0), k.b.CreateMul(rows, k.number(width)), k.lanes, [&](LV j) { k.b.CreateAlignedStore(none(), elementAt(from, j), align()); });
   }
-  void finish(const Point &p, LV columns, LV sums) { emitEpilogue(e, c, results, p, v.along, columns, true, emitMin(k.b, k.number(width), k.b.CreateSub(k.number(n), columns)), n % k.lanes == 0, sums); }
+  void epilogue(const Point &p, LV columns, LV sums) { emitEpilogue(e, c, results, p, v.along, columns, true, emitMin(k.b, k.number(width), k.b.CreateSub(k.number(n), columns)), n % k.lanes == 0, sums); }
 
   Size sums() {
     auto &b = k.b;
@@ -304,16 +317,14 @@ private:
           Values next;
           e.scope([&] {
             LV w = k.splat(factor(p, j)), row = vectorOf(now, j);
-            for (auto [u, sum] : llvm::enumerate(before)) next.push_back(fma(w, load(row, int64_t(u) * k.lanes), sum));
+            for (auto [u, sum] : llvm::enumerate(before)) next.push_back(fma(w, lanesOf(now, row, k.number(int64_t(u) * k.lanes)), sum));
           });
           return next;
         }), of(i));
       });
       emitLoop(b, k.number(0), points, 1, [&](LV i) {
         e.scope([&] {
-          Point p = tile;
-          p.set(subset.getPer().back(), {b.CreateAdd(first, i), 0, nullptr});
-          finish(p, columns, of(i));
+          epilogue(at(tile, b.CreateAdd(first, i)), columns, of(i));
         });
       });
     });
@@ -372,7 +383,7 @@ private:
           e.scope([&] {
             Point p = outer;
             p.set(subset.getOf(), {s, 0, nullptr});
-            finish(p, columns, elementAt(sums, b.CreateMul(b.CreateSub(s, begin), k.number(width))));
+            epilogue(p, columns, elementAt(sums, b.CreateMul(b.CreateSub(s, begin), k.number(width))));
           });
         });
       });
@@ -383,11 +394,10 @@ private:
 
 } // namespace
 
-std::optional<EmittedKernel> emitMembers(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement) {
+std::optional<EmittedKernel> emitMembers(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
   auto v = gathers(group.tiled()) ? vectorsOfMembers(group.tiled(), dims) : std::nullopt;
   if (!v) return std::nullopt;
-  MemberEmitter emitter(target, dims, f64, group, placement, *v);
-  return emitter.readable() ? std::optional(emitter.run()) : std::nullopt;
+  return MemberEmitter(target, dims, f64, group, placement, *v, few).run();
 }
 
 } // namespace fil

@@ -128,7 +128,7 @@ public:
   EmittedKernel run() {
     for (auto [v, r] : llvm::zip(group.yielded(), at.results)) results[v] = memoryOf(k, v.getType(), r.layout, r.counts, number, false);
     formPhases();
-    // Without sums over the strips some of them are a tile: packing the right sides once more is little beside so many rows.
+    // Without sums over the strips so many of them are a tile as have 512 rows: packing the right sides once more is a few hundredths of that.
     const bool sums = llvm::any_of(products, [](const Product &p) { return p.sum; });
     const int64_t some = (512 + stripRows - 1) / stripRows * stripRows;
     const Size parts = sums ? Size(1) : Size::ceil(k.dims.value(strip.getValue()) / Size(some));

@@ -141,6 +141,8 @@ private:
       }
       row.info.name += rest.str();
       fil::describe(v, row.info);
+      if (row.info.neurons)
+        for (auto [d, at] : llvm::zip(loopDims, turn)) row.info.neurons->turn.push_back({d.str(), at});
       row.info.dtype = s.dtype;
       for (StringAttr d : declared) row.info.dims.push_back(d.str()), row.info.shape.push_back(whole(d)), row.axes.push_back(axis(d));
       out.variables.push_back(row);
@@ -519,7 +521,7 @@ private:
     else if (!g.tiled()) launch(steps, emitRows(target, dims, f64, g, at), all, true, {}, work);
     else {
       // Training has many rows; who decodes has one most of the time.
-      EmittedContraction c = emitContraction(target, dims, f64, g, at, program->entry.name == "decode" || program->entry.name == "run");
+      EmittedContraction c = emitContraction(target, dims, f64, g, at, program->entry.name == "decode" ? Rows::One : program->entry.name == "run" ? Rows::PerhapsFew : Rows::Many);
       dots |= stepsIn(c.descriptor.element) > 1;
       std::optional<View> packed;
       std::vector<Step> packing, many;

@@ -178,6 +178,8 @@ private:
       VariableInfo info;
       info.name = name + rest.str();
       describe(v, info);
+      if (info.neurons)
+        for (auto [d, at] : llvm::zip(loops, turn)) info.neurons->turn.push_back({d.str(), at});
       info.dtype = dtypeOf(type);
       info.shape = sizesOf(r.declared);
       for (StringAttr d : r.declared) info.dims.push_back(d.str());

@@ -28,9 +28,9 @@ void lora(mlir::OpPassManager &pm) {
   pm.addPass(createAddAdaptersPass()); // on the program that the model says; behind it, a weight's use is three products
   clean(pm);
 }
-void sparsity(mlir::OpPassManager &pm) {
+void sparsity(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createLimitMembersPass());
-  pm.addPass(createAddGatesPass()); // on products of weights as they stand
+  pm.addPass(createAddGatesPass({o.neurons})); // on products of weights as they stand
   pm.addPass(createAddMasksPass()); // behind the adapters, whose products are not masked; before gradients, which are
   pm.addPass(createAddPatternsPass());
   pm.addPass(createGatherMembersPass()); // last: gates and masks know rows that are read as they stand

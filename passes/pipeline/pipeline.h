@@ -15,11 +15,12 @@ struct PipelineOptions {
   std::string remat = "auto";    ///< what reverse loops compute again: auto, none, attn, all
   std::vector<std::string> rematSites; ///< with auto: in any case
   std::vector<std::string> caches;     ///< formats of what can be looked back at: of all, or of those of a name, `ks=e4m3`
+  bool neurons = false;                ///< the entry `neurons`, for who groups them
 };
 
 void normalize(mlir::OpPassManager &);
 void lora(mlir::OpPassManager &);
-void sparsity(mlir::OpPassManager &);
+void sparsity(mlir::OpPassManager &, const PipelineOptions & = {});
 void qat(mlir::OpPassManager &);
 void autodiff(mlir::OpPassManager &);
 void train(mlir::OpPassManager &, const PipelineOptions &);

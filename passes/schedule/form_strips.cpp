@@ -45,7 +45,11 @@ bool isPlain(GroupOp g) {
 /// Which of the wide values of a row are the highest is found where these are made: they need not be in memory.
 bool chooses(GroupOp g) { return llvm::any_of(g.block(), llvm::IsaPred<TopKOp>); }
 bool areLocal(GroupOp g, const Roles &r) {
-  return llvm::all_of(g.block(), [&](Operation &op) { return !GroupOp::kept(&op) || (!isa<CacheOp>(op) && r.local(dimsOf(op.getResult(0)))); });
+  return llvm::all_of(g.block(), [&](Operation &op) {
+    auto dims = GroupOp::kept(&op) ? dimsOf(op.getResult(0)) : ArrayRef<StringAttr>();
+    const bool chosenInside = isa<TopKOp>(op) && llvm::any_of(dims, [&](StringAttr d) { return has(r.inner, d); }); // one choice for each row of a strip
+    return !GroupOp::kept(&op) || (!isa<CacheOp>(op) && !chosenInside && r.local(dims));
+  });
 }
 /// A contraction whose result has rows in each strip: the right side has none, so it is packed once for all strips.
 bool fitsLocal(ContractOp c, const Roles &r) {

@@ -42,6 +42,8 @@ struct Neurons {
   StringAttr dim;
   SmallVector<Product> products;
   llvm::SetVector<Operation *> between; ///< elementwise and renames, from the products to h
+  SmallVector<std::pair<Value, StringAttr>> params; ///< that it is made of besides, and what they call the dim
+  bool numbered = false; ///< something in them depends on their places, or is an adapter's
   SmallVector<Reader> readers;
 };
 
@@ -67,6 +69,7 @@ Value viewed(Value v, ArrayRef<StringAttr> dims, SmallVector<Operation *> &views
 }
 
 struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
+  using impl::AddGatesPassBase<AddGatesPass>::AddGatesPassBase;
   void runOnOperation() override {
     ModuleOp module = getOperation();
     Dims dims(module);
@@ -78,9 +81,12 @@ struct AddGatesPass : impl::AddGatesPassBase<AddGatesPass> {
     }
     if (all.empty()) return;
     for (Gated &g : all) byMap[g.map] = &g;
+    if (tellNeurons)
+      for (FuncOp f : llvm::to_vector(module.getOps<FuncOp>()))
+        if (f.getEntry() == "run") addNeurons(f, dims);
     std::vector<std::pair<FuncOp, llvm::SmallPtrSet<Gated *, 8>>> entries;
     for (FuncOp f : module.getOps<FuncOp>()) {
-      if (f.getEntry().empty()) continue;
+      if (f.getEntry().empty() || f.getEntry() == "neurons") continue;
       auto &own = entries.emplace_back(f, llvm::SmallPtrSet<Gated *, 8>()).second;
       for (Neurons &n : find(f)) {
         gate(f, n, dims);
@@ -147,7 +153,8 @@ private:
             known->readers.push_back(reader);
             continue;
           }
-          Neurons n{true, source, d, {}, {}, {reader}};
+          Neurons n;
+          n.h = source, n.dim = d, n.readers = {reader};
           descend(source, d, n);
           if (n.alone && llvm::any_of(n.products, [](Product &p) { return p.of; })) found.push_back(std::move(n));
         }
@@ -160,14 +167,15 @@ private:
     if (!tensorOf(v).has(dim)) return;
     if (auto c = dyn_cast_or_null<ContractOp>(op)) {
       auto p = productOf(c);
-      if (!p || rightOf(*p) != dim) n.alone &= ofAdapter(c);
+      if (!p || rightOf(*p) != dim) n.numbered = true, n.alone &= ofAdapter(c);
       else if (llvm::none_of(n.products, [&](Product &q) { return q.op == c; })) n.products.push_back(*p);
     } else if (auto r = dyn_cast_or_null<RenameOp>(op)) {
       if (n.between.insert(op)) descend(r.getX(), dim == r.getToAttr() ? r.getFromAttr() : dim, n);
     } else if (isa_and_nonnull<MapOp>(op)) {
       if (n.between.insert(op))
         for (Value x : op->getOperands()) descend(x, dim, n);
-    } else n.alone &= ofParams(v) || (isa_and_nonnull<ReduceOp>(op) && tensorOf(v).getDims() == ArrayRef(dim)); // statistics are the same for all rows
+    } else if (paramOf(v)) n.params.push_back({v, dim});
+    else n.numbered = true, n.alone &= ofParams(v) || (isa_and_nonnull<ReduceOp>(op) && tensorOf(v).getDims() == ArrayRef(dim)); // statistics are the same for all rows
   }
   static bool ofAdapter(ContractOp c) {
     return llvm::any_of(ArrayRef<Value>{c.getLhs(), c.getRhs()}, [](Value v) {
@@ -227,6 +235,49 @@ private:
     return true;
   }
 
+  // ---- neurons that change places ----
+
+  void addNeurons(FuncOp run, const Dims &dims) {
+    auto f = cast<FuncOp>(OpBuilder(run).clone(*run));
+    f.setName("neurons"), f.setEntry("neurons");
+    for (Neurons &n : find(f)) {
+      auto parts = movable(f, n);
+      if (parts.empty() || llvm::any_of(n.products, [](Product &p) { return !p.of || p.of->facet.getGranule() == 1; })) continue;
+      OpBuilder b(&getContext());
+      b.setInsertionPointAfter(n.h.getDefiningOp());
+      BodyBuilder body(b, dims, n.h.getLoc());
+      const StringAttr name = b.getStringAttr(siteOf(n.products[0].of->map));
+      addResult(f, name, bringOut(body.map(MapFn::abs, {n.h}), dims));
+      for (auto [v, dim] : parts) v->setAttr("fil.neurons", b.getArrayAttr({name, n.dim, dim})), v->setAttr("fil.granule", b.getI64IntegerAttr(n.products[0].of->facet.getGranule()));
+    }
+  }
+  /// The variables of the neurons, and what each calls their dim; none where neurons cannot change places: somebody else reads a part of it, or one stands in two places.
+  llvm::MapVector<VariableOp, StringAttr> movable(FuncOp f, Neurons &n) {
+    llvm::MapVector<VariableOp, StringAttr> parts;
+    llvm::SmallPtrSet<Operation *, 8> ours(n.between.begin(), n.between.end());
+    bool all = alone(n) && !n.numbered;
+    auto take = [&](VariableOp v, StringAttr dim) { all &= v && !v->hasAttr("fil.neurons") && (v.getKind() == VariableKind::param || v.getKind() == VariableKind::state) && parts.insert({v, dim}).first->second == dim; };
+    for (Product &p : n.products) ours.insert(p.op), take(mapOf(p.weight()), rightOf(p)), all &= p.op.getSubsets().empty();
+    for (Reader &r : n.readers) {
+      ours.insert(r.op);
+      VariableOp l = mapOf(r.op.getLhs()), w = l ? l : mapOf(r.op.getRhs());
+      take(w, n.dim), all &= r.op.getSubsets().empty();
+    }
+    for (auto [v, dim] : n.params) take(paramOf(v), dim);
+    f.walk([&](Operation *op) {
+      if (ours.contains(op) || isa<ReadOp, RenameOp, LayersOp, YieldOp>(op)) return;
+      all &= llvm::none_of(op->getOperands(), [&](Value v) { return isa<ir::TensorType>(v.getType()) && parts.contains(paramOf(v)); });
+    });
+    if (!all) parts.clear();
+    return parts;
+  }
+
+  /// What stands beside a map has the same right side.
+  static void movesWith(VariableOp v, VariableOp map) {
+    for (const char *name : {"fil.neurons", "fil.granule"})
+      if (Attribute a = map->getAttr(name)) v->setAttr(name, a);
+  }
+
   // ---- the gate ----
 
   InitAttr random(ArrayRef<StringAttr> left, const Dims &dims) {
@@ -238,6 +289,7 @@ private:
     g.a = paramBeside(g.map, "gate_A", g.sides.families, g.sides.left, {rank}, random(g.sides.left, dims), dims, g.map);
     g.b = paramBeside(g.map, "gate_B", g.sides.families, {rank}, g.sides.right, random(rank, dims), dims, g.a);
     for (VariableOp v : {g.a, g.b}) v->setAttr("fil.predictor", UnitAttr::get(&getContext()));
+    movesWith(g.b, g.map);
   }
   /// What is expected of h: the predictors in place of the products.
   Value predicted(Neurons &n, ArrayRef<Operation *> order, Dims &dims, BodyBuilder &body) {
@@ -275,6 +327,7 @@ private:
       if (!g.squeeze) {
         g.squeeze = paramBeside(g.map, "gate_S", g.sides.families, left, g.sides.right, random(left, body.dims), body.dims, g.map);
         g.squeeze->setAttr("fil.predictor", UnitAttr::get(&getContext()));
+        movesWith(g.squeeze, g.map);
       }
       body.site = siteOf(g.squeeze);
       Value mean = body.map(MapFn::abs, {source});

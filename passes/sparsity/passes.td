@@ -4,6 +4,7 @@
 include "mlir/Pass/PassBase.td"
 
 def AddGatesPass : Pass<"fil-sparsity-add-gates", "::mlir::ModuleOp"> {
+  let options = [Option<"tellNeurons", "neurons", "bool", "false", "a further entry, `neurons`, that tells how large all neurons are">];
   let summary = "what maps with the facet `gate` give is computed for a share of their neurons, chosen in each row or sample";
   let description = [{
     What: neurons are values h along the right side of a map that other maps sum (in windows perhaps), each made elementwise of products at its own place, of params and of statistics of all rows. A
@@ -12,6 +13,8 @@ def AddGatesPass : Pass<"fil-sparsity-add-gates", "::mlir::ModuleOp"> {
     mask has no positions; with rank 0 they are the mean magnitudes of what the products read times `gate_S`, once for each sample. `hysteresis` multiplies them by 1 + h * `gate_held`, a state that `train` writes. In
     `train` 0 is added, with a gradient of the scores: what their granules would give, over the mean of the row's scores. In `run` the products are masked too, where nobody else reads them, and what reads h
     is told that it is 0 outside: so products of few rows, and all products of samples, compute, and read weights for, what is chosen alone.
+    With `neurons` the entry `neurons` is what `run` was, and returns the magnitudes of the neurons of each gate whose neurons may change places: whose maps and params nobody
+    but the gate reads, whatever one of them is. These variables say by `fil.neurons` which result it is, and which dims of the result and of their own count the neurons.
     Why here: behind lora, which has changed products by then; before masks of weights and autodiff.
     Afterwards no facet `gate` is left in the site table.
   }];

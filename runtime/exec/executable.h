@@ -45,6 +45,10 @@ struct VariableInfo {
   /// the weights of each; else granules that are there, and what is in one. `columns` of the right side's last axis have the same pattern.
   struct Thinned { int axis = 0; int64_t group = 0, columns = 1; };
   std::optional<Thinned> thinned;
+  /// Of a program that tells how large the neurons of gates are: the output of its entry `neurons` that tells it of those that an axis of the variable counts, the output's axis
+  /// that counts them, how many the gate chooses together, and for each of its axes that counts turns of a loop which one the variable is of.
+  struct Neurons { std::string output; int axis = 0; std::string counted; int64_t granule = 1; std::vector<std::pair<std::string, int64_t>> turn; };
+  std::optional<Neurons> neurons;
 };
 
 class Executable {

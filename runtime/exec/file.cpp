@@ -113,6 +113,7 @@ struct Writer {
     for (const VariableRow &v : m.variables) {
       j["variables"].push_back({{"name", v.info.name}, {"kind", variableKinds[v.info.kind]}, {"dtype", name(v.info.dtype)}, {"shape", v.info.shape}, {"dims", v.info.dims}, {"storage", v.storage}, {"turns", v.turns}, {"axes", v.axes}, {"adapter", v.info.adapter}, {"mask", v.info.mask}, {"kept", v.info.kept}, {"slots", v.info.adapterSlots}, {"predictor", v.info.predictor}, {"scale", v.info.scale}, {"qat_bits", v.info.qatBits}, {"bits", v.info.bits}, {"families", v.info.families}});
       if (v.info.bits) j["variables"].back()["together"] = {v.info.together, v.info.packed};
+      if (auto &n = v.info.neurons) j["variables"].back()["neurons"] = {n->output, n->axis, n->counted, n->granule, n->turn};
       if (auto &t = v.info.thinned) j["variables"].back()["thinned"] = {t->axis, t->group, t->columns};
     }
     for (const Kernel &k : m.kernels) j["kernels"].push_back({{"key", k.key}, {"entry", k.entry}, {"codeBytes", k.codeBytes}, {"what", k.what}});
@@ -188,8 +189,10 @@ struct Reader {
     for (const json &p : j.at("programs")) m.programs.push_back(program(p));
     for (const json &s : j.at("storages")) m.storages.push_back({s.at("symbol"), dtypeOf(s.at("dtype")), s.at("dims"), all(s.at("extents")), Storage::Kind(number(storageKinds, s.at("kind"))), s.at("from")});
     for (const json &v : j.at("variables")) {
-      VariableInfo info{VariableInfo::Kind(number(variableKinds, v.at("kind"))), v.at("name"), dtypeOf(v.at("dtype")), v.at("shape"), v.at("dims"), v.at("adapter"), v.at("mask"), v.at("kept"), v.at("slots"), v.at("predictor"), v.at("scale"), v.at("qat_bits"), v.at("bits"), v.at("families"), {}};
+      VariableInfo info{.kind = VariableInfo::Kind(number(variableKinds, v.at("kind"))), .name = v.at("name"), .dtype = dtypeOf(v.at("dtype")), .shape = v.at("shape"), .dims = v.at("dims"), .adapter = v.at("adapter"), .mask = v.at("mask"), .kept = v.at("kept"),
+                        .adapterSlots = v.at("slots"), .predictor = v.at("predictor"), .scale = v.at("scale"), .qatBits = v.at("qat_bits"), .bits = v.at("bits"), .families = v.at("families"), .thinned = {}, .neurons = {}};
       if (auto t = v.find("together"); t != v.end()) info.together = t->at(0), info.packed = t->at(1);
+      if (auto n = v.find("neurons"); n != v.end()) info.neurons = {n->at(0), n->at(1), n->at(2), n->at(3), n->at(4)};
       if (auto t = v.find("thinned"); t != v.end()) info.thinned = {t->at(0), t->at(1), t->at(2)};
       m.variables.push_back({std::move(info), v.at("storage"), v.at("turns").get<std::vector<std::pair<int, int64_t>>>(), v.at("axes")});
     }

@@ -94,6 +94,47 @@ class Gates(CommandTest):
         _, err = self.fil("run", "m.fil", "--plan", "dense", "--weights", "g/last.safetensors", "--in", "x=one.npy", exit=1, code="E0513")
         self.assertIn("the plan has no gate for it", err)
 
+    def test_co_active_neurons_become_neighbours(self):
+        self.train("dense", "d")
+        group = lambda plan, *more, **expected: self.fil("calibrate", "m.fil", "--plan", plan, "--weights", "d/last.safetensors", "--group", "g.safetensors", *more, **expected)
+        _, err = group("gated")
+        shares = [tuple(map(float, x)) for x in re.findall(r"`l\[\d\]\.FFN\.gate`: the larger half of its granules of 16 has ([\d.]+)% of the magnitudes, ([\d.]+)% before; of single neurons ([\d.]+)%", err)]
+        self.assertEqual(len(shares), 3, err)
+        for after, before, single in shares:
+            self.assertGreater(after, before)
+            self.assertLess(after, single)
+        grouped, dense = self.read("g.safetensors"), self.tensors("d")
+        group("gated")  # the program is in the cache now
+        self.assertEqual(self.read("g.safetensors"), grouped)
+        tensors = read_checkpoint(self.path("g.safetensors"))[1]
+        self.assertEqual(sorted(tensors), sorted(n for n in dense if "#" not in n))
+        for turn in range(3):
+            columns = lambda all, name: list(zip(*[iter(self.floats(all[f"l[{turn}].FFN.{name}"]))] * 64))
+            before = {name: list(zip(*columns(dense, name))) for name in ("gate", "up")}
+            after = {name: list(zip(*columns(tensors, name))) for name in ("gate", "up")}
+            order = [before["up"].index(c) for c in after["up"]]
+            self.assertEqual(sorted(order), list(range(64)))
+            self.assertNotEqual(order, list(range(64)))
+            for i in range(0, 64, 16):
+                self.assertEqual(order[i:i + 16], sorted(order[i:i + 16]))
+            self.assertEqual([before["gate"][i] for i in order], after["gate"])
+            rows = lambda all: list(zip(*[iter(self.floats(all[f"l[{turn}].FFN.down"]))] * 32))
+            self.assertEqual([rows(dense)[i] for i in order], rows(tensors))
+        self.assertEqual(dense["head"], tensors["head"])
+        for weights in ("d/last", "g"):  # the function is the same
+            self.fil("run", "m.fil", "--plan", "dense", "--weights", weights + ".safetensors", "--in", "x=many.npy", "--out", weights.replace("/", "_") + ".npy")
+        for a, b in zip(read_npy(self.path("d_last.npy"))[1], read_npy(self.path("g.npy"))[1]):
+            self.assertAlmostEqual(a, b, delta=1e-4)
+        self.fil("run", "m.fil", "--plan", "gated", "--weights", "g.safetensors", "--in", "x=one.npy", "--out", "y.npy")
+        found, _ = self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64", "--group", "h.safetensors", "--backend=reference")
+        self.assertIn(b"plan open_calibrated for Net from open", found)  # the shares are those of the grouped neurons
+        self.write("n.fil", MODEL + "plan masked for Net from gated { sparsity { FFN: gate neurons keep=0.5 predictor=lowrank(4) granule=16; up: prune density=0.5 every=5 granule=16 } }\n")
+        _, err = self.fil("calibrate", "n.fil", "--plan", "masked", "--weights", "d/last.safetensors", "--group", "g.safetensors", exit=1, code="E0510")
+        self.assertIn("cannot change places: it is stored with a mask", err)
+        for plan in ("single", "tuned"):
+            _, err = group(plan, exit=1, code="E0510")
+            self.assertIn("the plan has no gate whose neurons may change places", err)
+
     def test_calibrate_keeps_a_budget(self):
         self.train("dense", "d")
         _, err = self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64", "--out", "found.fil")

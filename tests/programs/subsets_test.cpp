@@ -42,6 +42,13 @@ const std::string vectors = attention("param q: D -> (H, G, N); param k: D -> (H
                                       "let a = softmax(dot(x @ q, c[s*], over N) / sqrt(N), over s*)\n  return dot(a, d[s*], over s*) @ o", "40", "H = 2, N = 20, C = 70, G = 1");
 const std::string vectorsOfTwo = attention("param q: D -> (H, G, N); param k: D -> (H, N); param v: D -> (H, C); param o: (H, G, C) -> D", "cache c: [B,S,H,N] <- x @ k\n  cache d: [B,S,H,C] <- x @ v",
                                            "let a = softmax(dot(x @ q, c[s*], over N) / sqrt(N), over s*)\n  return dot(a, d[s*], over s*) @ o", "12", "H = 2, N = 16, C = 9, G = 2");
+// Each member has a vector of its own on both sides; one choice for each head beside one for all of them.
+const std::string both = attention("param q, k, v: D -> N; param o: N -> D", "cache c: [B,S,N] <- x @ k\n  cache d: [B,S,N] <- x @ v",
+                                   "let y = tanh(c[s*] * (x @ q))\n  return dot(softmax(dot(y, d[s*], over N), over s*), d[s*], over s*) @ o", "5", "N = 16");
+const std::string byHead = attention("param q, r: D -> (H, N); param k: D -> N; param o: N -> D", "cache c: [B,S,N] <- x @ k",
+                                     "let each = dot(x @ r, i, over N)\n  select e* = topk(each where causal(T, S), 4, over S)\n  select u* = topk(sum(each, over H) where causal(T, S), 4, over S)\n"
+                                     "  let a = dot(softmax(dot(x @ q, c[u*], over N), over u*), c[u*], over u*) + dot(softmax(dot(x @ q, c[e*], over N), over e*), c[e*], over e*)\n"
+                                     "  return sum(a, over H) @ o + dot(softmax(dot(x @ iq, c[s*], over N), over s*), c[s*], over s*) @ o", "5", "H = 2, N = 16");
 std::string experts(const std::string &sizes, const std::string &k) {
   return "dims B\ndims " + sizes + "\nblock FFN(h: [B,D], W) -> [B,D] {\n  param gate, up: D -> W\n  param down: W -> D\n  return (silu(h @ gate) * (h @ up)) @ down\n}\n"
          "block MoE(h: [B,D]) -> [B,D] {\n  param router: D -> E\n  experts e in E: FFN(W = F)\n  let a = sigmoid(h @ router)\n  route e* = topk(a, " + k + ", over E)\n"
@@ -51,7 +58,7 @@ std::string experts(const std::string &sizes, const std::string &k) {
 const std::string family = experts("D = 8, E = 5, F = 12", "2"), narrow = experts("D = 3, E = 5, F = 2", "2");
 const Choice choices[] = {{"heads", heads.c_str(), "s*: gather", {{"B", 2}, {"T", 9}}}, {"headsInBlocks", heads.c_str(), "s*: gather block=3", {{"B", 2}, {"T", 9}}},
                           {"wideInBlocks", wide.c_str(), "s*: gather block=32", {{"B", 1}, {"T", 90}}}, {"latent", latent.c_str(), "s*: gather block=16", {{"B", 2}, {"T", 9}}},
-                          {"single", single.c_str(), "s*: gather block=16", {{"B", 2}, {"T", 9}}}, {"vectors", vectors.c_str(), "s*: gather", {{"B", 1}, {"T", 270}}}, {"vectorsOfTwo", vectorsOfTwo.c_str(), "s*: gather", {{"B", 2}, {"T", 90}}},
+                          {"single", single.c_str(), "s*: gather block=16", {{"B", 2}, {"T", 9}}}, {"both", both.c_str(), "s*: gather", {{"B", 2}, {"T", 9}}}, {"byHead", byHead.c_str(), "s*: gather\n e*: gather\n u*: gather", {{"B", 2}, {"T", 9}}}, {"vectors", vectors.c_str(), "s*: gather", {{"B", 1}, {"T", 270}}}, {"vectorsOfTwo", vectorsOfTwo.c_str(), "s*: gather", {{"B", 2}, {"T", 90}}},
                           {"expertsGathered", family.c_str(), "e*: gather", {{"B", 19}}},
                           {"experts", family.c_str(), "e*: grouped capacity=none", {{"B", 19}}}, {"narrowExperts", narrow.c_str(), "e*: grouped", {{"B", 19}}}};
 

@@ -18,6 +18,10 @@ Manifest everything() {
   m.storages.push_back({"w", DType::F64, {"L", "Card"}, {Size(2), Size::symbol("Card")}});
   m.storages.push_back({"derived", DType::F32, {"A"}, {Size(2)}, Storage::Derived, {1}});
   for (int l = 0; l < 2; ++l) m.variables.push_back({{VariableInfo::Optimizer, "l[" + std::to_string(l) + "].w#m", DType::F64, {3}, {"Card"}}, 1, {{0, l}}, {1}});
+  VariableInfo all{.kind = VariableInfo::Param, .name = "all", .dtype = DType::F64, .shape = {3}, .dims = {"Card"}, .adapter = 0.5, .mask = true, .kept = 7, .adapterSlots = true, .predictor = true, .scale = true, .qatBits = 3, .bits = 4,
+                   .together = 2, .packed = 1, .families = 2, .thinned = VariableInfo::Thinned{1, 4, 16}, .neurons = VariableInfo::Neurons{"gate", 1, "B", 16, {{"l#0", 3}}}};
+  VariableInfo some{.name = "some", .dtype = DType::F64, .shape = {3}, .dims = {"Card"}, .predictor = true, .families = 1, .thinned = {}, .neurons = {}};
+  for (const VariableInfo &info : {all, some}) m.variables.push_back({info, 1, {{0, 0}}, {1}});
   m.bounds = {{"Card", 3}};
   m.kernels = {{"key", 0, 3, "nothing"}};
   m.code = {std::byte(0x31), std::byte(0xc0), std::byte(0xc3)};
@@ -51,6 +55,8 @@ TEST(ExecFile, WhatIsReadIsWhatWasWritten) {
   Manifest m = loadManifest(files, "p");
   EXPECT_EQ(saved(m), files.content["p"]);
   EXPECT_EQ(m.code, everything().code);
+  EXPECT_EQ(m.variables.back().info.families, 1);
+  EXPECT_EQ(m.variables.back().info.together, 1);
   EXPECT_EQ(m.programs[3].entry.inputs[0].sizes, everything().programs[3].entry.inputs[0].sizes);
   EXPECT_EQ(values(loadExecutable(m, kernels())->run(m.programs[0].entry, {}).at(0)), values(loadExecutable(everything(), kernels())->run(m.programs[0].entry, {}).at(0)));
 }

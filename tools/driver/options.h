@@ -32,6 +32,7 @@ struct CompileOptions {
   std::string build;             ///< the compiler's; empty: nothing comes from the cache or goes there
   std::string programKey;        ///< under which the whole program goes there; empty: it does not
   bool contracts = false;        ///< check what the plan requires of its costs: for who compiles or trains by it
+  bool neurons = false;          ///< with an entry that tells how large the neurons of gates are
   bool keepGroups = false;       ///< fill Compiled::scheduled, what was noted of it, and the manifest
 };
 

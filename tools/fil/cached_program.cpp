@@ -12,7 +12,7 @@ namespace fil {
 
 /// All that decides what a program is compiled to.
 static std::string keyOf(const Session &s, const CompileOptions &o) {
-  std::string key = fmt::format("model {}, plan {}, for {}{}\ncompiler {}\n{}{}", s.plan.model, s.plan.name.empty() ? "default" : s.plan.name, o.targetCpu, o.tune ? ", tuned" : "", o.build, settingsCacheKey(), machineText());
+  std::string key = fmt::format("model {}, plan {}, for {}{}{}\ncompiler {}\n{}{}", s.plan.model, s.plan.name.empty() ? "default" : s.plan.name, o.targetCpu, o.tune ? ", tuned" : "", o.neurons ? ", neurons" : "", o.build, settingsCacheKey(), machineText());
   for (auto &[dim, size] : s.program->dimSizes()) key += fmt::format("{}={}\n", dim, size);
   key += fmt::format("loss {}\n{}\n", s.plan.train.loss ? s.plan.train.loss->name.name : "none", s.plan.text);
   for (const ast::File &f : s.program->files) key += fmt::format("---- {} bytes\n{}", s.program->sources.text(f.file).size(), s.program->sources.text(f.file));

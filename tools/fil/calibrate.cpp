@@ -3,9 +3,11 @@
 // each operation that it saves gives up some of its granules, until the budget holds. What a gate would cost is measured anew only where it is the next one by what was
 // measured before (Minoux 1978): others cost no less for what has been given up meanwhile.
 #include "runtime/train/feed.h"
+#include "runtime/train/grouping.h"
 #include "tools/fil/compiler_library.h"
 #include "tools/fil/training.h"
 #include <algorithm>
+#include <numeric>
 #include <queue>
 
 namespace fil {
@@ -127,19 +129,62 @@ private:
     return text;
   }
 };
+
+/// Puts co-active neurons of the program together, gate by gate; the file that it was begun with, with the maps and params as they stand then, goes to `out`.
+void group(Training &t, const Checkpoint &from, int64_t samples, const std::string &out, Progress &progress) {
+  constexpr int64_t rows = 1024; // of each gate, to compare neurons by
+  Executable &program = *t.program;
+  std::vector<NeuronGroup> groups = neuronGroups(program);
+  if (groups.empty())
+    throw Error(Exit::Input, "E0510", "the plan has no gate whose neurons may change places", "group for gates of granules above 1, on maps that nobody else reads; experts, neurons with adapters and what depends on their places stay as they are");
+  const Entry &entry = *program.find("neurons");
+  Feed feed({&entry}, *t.data.set, t.options.batchDim, t.options.sizes);
+  const int64_t batches = std::min(t.data.set->validationBatches(t.options.batch), std::max<int64_t>(1, samples / t.options.batch));
+  if (batches == 0) throw Error(Exit::Input, "E0509", "no sample is held out to group neurons by", "lower `split`, or name data after `validate`");
+  std::vector<Profile> profiles(groups.size());
+  Batch batch;
+  for (int64_t i = 0; i < batches; ++i) {
+    t.data.set->validationBatch(i, t.options.batch, batch);
+    const std::vector<Array> outputs = program.run(entry, feed.inputs(entry, batch, {t.options.info.seed, 0, 0}));
+    for (size_t g = 0; g < groups.size(); ++g)
+      for (size_t o = 0; o < outputs.size(); ++o)
+        if (entry.outputs[o].name == groups[g].output) addRows(profiles[g], groups[g], entry.outputs[o], outputs[o], (rows + batches - 1) / batches);
+  }
+  for (size_t g = 0; g < groups.size(); ++g) {
+    std::vector<int64_t> before(size_t(profiles[g].neurons));
+    std::iota(before.begin(), before.end(), int64_t(0));
+    const std::vector<int64_t> order = coactiveOrder(profiles[g], groups[g].granule);
+    auto held = [&](const std::vector<int64_t> &x, int64_t granule) { return 100 * heldShare(profiles[g], x, granule, 0.5); };
+    reorder(program, groups[g], order);
+    progress.note(fmt::format("`{}`: the larger half of its granules of {} has {:.1f}% of the magnitudes, {:.1f}% before; of single neurons {:.1f}%", program.variables()[groups[g].variables.front()].name, groups[g].granule,
+                              held(order, groups[g].granule), held(before, groups[g].granule), held(before, 1)));
+  }
+  SafeTensors file = from.file;
+  std::erase_if(file.tensors, [](const auto &x) { return x.first.find('#') != std::string::npos; }); // what an optimizer kept of other places
+  for (const NeuronGroup &g : groups)
+    for (size_t v : g.variables)
+      for (auto &[name, value] : file.tensors)
+        if (name == program.variables()[v].name) value = program.get(v);
+  writeSafetensors(systemFiles(), out, file);
+  progress.note(fmt::format("weights: {}", out));
+}
 } // namespace
 
 Exit calibrate(const CommonOptions &o, const CalibrateArguments &a) {
   auto session = Session::open(o, "calibrate", readCheckpoint(systemFiles(), a.weights), true);
   if (!session) return Exit::Input;
-  if (std::none_of(session->plan.facets.begin(), session->plan.facets.end(), [](const sema::PlanFacet &f) { return f.open(); }))
+  const bool open = std::any_of(session->plan.facets.begin(), session->plan.facets.end(), [](const sema::PlanFacet &f) { return f.open(); });
+  session->neurons = !a.group.empty();
+  if (!open && a.group.empty())
     throw Error(Exit::Input, "E0510", fmt::format("no gate of the plan `{}` leaves open how much it keeps", session->plan.name), "leave `keep` out of the lines of gates, and write `budget flops <= 40%` beside them");
   TrainArguments t;
   t.data = a.data, t.seed = a.seed;
   auto training = prepareTraining(*session, o, t);
   if (!training) return Exit::Input;
-  const GateCosts costs = compilerLibrary().gateCosts(*session->program, session->plan, training->options.sizes);
   Progress progress = progressTo(0);
+  if (!a.group.empty()) group(*training, *session->checkpoint, a.samples, a.group, progress);
+  if (!open) return Exit::Ok;
+  const GateCosts costs = compilerLibrary().gateCosts(*session->program, session->plan, training->options.sizes);
   Calibration c(*training, costs, session->plan.gateBudget, a.samples);
   c.run(progress);
   const std::string name = session->plan.name + "_calibrated";

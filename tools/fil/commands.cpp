@@ -117,6 +117,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_option("--data", o.calibrate.data, "in place of the file of a plan that names just one")->type_name("FILE");
   sub->add_option("--samples", o.calibrate.samples, "held-out samples to measure the loss on, whole batches")->check(CLI::PositiveNumber)->type_name("N")->capture_default_str();
   sub->add_option("--seed", o.calibrate.seed, "of what is random in the loss")->type_name("N");
+  sub->add_option("--group", o.calibrate.group, "writes weights in which neurons that are large together are neighbours, so that gates choose granules of them with less loss")->type_name("CKPT");
   sub->add_option("--out", o.calibrate.out, "the file of the plan PLAN_calibrated, which says what each gate keeps; else it goes to stdout")->type_name("FILE");
 
   sub = add(app, "convert", "writes what a plan has trained by `qat` as whole numbers, and the plan to run them", [&o] { return fil::convert(o.common, o.convert); });

@@ -44,7 +44,7 @@ struct ValidateArguments {
   std::optional<uint64_t> seed;
 };
 struct CalibrateArguments {
-  std::string weights, data, out;
+  std::string weights, data, out, group;
   std::optional<uint64_t> seed;
   int64_t samples = 1024;
 };

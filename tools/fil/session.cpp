@@ -78,7 +78,7 @@ std::optional<Session> Session::open(const CommonOptions &o, const char *command
 
 CompileOptions Session::compileOptions(const CommonOptions &o) const {
   CompileOptions c;
-  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = mlirFlagsGiven, c.build = compilerText(), c.tune = o.tune;
+  c.backend = o.backend, c.targetCpu = o.targetCpu, c.mlirFlags = mlirFlagsGiven, c.build = compilerText(), c.tune = o.tune, c.neurons = neurons;
   if (c.tune && c.backend != "cpu") throw Error(Exit::Usage, "E0108", "the reference has no tiles that could be tuned", "leave `--tune` or `--backend=reference` out");
   return c;
 }

@@ -16,6 +16,7 @@ struct Session {
   sema::CheckedPlan plan;
   std::optional<Checkpoint> checkpoint;
   std::map<std::string, int64_t> dimsGiven;
+  bool neurons = false; ///< the program tells how large neurons of gates are
 
   /// Null where the program or plan has mistakes, which are then on stderr. A checkpoint's dims hold: another `--dim` is an Error E0513.
   /// Its plan holds unless `planFromFiles`. Clauses that `command` would have to act on and cannot are mistakes.
