@@ -10,7 +10,10 @@
 #include "tests/support/program.h"
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <limits>
+#include <random>
 
 using namespace fil;
 using namespace fil::programs;
@@ -197,6 +200,40 @@ TEST(RandomWithLines, MeanTheSame) {
     }
   }
   EXPECT_GT(met, 10);
+}
+
+// ---- the highest ----
+
+TEST(Highest, AreThoseOfTheLowestIndexAmongEquals) {
+  std::mt19937_64 random(7);
+  const double inf = std::numeric_limits<double>::infinity(), odd[] = {0.0, -0.0, inf, -inf, std::nan(""), 1e-40, -1e-40, 3e38, -3e38};
+  for (int64_t most : {1, 5, 40})
+    for (const char *backend : {"cpu", "x86-64-v3"})
+      for (const char *format : {"f32", "f64"}) {
+        CompiledProgram c(fmt::format("dims B, S\nmodel M(x: [B,S], w: [B,S]) -> [B,S] {{\n  select s* = topk(x, {}, over S)\n  return scatter(w[s*], over s*)\n}}\n", most));
+        auto x = c.executable(c.copy(Stage::train_), format, backend);
+        const Entry &run = *x->find("run");
+        TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_);
+        for (int64_t n : {1, 3, 8, 31, 33, 700}) {
+          constexpr int64_t rows = 7; // of few values, of many, of odd ones, all the same, rising, all NaN, some of each
+          auto inputs = maker.inputs(run, {{"B", rows}, {"S", n}});
+          std::vector<double> score, ones(size_t(rows * n), 1), want(size_t(rows * n));
+          for (int64_t row = 0; row < rows; ++row)
+            for (int64_t i = 0; i < n; ++i) {
+              const double few = double(random() % 5) - 2, many = double(float(int64_t(random() % 2000001) - 1000000) / 977), strange = odd[random() % std::size(odd)];
+              score.push_back(row == 0 ? few : row == 1 ? many : row == 2 ? strange : row == 3 ? -1.5 : row == 4 ? double(i) : row == 5 ? std::nan("") : random() % 3 == 0 ? strange : random() % 2 ? few : many);
+            }
+          for (int64_t row = 0; row < rows; ++row) {
+            std::vector<int64_t> order;
+            for (int64_t i = 0; i < n; ++i)
+              if (!std::isnan(score[size_t(row * n + i)])) order.push_back(i);
+            std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return score[size_t(row * n + a)] > score[size_t(row * n + b)]; });
+            for (size_t i = 0; i < std::min(order.size(), size_t(most)); ++i) want[size_t(row * n + order[i])] = 1;
+          }
+          for (size_t i = 0; i < 2; ++i) inputs[i] = array(inputs[i], run.inputs[i].name == "x" ? score : ones);
+          EXPECT_EQ(numbers(x->run(run, inputs)[0]), want) << backend << " " << format << ", the " << most << " highest of " << n;
+        }
+      }
 }
 
 // ---- capacity ----

@@ -70,5 +70,36 @@ TEST(Grouping, TakesRowsOfOneTurnAndPutsNeuronsInTheirPlaces) {
   EXPECT_EQ(third, (std::vector<float>{1020, 1021, 1022, 1120, 1121, 1122, 1020, 1120}));
 }
 
+struct Kept : Executable {
+  std::vector<Array> values;
+  Kept() {
+    auto add = [&](const char *name, std::vector<int64_t> shape, int axis, std::vector<float> v) {
+      VariableInfo info{.kind = VariableInfo::Param, .name = name, .shape = shape, .dims = {"A", "B"}, .thinned = {}, .neurons = {}};
+      if (axis >= 0) info.neurons = VariableInfo::Neurons{"up", axis, "F", 2, {{"l#0", 0}}};
+      variables_.push_back(info), values.push_back(Array::of(DType::F32, shape, v));
+    };
+    add("up", {2, 4}, 1, {0, 1, 2, 3, 10, 11, 12, 13});
+    add("down", {4, 2}, 0, {0, 1, 10, 11, 20, 21, 30, 31});
+    add("other", {4, 1}, -1, {0, 1, 2, 3});
+  }
+  using Executable::run;
+  std::vector<Array> run(const Entry &, const std::vector<Array> &) override { return {}; }
+  Array get(size_t i) const override { return values[i]; }
+  void set(size_t i, const Array &v) override { values[i] = v; }
+  std::string target() const override { return "test"; }
+  void resetCaches(int64_t, int64_t) override {}
+};
+TEST(Grouping, MovesAllThatNeuronsAreMadeOfAndReadBy) {
+  Kept program;
+  const auto groups = neuronGroups(program);
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].variables, (std::vector<size_t>{0, 1}));
+  reorder(program, groups[0], {2, 0, 3, 1}); // the first place has neuron 2
+  auto of = [&](size_t i) { return std::vector<float>(program.values[i].as<float>().begin(), program.values[i].as<float>().end()); };
+  EXPECT_EQ(of(0), (std::vector<float>{2, 0, 3, 1, 12, 10, 13, 11}));
+  EXPECT_EQ(of(1), (std::vector<float>{20, 21, 0, 1, 30, 31, 10, 11}));
+  EXPECT_EQ(of(2), (std::vector<float>{0, 1, 2, 3}));
+}
+
 } // namespace
 } // namespace fil
