@@ -261,7 +261,8 @@ private:
   Size dots() {
     auto &b = k.b;
     const int some = std::min(k.lanes, 8);
-    LV row = k.allocateScratch(Size((range + k.lanes) * bytes())), columns = nullptr;
+    const Size most = few ? k.dims.value(subset.getMembers().getValue()) : Size(range); // in a visit
+    LV row = k.allocateScratch((most + Size(k.lanes)) * Size(bytes())), columns = nullptr;
     return eachTile(columns, [&](const Point &tile, LV first, LV points) {
       eachVisit(tile, first, points, columns, [&](const Point &p, LV, const Visit &now) {
         fillVector(1 - v.operand, p, k.number(0));

@@ -283,7 +283,7 @@ class Claims:
         """Causal attention of 8192 positions, eight heads of 64, over the 512 that an indexer of two heads of 32 chooses for each, the indexer counted, beside all of it: forward, and with all gradients: times faster. Minutes."""
         for entry, what in (("run", "forward"), ("grad", "forward and backward")):
             of = lambda model, *plan: self.side("attention.fil", "--model", model, *plan, *(["--loss", "along"] if entry == "grad" else []), "--entry", entry, "--size", "B=1", "T=8192")
-            self.add_speed(f"attention, {what}", self.turns([of("Whole"), of("Sparse", "--plan", "gathered")], 5), ["512 of 8192"], [2])
+            self.add_speed(f"attention, {what}", self.turns([of("Whole"), of("Sparse", "--plan", "gathered")], 11), ["512 of 8192"], [2])
 
     def add_speed(self, row, turns, names, bounds):
         """`turns`: of the dense program, then of each name. Met where the median reaches the bound and the 10th percentile is within 5 % of it."""
