@@ -237,26 +237,60 @@ private:
 
   // ---- neurons that change places ----
 
+  using Parts = llvm::MapVector<VariableOp, StringAttr>; ///< variables, and what each calls the neurons' dim
   void addNeurons(FuncOp run, const Dims &dims) {
+    llvm::MapVector<VariableOp, Parts> gates; // by the first map
+    for (Neurons &n : find(run))
+      if (llvm::all_of(n.products, [](Product &p) { return p.of && p.of->facet.getGranule() > 1; })) {
+        Parts parts = partsOf(run, n);
+        if (!parts.empty() && llvm::none_of(gates, [&](auto &other) { return llvm::any_of(parts, [&](auto &part) { return other.second.contains(part.first); }); })) gates[n.products[0].of->map] = parts;
+      }
+    for (FuncOp f : getOperation().getOps<FuncOp>())
+      if (f != run) keepAlike(f, gates);
     auto f = cast<FuncOp>(OpBuilder(run).clone(*run));
     f.setName("neurons"), f.setEntry("neurons");
+    f.getBody().front().getTerminator()->setOperands({});
+    f.setFunctionTypeAttr(TypeAttr::get(FunctionType::get(&getContext(), f.getArgumentTypes(), {}))), f.setResAttrsAttr(ArrayAttr::get(&getContext(), {}));
     for (Neurons &n : find(f)) {
-      auto parts = movable(f, n);
-      if (parts.empty() || llvm::any_of(n.products, [](Product &p) { return !p.of || p.of->facet.getGranule() == 1; })) continue;
+      auto gate = n.products[0].of ? gates.find(n.products[0].of->map) : gates.end();
+      if (gate == gates.end()) continue;
       OpBuilder b(&getContext());
       b.setInsertionPointAfter(n.h.getDefiningOp());
       BodyBuilder body(b, dims, n.h.getLoc());
-      const StringAttr name = b.getStringAttr(siteOf(n.products[0].of->map));
+      const StringAttr name = b.getStringAttr(siteOf(gate->first) + "#neurons");
       addResult(f, name, bringOut(body.map(MapFn::abs, {n.h}), dims));
-      for (auto [v, dim] : parts) v->setAttr("fil.neurons", b.getArrayAttr({name, n.dim, dim})), v->setAttr("fil.granule", b.getI64IntegerAttr(n.products[0].of->facet.getGranule()));
+      for (auto [v, dim] : gate->second) v->setAttr("fil.neurons", b.getArrayAttr({name, n.dim, dim})), v->setAttr("fil.granule", b.getI64IntegerAttr(n.products[0].of->facet.getGranule()));
     }
   }
-  /// The variables of the neurons, and what each calls their dim; none where neurons cannot change places: somebody else reads a part of it, or one stands in two places.
-  llvm::MapVector<VariableOp, StringAttr> movable(FuncOp f, Neurons &n) {
-    llvm::MapVector<VariableOp, StringAttr> parts;
+  /// Leaves gates whose neurons other functions see in the same way: there too nobody else reads a part of them.
+  void keepAlike(FuncOp f, llvm::MapVector<VariableOp, Parts> &gates) {
+    llvm::SmallPtrSet<Operation *, 8> met, other;
+    for (Neurons &n : find(f)) {
+      auto gate = n.products[0].of ? gates.find(n.products[0].of->map) : gates.end();
+      if (gate == gates.end()) continue;
+      met.insert(gate->first);
+      Parts parts = partsOf(f, n);
+      if (parts.size() != gate->second.size() || llvm::any_of(gate->second, [&](auto &part) { return parts.lookup(part.first) != part.second; })) other.insert(gate->first);
+    }
+    gates.remove_if([&](auto &gate) {
+      bool read = false;
+      if (!met.contains(gate.first)) f.walk([&](Operation *op) { read |= readsOf(op, gate.second); });
+      return read || other.contains(gate.first);
+    });
+  }
+  /// Does the op make something of one of the variables, other than the same under another name?
+  static bool readsOf(Operation *op, const Parts &parts) {
+    if (isa<ReadOp, RenameOp>(op)) return false;
+    ValueRange operands = op->getOperands();
+    if (auto loop = dyn_cast<LayersOp>(op)) operands = loop.getCarried(); // its body has the others
+    return llvm::any_of(operands, [&](Value v) { return isa<ir::TensorType>(v.getType()) && parts.contains(paramOf(v)); });
+  }
+  /// None where neurons cannot change places: somebody else reads a part of them, one stands in two places, or parts are of other loops.
+  Parts partsOf(FuncOp f, Neurons &n) {
+    Parts parts;
     llvm::SmallPtrSet<Operation *, 8> ours(n.between.begin(), n.between.end());
     bool all = alone(n) && !n.numbered;
-    auto take = [&](VariableOp v, StringAttr dim) { all &= v && !v->hasAttr("fil.neurons") && (v.getKind() == VariableKind::param || v.getKind() == VariableKind::state) && parts.insert({v, dim}).first->second == dim; };
+    auto take = [&](VariableOp v, StringAttr dim) { all &= v && (parts.empty() || v.getLoops() == parts.front().first.getLoops()) && parts.insert({v, dim}).first->second == dim; };
     for (Product &p : n.products) ours.insert(p.op), take(mapOf(p.weight()), rightOf(p)), all &= p.op.getSubsets().empty();
     for (Reader &r : n.readers) {
       ours.insert(r.op);
@@ -264,18 +298,15 @@ private:
       take(w, n.dim), all &= r.op.getSubsets().empty();
     }
     for (auto [v, dim] : n.params) take(paramOf(v), dim);
-    f.walk([&](Operation *op) {
-      if (ours.contains(op) || isa<ReadOp, RenameOp, LayersOp, YieldOp>(op)) return;
-      all &= llvm::none_of(op->getOperands(), [&](Value v) { return isa<ir::TensorType>(v.getType()) && parts.contains(paramOf(v)); });
-    });
+    for (Product &p : n.products) all &= !parts.contains(paramOf(p.x()));
+    f.walk([&](Operation *op) { all &= ours.contains(op) || !readsOf(op, parts); });
     if (!all) parts.clear();
     return parts;
   }
-
-  /// What stands beside a map has the same right side.
+  /// What stands beside a map, if it has the dim by which that is moved.
   static void movesWith(VariableOp v, VariableOp map) {
-    for (const char *name : {"fil.neurons", "fil.granule"})
-      if (Attribute a = map->getAttr(name)) v->setAttr(name, a);
+    auto neurons = map->getAttrOfType<ArrayAttr>("fil.neurons");
+    if (neurons && llvm::is_contained(v.getDeclared(), neurons[2])) v->setAttr("fil.neurons", neurons), v->setAttr("fil.granule", map->getAttr("fil.granule"));
   }
 
   // ---- the gate ----
@@ -289,7 +320,7 @@ private:
     g.a = paramBeside(g.map, "gate_A", g.sides.families, g.sides.left, {rank}, random(g.sides.left, dims), dims, g.map);
     g.b = paramBeside(g.map, "gate_B", g.sides.families, {rank}, g.sides.right, random(rank, dims), dims, g.a);
     for (VariableOp v : {g.a, g.b}) v->setAttr("fil.predictor", UnitAttr::get(&getContext()));
-    movesWith(g.b, g.map);
+    for (VariableOp v : {g.a, g.b}) movesWith(v, g.map);
   }
   /// What is expected of h: the predictors in place of the products.
   Value predicted(Neurons &n, ArrayRef<Operation *> order, Dims &dims, BodyBuilder &body) {
@@ -394,7 +425,8 @@ private:
       IRMapping made;
       for (Product &p : n.products) {
         b.clone(*p.op, made);
-        made.map(p.op.getResult(), masked(made.lookup(p.op.getResult()), rightOf(p), false));
+        auto has = [&](StringAttr d) { return d == granules || tensorOf(p.op.getResult()).has(d); };
+        if (llvm::all_of(tensorOf(chosen).getDims(), has)) made.map(p.op.getResult(), masked(made.lookup(p.op.getResult()), rightOf(p), false)); // else it is the same for all rows
       }
       for (Operation *op : order) b.clone(*op, made);
       h = made.lookup(n.h);

@@ -14,7 +14,7 @@ def AddGatesPass : Pass<"fil-sparsity-add-gates", "::mlir::ModuleOp"> {
     `train` 0 is added, with a gradient of the scores: what their granules would give, over the mean of the row's scores. In `run` the products are masked too, where nobody else reads them, and what reads h
     is told that it is 0 outside: so products of few rows, and all products of samples, compute, and read weights for, what is chosen alone.
     With `neurons` the entry `neurons` is what `run` was, and returns the magnitudes of the neurons of each gate whose neurons may change places: whose maps and params nobody
-    but the gate reads, whatever one of them is. These variables say by `fil.neurons` which result it is, and which dims of the result and of their own count the neurons.
+    but the gate reads, in no function. These variables say by `fil.neurons` which result it is, and which dims of the result and of their own count the neurons.
     Why here: behind lora, which has changed products by then; before masks of weights and autodiff.
     Afterwards no facet `gate` is left in the site table.
   }];

@@ -112,18 +112,19 @@ void reorder(Executable &program, const NeuronGroup &g, const std::vector<int64_
     if (masked || info.thinned || info.bits || info.qatBits)
       throw Error(Exit::Input, "E0510", fmt::format("neurons of `{}` cannot change places: it is stored with a mask, a pattern or as whole numbers, which belong to the places", info.name), "group neurons of the dense weights, by a plan with the gates alone");
   }
-  for (size_t v : g.variables) {
-    const Array old = program.get(v);
-    const size_t axis = size_t(all[v].neurons->axis), size = byteSize(old.dtype);
-    int64_t outer = 1, inner = 1;
-    for (size_t i = 0; i < old.shape.size(); ++i) (i < axis ? outer : inner) *= i == axis ? 1 : old.shape[i];
-    std::byte *to;
-    const Array fresh = Array::make(old.dtype, old.shape, to);
-    const int64_t n = old.shape[axis];
-    for (int64_t o = 0; o < outer; ++o)
-      for (int64_t i = 0; i < n; ++i) std::memcpy(to + size_t((o * n + i) * inner) * size, old.data.get() + size_t((o * n + order[size_t(i)]) * inner) * size, size_t(inner) * size);
-    program.set(v, fresh);
-  }
+  for (size_t v : g.variables) program.set(v, reordered(program.get(v), all[v].neurons->axis, order));
+}
+
+Array reordered(const Array &old, int axis, const std::vector<int64_t> &order) {
+  const size_t size = byteSize(old.dtype), at = size_t(axis);
+  int64_t outer = 1, inner = 1;
+  for (size_t i = 0; i < old.shape.size(); ++i) (i < at ? outer : inner) *= i == at ? 1 : old.shape[i];
+  std::byte *to;
+  const Array fresh = Array::make(old.dtype, old.shape, to);
+  const int64_t n = old.shape[at];
+  for (int64_t o = 0; o < outer; ++o)
+    for (int64_t i = 0; i < n; ++i) std::memcpy(to + size_t((o * n + i) * inner) * size, old.data.get() + size_t((o * n + order[size_t(i)]) * inner) * size, size_t(inner) * size);
+  return fresh;
 }
 
 } // namespace fil

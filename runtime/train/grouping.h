@@ -30,5 +30,7 @@ std::vector<NeuronGroup> neuronGroups(const Executable &);
 void addRows(Profile &, const NeuronGroup &, const Port &, const Array &output, int64_t rows);
 /// The variables with their neurons in this order. E0510 for one that is stored by granules, patterns or as whole numbers.
 void reorder(Executable &, const NeuronGroup &, const std::vector<int64_t> &order);
+/// The same of an array: along an axis, place i has what stood at order[i].
+Array reordered(const Array &, int axis, const std::vector<int64_t> &order);
 
 } // namespace fil

@@ -135,6 +135,52 @@ class Gates(CommandTest):
             _, err = group(plan, exit=1, code="E0510")
             self.assertIn("the plan has no gate whose neurons may change places", err)
 
+    def test_neurons_that_others_see_keep_their_places(self):
+        model = """
+dims B
+dims D = 32, F = 64, E = 8, L = 2
+model Net(x: [B,D]) -> [B,E] {{
+  param head: D -> E
+  {}
+  return h @ head
+}}
+loss mse(y: [B,E], t: [B,E]) = mean((y - t)^2, over B, E)
+plan dense for Net {{ train {{ data x=npy("x.npy"), t=npy("t.npy"); split 0.75; batch 16; steps 20; optim adamw(lr=1e-2) }} }}
+plan gated for Net from dense {{ sparsity {{ {}: gate neurons keep=0.5 predictor=lowrank(4) granule=16 }} }}
+plan parts for Net from gated {{ precision {{ master split }} }}
+plan pruned for Net from dense {{ sparsity {{ {}: prune density=0.5 every=5 granule=16 }} }}
+"""
+        layers = lambda body, outside="": f"let h = x\n  {outside}\n  layers l in 0..L {{ param up: D -> F;  {'' if 'down' in outside else 'param down: F -> D;'}  {body} }}"
+        refused = {  # one order for all turns of what has one for each; read in training alone; a param that is multiplied too; one that a loop carries
+            "outside": layers("h += tanh(h @ up) @ down", "param down: F -> D"),
+            "training": layers("param n: [F] = 1;  let u = tanh(h @ up);  h += (if training { u * n } else { u }) @ down"),
+            "multiplied": "param bias: [F] = normal(1);  param up: D -> F;  param w: F -> F;  param down: F -> D\n  let h = tanh(x @ up + bias + bias @ w) @ down",
+            "carried": layers("h += tanh(h @ up + bias) @ down", "param bias: [F] = 1;  param w: F -> D;  let c = bias\n  layers m in 0..L { param q: [F] = 1;  c = tanh(c * q) }\n  h += c @ w"),
+        }
+        for name, body in refused.items():
+            self.write("m.fil", model.format(body, "{up,w}" if name == "multiplied" else "up", "up"))
+            self.train("dense", name)
+            _, err = self.fil("calibrate", "m.fil", "--plan", "gated", "--weights", f"{name}/last.safetensors", "--group", "g.safetensors", exit=1, code="E0510")
+            self.assertIn("the plan has no gate whose neurons may change places", err)
+        # Of two maps in a row the first one's; what is kept in two parts; what has a mask.
+        chain = "param a: D -> F;  param b: F -> D;  param c: D -> D\n  let h = tanh(tanh(x @ a) @ b) @ c"
+        self.write("m.fil", model.format(chain, "{a,b}", "a"))
+        self.train("dense", "c", "--set", "precision.master=split")
+        self.assertIn("a#low", self.tensors("c"))
+        results = []
+        for plan in ("gated", "parts"):
+            self.fil("calibrate", "m.fil", "--plan", plan, "--weights", "c/last.safetensors", "--group", plan + ".safetensors")
+            results.append(self.read(plan + ".safetensors"))
+        self.assertEqual(*results)  # whatever the plan keeps
+        self.assertNotEqual(results[0], self.read("c/last.safetensors"))
+        for weights in ("c/last", "parts"):
+            self.fil("run", "m.fil", "--plan", "dense", "--weights", weights + ".safetensors", "--in", "x=many.npy", "--out", weights.replace("/", "_") + ".npy")
+        for a, b in zip(read_npy(self.path("c_last.npy"))[1], read_npy(self.path("parts.npy"))[1]):
+            self.assertAlmostEqual(a, b, delta=1e-4)
+        self.train("pruned", "p")
+        _, err = self.fil("calibrate", "m.fil", "--plan", "gated", "--weights", "p/last.safetensors", "--group", "g.safetensors", exit=1, code="E0510")
+        self.assertIn("has a mask of `a`, which belongs to its places", err)
+
     def test_calibrate_keeps_a_budget(self):
         self.train("dense", "d")
         _, err = self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64", "--out", "found.fil")

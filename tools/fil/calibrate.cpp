@@ -7,6 +7,7 @@
 #include "tools/fil/compiler_library.h"
 #include "tools/fil/training.h"
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <queue>
 
@@ -130,16 +131,26 @@ private:
   }
 };
 
-/// Puts co-active neurons of the program together, gate by gate; the file that it was begun with, with the maps and params as they stand then, goes to `out`.
+Array zeros(const Array &like) {
+  std::byte *data;
+  return Array::make(like.dtype, like.shape, data);
+}
+/// Puts co-active neurons of the program together, gate by gate; the file that it was begun with goes to `out` with its maps and params in the same order.
 void group(Training &t, const Checkpoint &from, int64_t samples, const std::string &out, Progress &progress) {
   constexpr int64_t rows = 1024; // of each gate, to compare neurons by
   Executable &program = *t.program;
-  std::vector<NeuronGroup> groups = neuronGroups(program);
+  const std::vector<NeuronGroup> groups = neuronGroups(program);
   if (groups.empty())
-    throw Error(Exit::Input, "E0510", "the plan has no gate whose neurons may change places", "group for gates of granules above 1, on maps that nobody else reads; experts, neurons with adapters and what depends on their places stay as they are");
+    throw Error(Exit::Input, "E0510", "the plan has no gate whose neurons may change places", "group for gates of granules above 1, on maps that nobody else reads and that stand in the same loops; experts, neurons with adapters and what depends on their places stay as they are");
+  SafeTensors file = from.file;
+  std::erase_if(file.tensors, [](const auto &x) { return x.first.find('#') != std::string::npos && !x.first.ends_with("#low"); }); // what an optimizer kept of other places
+  for (const NeuronGroup &g : groups)
+    for (size_t v : g.variables)
+      if (const std::string &name = program.variables()[v].name; file.find(name + ".mask"))
+        throw Error(Exit::Input, "E0510", fmt::format("`{}` has a mask of `{}`, which belongs to its places", from.path, name), "group neurons of the dense weights, before a topology is trained");
   const Entry &entry = *program.find("neurons");
   Feed feed({&entry}, *t.data.set, t.options.batchDim, t.options.sizes);
-  const int64_t batches = std::min(t.data.set->validationBatches(t.options.batch), std::max<int64_t>(1, samples / t.options.batch));
+  const int64_t batches = std::min({t.data.set->validationBatches(t.options.batch), std::max<int64_t>(1, samples / t.options.batch), rows});
   if (batches == 0) throw Error(Exit::Input, "E0509", "no sample is held out to group neurons by", "lower `split`, or name data after `validate`");
   std::vector<Profile> profiles(groups.size());
   Batch batch;
@@ -151,20 +162,26 @@ void group(Training &t, const Checkpoint &from, int64_t samples, const std::stri
         if (entry.outputs[o].name == groups[g].output) addRows(profiles[g], groups[g], entry.outputs[o], outputs[o], (rows + batches - 1) / batches);
   }
   for (size_t g = 0; g < groups.size(); ++g) {
+    const std::string &site = program.variables()[groups[g].variables.front()].name;
+    if (std::any_of(profiles[g].magnitudes.begin(), profiles[g].magnitudes.end(), [](float x) { return !std::isfinite(x); }))
+      throw Error(Exit::Input, "E0510", fmt::format("neurons of `{}` are not finite on the held-out samples", site), "weights or data have values that no training would go on from");
     std::vector<int64_t> before(size_t(profiles[g].neurons));
     std::iota(before.begin(), before.end(), int64_t(0));
-    const std::vector<int64_t> order = coactiveOrder(profiles[g], groups[g].granule);
     auto held = [&](const std::vector<int64_t> &x, int64_t granule) { return 100 * heldShare(profiles[g], x, granule, 0.5); };
+    const std::vector<int64_t> order = coactiveOrder(profiles[g], groups[g].granule);
+    const double first = held(before, groups[g].granule), then = held(order, groups[g].granule);
+    progress.note(fmt::format("`{}`: the larger half of its granules of {} has {:.1f}% of the magnitudes, {:.1f}% before; of single neurons {:.1f}%{}", site, groups[g].granule, then, first, held(before, 1), then > first ? "" : ": left as it is"));
+    if (then <= first) continue;
     reorder(program, groups[g], order);
-    progress.note(fmt::format("`{}`: the larger half of its granules of {} has {:.1f}% of the magnitudes, {:.1f}% before; of single neurons {:.1f}%", program.variables()[groups[g].variables.front()].name, groups[g].granule,
-                              held(order, groups[g].granule), held(before, groups[g].granule), held(before, 1)));
-  }
-  SafeTensors file = from.file;
-  std::erase_if(file.tensors, [](const auto &x) { return x.first.find('#') != std::string::npos; }); // what an optimizer kept of other places
-  for (const NeuronGroup &g : groups)
-    for (size_t v : g.variables)
+    for (size_t v : groups[g].variables) {
+      const VariableInfo &info = program.variables()[v];
       for (auto &[name, value] : file.tensors)
-        if (name == program.variables()[v].name) value = program.get(v);
+        if (name == info.name || name == info.name + "#low") value = reordered(value, info.neurons->axis, order);
+        else if (name == info.name + ".gate_held") value = zeros(value); // of granules that are others now
+      for (size_t i = 0; i < program.variables().size(); ++i)
+        if (program.variables()[i].name == info.name + ".gate_held") program.set(i, zeros(program.get(i)));
+    }
+  }
   writeSafetensors(systemFiles(), out, file);
   progress.note(fmt::format("weights: {}", out));
 }

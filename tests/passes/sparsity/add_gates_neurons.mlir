@@ -4,14 +4,14 @@ fil.dims {B, D = "32", F = "64", G = "64", "F/16" = "4", "F%16" = "16", "G/16" =
 fil.site "gate" [#fil.gate<keep 0.5 rank 2 granule 16 hysteresis 0.0>] loc("m.fil":3:1)
 fil.site "other" [#fil.gate<keep 0.5 rank 2 granule 16 hysteresis 0.0>] loc("m.fil":4:1)
 // All that the neurons are made of and read by says which of its dims they are; a bias too, and the far part of a predictor.
-// CHECK: fil.variable param trained map 1 @gate {{.*}} {fil.granule = 16 : i64, fil.neurons = ["gate", "F", "F"]}
+// CHECK: fil.variable param trained map 1 @gate {{.*}} {fil.granule = 16 : i64, fil.neurons = ["gate#neurons", "F", "F"]}
 fil.variable param trained map 1 @gate : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "gate" declared ["D", "F"] loops []
 // CHECK: @gate.gate_A
 // CHECK-NOT: fil.neurons
-// CHECK: @gate.gate_B {{.*}}fil.neurons = ["gate", "F", "F"]
-// CHECK: @bias {{.*}}fil.neurons = ["gate", "F", "F"]
+// CHECK: @gate.gate_B {{.*}}fil.neurons = ["gate#neurons", "F", "F"]
+// CHECK: @bias {{.*}}fil.neurons = ["gate#neurons", "F", "F"]
 fil.variable param trained @bias : !fil.tensor<[F], real> init <constant, 0.0, 0.0> site "bias" declared ["F"] loops []
-// CHECK: @down {{.*}}fil.neurons = ["gate", "F", "F"]
+// CHECK: @down {{.*}}fil.neurons = ["gate#neurons", "F", "F"]
 fil.variable param trained map 1 @down : !fil.tensor<[D,F], real> init <normal, 0.0, 0.1> site "down" declared ["F", "D"] loops []
 // What somebody else reads keeps its neurons where they are.
 // CHECK-NOT: fil.neurons
@@ -20,7 +20,7 @@ fil.variable param trained @tied : !fil.tensor<[G], real> init <constant, 0.0, 0
 fil.variable param trained map 1 @back : !fil.tensor<[D,G], real> init <normal, 0.0, 0.1> site "back" declared ["G", "D"] loops []
 
 // CHECK-LABEL: fil.func entry "neurons" @neurons
-// CHECK-SAME: -> (!fil.tensor<[B,D], real> {fil.name = "y"}, !fil.tensor<[G], real> {fil.name = "z"}, !fil.tensor<[B,F], real> {fil.name = "gate"}) {
+// CHECK-SAME: -> (!fil.tensor<[B,F], real> {fil.name = "gate#neurons"}) {
 // CHECK: fil.map abs
 // CHECK-NOT: fil.mask
 // CHECK: fil.return
