@@ -131,6 +131,13 @@ private:
   }
 };
 
+/// The first of its maps that a predictor stands beside.
+std::string siteOf(const Executable &program, const NeuronGroup &g) {
+  for (size_t v : g.variables)
+    for (const VariableInfo &other : program.variables())
+      if (const std::string &name = program.variables()[v].name; other.name == name + ".gate_B" || other.name == name + ".gate_S") return name;
+  return program.variables()[g.variables.front()].name;
+}
 Array zeros(const Array &like) {
   std::byte *data;
   return Array::make(like.dtype, like.shape, data);
@@ -162,7 +169,7 @@ void group(Training &t, const Checkpoint &from, int64_t samples, const std::stri
         if (entry.outputs[o].name == groups[g].output) addRows(profiles[g], groups[g], entry.outputs[o], outputs[o], (rows + batches - 1) / batches);
   }
   for (size_t g = 0; g < groups.size(); ++g) {
-    const std::string &site = program.variables()[groups[g].variables.front()].name;
+    const std::string site = siteOf(program, groups[g]);
     if (std::any_of(profiles[g].magnitudes.begin(), profiles[g].magnitudes.end(), [](float x) { return !std::isfinite(x); }))
       throw Error(Exit::Input, "E0510", fmt::format("neurons of `{}` are not finite on the held-out samples", site), "weights or data have values that no training would go on from");
     std::vector<int64_t> before(size_t(profiles[g].neurons));
