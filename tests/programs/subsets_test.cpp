@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 #include <limits>
 #include <random>
+#include <set>
 
 using namespace fil;
 using namespace fil::programs;
@@ -200,6 +201,23 @@ TEST(RandomWithLines, MeanTheSame) {
     }
   }
   EXPECT_GT(met, 10);
+}
+
+TEST(Vectors, AreCompiledForSixteenLanesOnAnyMachine) {
+  Target t = findTarget("x86-64-v3");
+  t.cpu = t.isa = "x86-64-v4", t.features.clear(), t.lanesF32 = 16, t.registers = 32;
+  for (const std::string &text : {vectors, vectorsOfTwo}) {
+    CompiledProgram c(planFor(text, "sparsity { s*: gather }\nprecision { cache bf16 }"));
+    auto module = c.copy(Stage::train_);
+    mlir::PassManager pm(c.context.get());
+    passes::precision(pm, {0, "f32"});
+    ASSERT_TRUE(mlir::succeeded(passes::run(pm, *module)));
+    std::set<std::string> forms;
+    for (const Kernel &k : cpuManifest(*module, t).kernels)
+      for (const char *form : {"dots with vectors", "sums of vectors", "vectors added", "topk"})
+        if (k.what.find(form) != std::string::npos) forms.insert(form);
+    EXPECT_EQ(forms.size(), 4u);
+  }
 }
 
 // ---- the highest ----
