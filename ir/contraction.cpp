@@ -86,7 +86,7 @@ bool gathersSeveral(ContractOp c, const Dims &dims) {
 }
 std::optional<MemberVectors> vectorsOfMembers(ContractOp c, const Dims &dims) {
   constexpr int64_t few = 4, shortest = 8; // from so many rows on, and below such a length, register tiles do better
-  if (c.getSubsets().size() != 1 || c.getRoster()) return {};
+  if (!gathers(c) || c.getSubsets().size() != 1 || c.getRoster()) return {};
   auto s = cast<SubsetType>(c.getSubsets()[0].getType());
   TensorType sides[] = {cast<TensorType>(c.getLhs().getType()), cast<TensorType>(c.getRhs().getType())}, result = cast<TensorType>(c.getType());
   if (s.getPer().empty() || (sides[0].has(s.getOf()) && sides[1].has(s.getOf()))) return {};
@@ -133,8 +133,7 @@ std::optional<MemberVectors> vectorsOfMembers(ContractOp c, const Dims &dims) {
       if (d != s.getMembers()) (column ? v.along : v.outer).push_back(d);
       if (!chosen(d) && !vectors.has(d)) rows.push_back(d);
     }
-    if (!atMost(size(rows))) return {};
-    if (dots == other.has(s.getMembers())) return {};
+    if (!atMost(size(rows)) || dots == other.has(s.getMembers())) return {};
     if (dots) {
       if (!llvm::all_of(over, [&](StringAttr d) { return vectors.has(d) && other.has(d) && !chosen(d); })) return {};
       v.along = over;

@@ -37,7 +37,7 @@ void setGathers(ContractOp, int64_t members);
 bool gathersInTiles(ContractOp, const Dims &);
 /// And take several members at a time? Else each is a product of its own.
 bool gathersSeveral(ContractOp, const Dims &);
-/// A product through a subset whose points have few rows each: if it gathers, the vectors at the members are multiplied or added to one by one.
+/// A product that gathers, whose points have few rows each: the vectors at the members are multiplied or added to one by one. None of others.
 struct MemberVectors {
   enum Form {
     Dots, ///< one sum along the vector for each member

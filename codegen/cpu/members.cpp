@@ -396,7 +396,7 @@ private:
 } // namespace
 
 std::optional<EmittedKernel> emitMembers(const Target &target, const Dims &dims, bool f64, GroupOp group, const GroupPlacement &placement, bool few) {
-  auto v = gathers(group.tiled()) ? vectorsOfMembers(group.tiled(), dims) : std::nullopt;
+  auto v = vectorsOfMembers(group.tiled(), dims);
   if (!v) return std::nullopt;
   return MemberEmitter(target, dims, f64, group, placement, *v, few).run();
 }

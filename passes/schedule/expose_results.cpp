@@ -27,7 +27,7 @@ struct ExposeResultsPass : impl::ExposeResultsPassBase<ExposeResultsPass> {
 
   /// The result has S where the iteration has members s#: contract over the members, then scatter.
   void splitScatter(ContractOp c, const Dims &dims) {
-    if (c.getRoster() || (gathers(c) && vectorsOfMembers(c, dims))) return;
+    if (c.getRoster() || vectorsOfMembers(c, dims)) return;
     auto result = cast<ir::TensorType>(c.getType());
     Value into;
     for (Value s : c.getSubsets())

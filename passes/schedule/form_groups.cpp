@@ -241,7 +241,7 @@ private:
     else {
       fresh.rows = rowsOf(op);
       auto contract = dyn_cast<ContractOp>(op);
-      fresh.tiled = contract && (worthTiles(classify(contract), dims) || worthPacking(contract, dims) || contract.getRoster() || (gathers(contract) && (gathersInTiles(contract, dims) || vectorsOfMembers(contract, dims))));
+      fresh.tiled = contract && (worthTiles(classify(contract), dims) || worthPacking(contract, dims) || contract.getRoster() || (gathers(contract) && gathersInTiles(contract, dims)) || vectorsOfMembers(contract, dims));
       if (fresh.tiled) op->setAttr("fil.tiled", UnitAttr::get(op->getContext()));
       if (isa<TopKOp, HighestOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
       if (!fresh.tiled && fresh.open) {
