@@ -49,20 +49,38 @@ Value *KernelBuilder::rounded(Format f, Value *x, Value *random) {
     Value *most = asWhole(like(x, t.largest));
     r = b.CreateSelect(b.CreateICmpUGT(r, most), t.saturates ? most : asWhole(ConstantFP::getInfinity(x->getType())), r);
   }
-  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, b.CreateBitCast(b.CreateOr(r, sign), x->getType()));
+  r = b.CreateSelect(b.CreateFCmpUNO(x, x), x, b.CreateBitCast(b.CreateOr(r, sign), x->getType()));
+  if (!random) roundedFrom[r] = {f, x};
+  return r;
 }
+
+/// rounded and encoded at once, for 8 bits and f32: the rounded number is not made where nobody else reads it.
+Value *KernelBuilder::nearestBits(Format f, Value *x) {
+  const FormatTraits t = traits(f);
+  const int drop = 23 - t.fractionBits;
+  Value *raw = bits(x), *magnitude = b.CreateAnd(raw, constant(raw, 0x7fffffff)), *a = asFloat(magnitude);
+  Value *odd = b.CreateAnd(b.CreateLShr(magnitude, constant(raw, uint64_t(drop))), constant(raw, 1));
+  Value *up = b.CreateAdd(magnitude, b.CreateAdd(odd, constant(raw, (uint64_t(1) << (drop - 1)) - 1)));
+  Value *normal = b.CreateSub(b.CreateLShr(up, constant(raw, uint64_t(drop))), constant(raw, uint64_t(127 - t.bias) << t.fractionBits));
+  Value *sum = like(x, std::ldexp(1.0, 24 - t.bias - t.fractionBits)); // its neighbours are as far apart as subnormal numbers
+  Value *small = b.CreateSub(bits(b.CreateFAdd(a, sum)), bits(sum));
+  Value *r = b.CreateSelect(b.CreateFCmpOLT(a, like(x, std::ldexp(1.0, 1 - t.bias))), small, normal);
+  Value *most = constant(raw, fil::encoded(f, t.saturates ? t.largest : INFINITY));
+  r = b.CreateSelect(b.CreateICmpULT(r, most), r, most);
+  r = b.CreateOr(r, b.CreateAnd(b.CreateLShr(raw, constant(raw, 24)), constant(raw, 0x80)));
+  return chosen(b.CreateTrunc(b.CreateSelect(b.CreateFCmpUNO(x, x), constant(raw, 0x7f), r), with(x, b.getInt8Ty())));
+}
+Value *KernelBuilder::chosen(Value *narrow) { return isVector(narrow) ? b.CreateXor(narrow, splat(unknownZero(narrow->getType()->getScalarType()))) : narrow; }
 
 Value *KernelBuilder::encoded(Format f, Value *x) {
   const FormatTraits t = traits(f);
+  if (auto it = roundedFrom.find(x); it != roundedFrom.end() && it->second.first == f && t.bits() == 8 && !f64) return nearestBits(f, it->second.second);
   if (f64) x = b.CreateFPTrunc(x, with(x, b.getFloatTy())); // exact: it is a number of the format
   Value *raw = bits(x);
   Type *narrow = with(x, b.getIntNTy(unsigned(t.bits())));
   // NaN is chosen behind the truncation: LLVM 22 joins a truncation with the masked store behind it, and writes 32 bits where that has a constant mask of one lane. Of whole numbers, which it
   // may know to be none, something stands behind it that it cannot know: the highest bit of an address, which is 0. NaN becomes 0.
-  if (t.whole()) {
-    Value *whole = b.CreateTrunc(b.CreateFreeze(b.CreateFPToSI(x, raw->getType())), narrow);
-    return isVector(x) ? b.CreateXor(whole, splat(unknownZero(narrow->getScalarType()))) : whole;
-  }
+  if (t.whole()) return chosen(b.CreateTrunc(b.CreateFreeze(b.CreateFPToSI(x, raw->getType())), narrow));
   auto orNan = [&](Value *wide, uint64_t nan) { return b.CreateSelect(b.CreateFCmpUNO(x, x), ConstantInt::get(narrow, nan), b.CreateTrunc(wide, narrow)); };
   if (f == Format::F16) {
     Value *bits = b.CreateBitCast(b.CreateFPTrunc(x, with(x, b.getHalfTy())), narrow);
@@ -87,6 +105,12 @@ Value *KernelBuilder::decodedF32(Format f, Value *stored) {
   Type *to = with(stored, b.getFloatTy());
   if (t.whole()) return b.CreateSIToFP(b.CreateSExt(stored, with(stored, i32)), to);
   if (f == Format::F16) return b.CreateFPExt(b.CreateBitCast(stored, with(stored, b.getHalfTy())), to);
+  if (f == Format::E4M3) { // the bits of an f16 of 2^-8 the size, subnormal or not
+    Value *wide = b.CreateShl(b.CreateSExt(stored, with(stored, b.getInt16Ty())), 7);
+    Value *half = b.CreateAnd(wide, constant(wide, 0xbf80)), *nan = b.CreateICmpEQ(b.CreateAnd(wide, constant(wide, 0x3f80)), constant(wide, 0x3f80));
+    half = b.CreateBitCast(b.CreateSelect(nan, constant(wide, 0x7e00), half), with(stored, b.getHalfTy()));
+    return b.CreateFMul(b.CreateFPExt(half, to), ConstantFP::get(to, 256));
+  }
   Value *raw = b.CreateZExt(stored, with(stored, i32));
   if (f == Format::Bf16) return b.CreateBitCast(b.CreateShl(raw, constant(raw, 16)), to);
   const int drop = 23 - t.fractionBits;
@@ -94,9 +118,8 @@ Value *KernelBuilder::decodedF32(Format f, Value *stored) {
   Value *normal = b.CreateAdd(b.CreateShl(magnitude, constant(raw, uint64_t(drop))), constant(raw, uint64_t(127 - t.bias) << 23));
   Value *small = b.CreateFMul(b.CreateSIToFP(magnitude, to), ConstantFP::get(to, std::ldexp(1.0, 1 - t.bias - t.fractionBits)));
   Value *r = b.CreateSelect(b.CreateICmpULT(magnitude, constant(raw, 1u << t.fractionBits)), b.CreateBitCast(small, normal->getType()), normal);
-  const uint64_t special = ((1u << t.exponentBits) - 1) << t.fractionBits; // e5m2: infinity and, above, NaN; e4m3: all bits are NaN
-  if (f == Format::E5M2) r = b.CreateSelect(b.CreateICmpUGE(magnitude, constant(raw, special)), b.CreateOr(constant(raw, 0x7f800000), b.CreateShl(b.CreateAnd(magnitude, constant(raw, 3)), constant(raw, 21))), r);
-  else r = b.CreateSelect(b.CreateICmpEQ(magnitude, constant(raw, 0x7f)), constant(raw, 0x7fc00000), r);
+  const uint64_t special = ((1u << t.exponentBits) - 1) << t.fractionBits; // infinity and, above, NaN
+  r = b.CreateSelect(b.CreateICmpUGE(magnitude, constant(raw, special)), b.CreateOr(constant(raw, 0x7f800000), b.CreateShl(b.CreateAnd(magnitude, constant(raw, 3)), constant(raw, 21))), r);
   return b.CreateBitCast(b.CreateOr(r, sign), to);
 }
 

@@ -111,6 +111,9 @@ private:
   void storeAt(llvm::Value *pointer, llvm::Type *element, const Address &, llvm::Value *v, llvm::Value *mask);
   llvm::Value *service(int field, llvm::FunctionType *, llvm::ArrayRef<llvm::Value *> args);
 
+  llvm::DenseMap<llvm::Value *, std::pair<Format, llvm::Value *>> roundedFrom; ///< to the nearest
+  llvm::Value *nearestBits(Format, llvm::Value *x);
+  llvm::Value *chosen(llvm::Value *narrow); ///< the same, not to be joined with the store behind it: see encoded
   llvm::Value *decodedF32(Format, llvm::Value *stored);
   llvm::Value *intrinsic(llvm::Intrinsic::ID, llvm::ArrayRef<llvm::Value *>);
   llvm::Value *eachLane(int field, llvm::ArrayRef<llvm::Value *> args); ///< libm in float64, lane by lane

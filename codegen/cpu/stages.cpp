@@ -118,9 +118,19 @@ void Stages::vote(const Layout &l) {
 StringAttr Stages::favourite(const Dimlist &among) {
   StringAttr best;
   double most = 0;
-  for (auto [d, n] : votes)
-    if (contains(among, d) && n > most && known(d) != 1) best = d, most = n;
+  for (auto [d, n] : votes) {
+    StringAttr of = contains(among, d) ? d : insideOf(d, among);
+    if (of && n > most && known(of) != 1) best = of, most = n;
+  }
   return best;
+}
+/// Of the list, the dim that runs through windows of d which touch: neighbours along it are neighbours in memory too.
+StringAttr Stages::insideOf(StringAttr d, const Dimlist &list) {
+  if (stages.empty()) return {};
+  for (auto w : stages[0].ops[0]->getBlock()->getOps<WindowOp>())
+    for (auto x : w.getWindows().getAsRange<WindowDimAttr>())
+      if (x.getIn() == d && contains(list, x.getWindow()) && known(x.getWindow()) == x.getStride()) return x.getWindow();
+  return {};
 }
 
 bool Stages::readLater(Operation *op, const Stage &s) {

@@ -40,6 +40,7 @@ public:
   /// Memory votes for the dim in which its elements are neighbours.
   void vote(const Layout &);
   mlir::StringAttr favourite(const Dimlist &among);
+  mlir::StringAttr insideOf(mlir::StringAttr, const Dimlist &);
   /// Scratch for what later stages read; once, before the rows.
   void makeRoom();
   /// Stages have less to wait for: what they write is fetched by a stage before, what the next row reads by the one that computes most.

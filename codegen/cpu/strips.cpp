@@ -95,6 +95,11 @@ private:
     default: return std::nullopt;
     }
   }
+  /// Is it there at all places, wherever a view looks? Not what a strip keeps.
+  static bool isWhole(mlir::Value v) {
+    Operation *op = v.getDefiningOp();
+    return !op || (!GroupOp::kept(op) && llvm::all_of(op->getOperands(), isWhole));
+  }
   bool nobodyMisses(const Cut &c) {
     auto zero = [&](mlir::Value v) { return outside(v, c.compare) == 0.0; };
     auto with = [&](mlir::Value v) { return isa<TensorType>(v.getType()) && llvm::is_contained(dimsOf(v), c.dim); };
@@ -115,7 +120,7 @@ private:
       } else if (auto p = dyn_cast<ContractOp>(op)) {
         const bool columns = !llvm::is_contained(strings(p.getOver()), c.dim) && llvm::is_contained(dimsOf(p.getResult()), strip);
         if (!columns && !(with(p.getLhs()) && zero(p.getLhs())) && !(with(p.getRhs()) && zero(p.getRhs()))) return false;
-      } else if (op.getNumOperands() && op.getOperand(0).getDefiningOp()) return false; // a view of a value that is not whole
+      } else if (op.getNumOperands() && !isWhole(op.getOperand(0))) return false;
     }
     return true;
   }

@@ -99,12 +99,13 @@ struct TopologyEdits {
   double until;
 };
 
-/// `precision { master split; moments bf16 m=e4m3 rounding=nearest; cache bf16 }`
+/// `precision { master split; moments bf16 m=e4m3 rounding=nearest; cache bf16; saved e4m3 }`
 struct StateFormats {
   std::string master = "f32";        ///< of trained params: f32 or split
   std::vector<std::string> moments;  ///< formats of what the optimizer keeps: of all, or of the state of a name, `m=e4m3`; none: f32
   bool nearest = false;              ///< rounded to the nearest; else at random
   std::vector<std::string> caches;   ///< formats of what can be looked back at: of all, or of caches of a name, `ks=e4m3`; none: f32
+  std::string saved = "f32";         ///< of what loops save for their gradient
 };
 
 /// `out_snr < 22dB`

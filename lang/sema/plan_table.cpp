@@ -51,6 +51,8 @@ const std::vector<ClauseRow> &clauseTable() {
       {"precision", "moments", "FORMAT", "", "", "moments int8", A::Nothing, Msg::E0604, "compile"},
       {"precision", "cache", "f32", "", "f32", "cache f32", A::Nothing, acts, "compile"},
       {"precision", "cache", "f32|bf16|f16|e4m3|e5m2", "NAME=f32|bf16|f16|e4m3|e5m2", "", "cache bf16", A::Nothing, acts, "compile", "rounding; measure: the loss of f32"},
+      {"precision", "saved", "f32", "", "f32", "saved f32", A::Nothing, acts, "compile"},
+      {"precision", "saved", "bf16|f16|e4m3|e5m2", "", "", "saved bf16", A::Nothing, acts, "compile", "rounding of gradients; measure: the loss of f32"},
       {"precision", "SITES", "f32|bf16|f16", "dgrad=f32|bf16|f16 wgrad=f32|bf16|f16 out=f32|bf16|f16", "", "{emb,loss}: f32", A::Any, acts, "compile", "rounding; measure: the loss of f32"},
       {"precision", "SITES", "fp8 (e4m3|e5m2)? tile(TILE TILE)?", "dgrad=f32|bf16|f16|e4m3|e5m2 wgrad=f32|bf16|f16|e4m3|e5m2 out=f32|bf16|f16 promote_every=INT", "",
        "{wg,wd}: fp8 e4m3 tile(1x128, 128x128) promote_every=128", A::Any, acts, "compile", "rounding; measure: the loss of f32"},

@@ -224,6 +224,10 @@ void typeState(PlanContext &c, CheckedPlan &plan) {
         if (const std::string text = &i == &s->phrases[0].items[0] ? "" : printItem(i); !text.empty() && text != "f32") plan.state.caches.push_back(text);
     if (!plan.state.caches.empty()) besideF64(*s);
   }
+  if (auto *s = findSetting(*clause->nested, "saved")) {
+    plan.state.saved = textOf(*valuesOf(*s)[0]);
+    if (plan.state.saved != "f32") besideF64(*s);
+  }
 }
 
 namespace {

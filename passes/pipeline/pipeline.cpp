@@ -48,6 +48,11 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createMakeInitPass());   // last: now all variables exist
   clean(pm);
 }
+/// Which values loops save for their gradient, on whole expressions, before they are cut into groups.
+static void chooseSaved(mlir::OpPassManager &pm, const PipelineOptions &o) {
+  pm.addPass(createRecomputeSavedPass({o.remat, {o.rematSites.begin(), o.rematSites.end()}}));
+  clean(pm);
+}
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createKeepWholePass()); // what is whole numbers is not kept in two parts
   if (o.master != "f32" || !o.moments.empty()) pm.addPass(createNarrowStatePass({o.master, {o.moments.begin(), o.moments.end()}, o.nearest}));
@@ -56,11 +61,14 @@ void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createRoundOperandsPass());
   clean(pm);
   pm.addPass(createKeepFrozenPass());
+  if (o.saved != "f32") {
+    chooseSaved(pm, o); // which values are rounded depends on it
+    pm.addPass(createNarrowSavedPass({o.saved}));
+  }
   pm.addPass(createChooseFormatsPass({o.format}));
 }
 void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
-  pm.addPass(createRecomputeSavedPass({o.remat, {o.rematSites.begin(), o.rematSites.end()}})); // on whole expressions, before they are cut into groups
-  clean(pm);
+  if (o.saved == "f32") chooseSaved(pm, o);
   pm.addPass(createSortByMemberPass());
   pm.addPass(createWidenSubsetsPass());  // of the rest, before what is left of them is cut into point by point sums
   pm.addPass(createCompareIndicesPass());
@@ -77,7 +85,7 @@ void registerAllPasses() {
   registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
-  registerNarrowStatePass(), registerNarrowCachesPass(), registerAddLevelsPass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
+  registerNarrowStatePass(), registerNarrowCachesPass(), registerNarrowSavedPass(), registerAddLevelsPass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
   registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 

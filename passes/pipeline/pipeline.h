@@ -15,6 +15,7 @@ struct PipelineOptions {
   std::string remat = "auto";    ///< what reverse loops compute again: auto, none, attn, all
   std::vector<std::string> rematSites; ///< with auto: in any case
   std::vector<std::string> caches;     ///< formats of what can be looked back at: of all, or of those of a name, `ks=e4m3`
+  std::string saved = "f32";           ///< the format of what loops save for their gradient
   bool neurons = false;                ///< the entry `neurons`, for who groups them
 };
 

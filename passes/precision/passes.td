@@ -55,6 +55,17 @@ def NarrowCachesPass : Pass<"fil-precision-narrow-caches", "::mlir::ModuleOp"> {
   let options = [ListOption<"formats", "formats", "std::string", "formats">];
 }
 
+def NarrowSavedPass : Pass<"fil-precision-narrow-saved", "::mlir::ModuleOp"> {
+  let summary = "what loops save for their gradient is kept in a narrow format";
+  let description = [{
+    What: a real value that turns of a loop save, and nothing but the reverse loop reads, is rounded to `format` where it is saved and made wide where it is read; 8 bits have a scale for
+    128 neighbours of its last dim. The forward pass reads what it did. Values of less than a 64th of the loop's largest one stay as they are: they save nothing.
+    Why here: behind fil-schedule-recompute-saved, which runs in this stage then: what is computed again is made of what is kept, and costs no rounding of its own.
+    IR: `fil.yield .., %v` and a stacked `%s` in the reverse become `%q = fil.quantize %v`, `fil.yield .., %q`, and `fil.dequantize %s`.
+  }];
+  let options = [Option<"format", "format", "std::string", "\"bf16\"", "bf16, f16, e4m3 or e5m2">];
+}
+
 def ChooseFormatsPass : Pass<"fil-precision-choose-formats", "::mlir::ModuleOp"> {
   let summary = "`real` becomes a number format";
   let description = [{

@@ -273,7 +273,7 @@ private:
     if (llvm::any_of(c.ops, isFold) && common.size() != c.rows.size()) return false; // a block is of the group's last rows
     if (isFold(op) && common.size() != rows.size()) return false;
     if (common.empty() && !(rows.empty() && c.rows.empty())) return false;
-    if (common.size() != c.rows.size() && common.size() != rows.size()) return false; // rows of both would become long
+    if (common.size() != c.rows.size() && common.size() != rows.size() && !makesScale(c, op)) return false; // rows of both would become long
     if (!c.rows.empty() && !llvm::is_contained(common, c.rows.front())) return false;  // their elements lie far apart
     for (const Leaf &l : leaves) {
       auto it = clusterOf.find(l.value.getDefiningOp());
@@ -283,6 +283,11 @@ private:
     for (Operation *o : c.ops)
       if (!fits(o, common)) return false;
     return fits(op, common);
+  }
+  /// Does the group make the scales of tiles by which the op rounds? They are of the row that it has at hand.
+  static bool makesScale(const Cluster &c, Operation *op) {
+    auto q = dyn_cast<QuantizeOp>(op);
+    return q && !q.getTiles().empty() && q.getScale() && llvm::is_contained(c.ops, q.getScale().getDefiningOp());
   }
   /// Is what a row keeps of the op small?
   bool fits(Operation *op, const Dimset &rows) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/contraction.h"
 #include "ir/layers.h"
+#include "passes/analysis/saved_values.h"
 #include "passes/analysis/work.h"
 #include "passes/schedule/passes.h"
-#include "passes/schedule/saved_values.h"
 
 using namespace mlir;
 using namespace fil::ir;
@@ -40,6 +40,8 @@ struct Rule {
   }
 };
 
+struct Decision { bool again; std::string why; };
+
 /// One forward loop and its reverse.
 class Pair {
 public:
@@ -47,6 +49,10 @@ public:
 
   /// Notes what became of each saved value.
   void run(StringRef entry, std::vector<SavedValue> &notes) {
+    auto note = [&](Value v, const Decision &d) {
+      Operation *op = v.getDefiningOp();
+      notes.push_back({entry.str(), siteOf(op ? op : forward.getOperation()).str(), op ? titleOf(op) : "carried", v.getType(), int64_t(forward.getHi() - forward.getLo()), d.again, d.why});
+    };
     SmallVector<std::pair<BlockArgument, Value>> saved; // in the reverse body, in the forward body
     for (auto [a, v] : llvm::zip(reverse.stackedArgs(), reverse.getStacked()))
       if (auto r = dyn_cast<OpResult>(v); r && r.getOwner() == forward && r.getResultNumber() >= forward.getCarried().size()) saved.push_back({a, forward.yielded()[r.getResultNumber()]});
@@ -55,14 +61,14 @@ public:
       const Decision d = decide(v);
       if (d.again) again.push_back({a, v});
       else kept[v] = a;
-      Operation *op = v.getDefiningOp();
-      notes.push_back({entry.str(), siteOf(op ? op : forward.getOperation()).str(), op ? titleOf(op) : "carried", v.getType(), int64_t(forward.getHi() - forward.getLo()), d.again, d.why});
+      note(v, d);
     }
     if (again.empty()) return;
     LayersEdit in(reverse), out(forward);
     reverseEdit = &in, forwardEdit = &out;
     b.setInsertionPoint(&reverse.block().front());
     for (auto [a, v] : again) a.replaceAllUsesWith(clone(v, reads));
+    for (Value v : added) note(v, {false, "what is computed again is made of it"});
     finish();
   }
 
@@ -77,8 +83,8 @@ private:
   llvm::DenseMap<Value, Value> kept, reads, turn;
   llvm::DenseMap<Value, int> costs;
   LayersEdit *reverseEdit = nullptr, *forwardEdit = nullptr;
+  SmallVector<Value> added; ///< saved, though the gradient does not read them
 
-  struct Decision { bool again; std::string why; };
   Decision decide(Value v) {
     Operation *op = v.getDefiningOp();
     if (auto q = dyn_cast_or_null<QuantizeOp>(op)) op = q.getX().getDefiningOp(); // it is saved where what it rounds would be
@@ -170,6 +176,7 @@ private:
     if (Value s = savedUnder(v)) return s;
     Type whole = stackedType(dims, v.getType(), forward.getDimAttr());
     unsigned number = forwardEdit->yield(v, whole);
+    added.push_back(v);
     placeholders.push_back({placeholder(whole), number});
     return reverseEdit->stacked(placeholders.back().first, v.getType());
   }
@@ -222,26 +229,9 @@ struct RecomputeSavedPass : impl::RecomputeSavedPassBase<RecomputeSavedPass> {
         if (from) Pair(from, r, dims, said).run(f.getEntry(), notes);
       }
     }
-    Builder b(&getContext());
-    SmallVector<Attribute> list;
-    for (const SavedValue &s : notes) {
-      auto text = [&](StringRef name, const std::string &t) { return b.getNamedAttr(name, b.getStringAttr(t)); };
-      list.push_back(b.getDictionaryAttr({text("entry", s.entry), text("site", s.site), text("what", s.what), b.getNamedAttr("type", TypeAttr::get(s.type)), b.getNamedAttr("turns", b.getI64IntegerAttr(s.turns)),
-                                          b.getNamedAttr("again", b.getBoolAttr(s.again)), text("why", s.why)}));
-    }
-    if (!list.empty()) getOperation()->setAttr("fil.saved", b.getArrayAttr(list));
+    noteSavedValues(getOperation(), notes);
   }
 };
 } // namespace
-
-std::vector<SavedValue> savedValues(ModuleOp m) {
-  std::vector<SavedValue> all;
-  if (auto list = m->getAttrOfType<ArrayAttr>("fil.saved"))
-    for (auto d : list.getAsRange<DictionaryAttr>()) {
-      auto text = [&](StringRef name) { return d.getAs<StringAttr>(name).str(); };
-      all.push_back({text("entry"), text("site"), text("what"), d.getAs<TypeAttr>("type").getValue(), d.getAs<IntegerAttr>("turns").getInt(), d.getAs<BoolAttr>("again").getValue(), text("why")});
-    }
-  return all;
-}
 
 } // namespace fil::passes

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Number formats: as a user trains, resumes, moves weights, and is told what a plan does."""
+import json
 import re
 import struct
 import unittest
@@ -18,6 +19,8 @@ plan whole for Char from p { precision { q: int8 } }
 plan near for Char from half { require { loss within 2% of f32 } }
 plan kept for Char from p { precision { cache bf16 ks=e4m3 } }
 plan exact for Char from half { require { bit_exact } }
+plan saved for Char from p { precision { saved e4m3 } }
+plan savedHalf for Char from half { precision { saved e4m3 } }
 plan rigl for Char from eight { train { steps 8 }; sparsity { q: rigl density=0.25 every=2 alpha=0.5 granule=2x2 } }
 """
 
@@ -119,6 +122,28 @@ class Precision(CharTest):
         for lines, code, text in (("cache bf16 kx=e4m3", "P0454", "`Char` has no cache `kx`; it has `ks`, `vs`"), ("default f64; cache bf16", "P0444", "`cache bf16` beside `default f64`"), ("cache fp8", "P0404", "e4m3")):
             self.write("w.fil", f"plan wrong for Char from p {{ precision {{ {lines} }} }}\n")
             self.assertIn(text, self.fil("train", "c.fil", "w.fil", "--plan", "wrong", "--out", "x", exit=1, code=code)[1])
+
+    def test_what_layers_save_is_narrow(self):
+        self.train("p", "plain", "--backend=cpu")
+        self.train("saved", "o", "--backend=cpu")
+        first = [json.loads(self.read(f"{folder}/metrics.jsonl").splitlines()[0])["loss"] for folder in ("plain", "o")]
+        self.assertEqual(*first)
+        self.assertNotEqual(self.tensors("plain"), self.tensors("o"))
+        self.train("saved", "o2", "--steps", "5", "--backend=cpu")
+        self.train("saved", "o2", "--resume", "--backend=cpu", "--threads", "1")
+        self.assertEqual(self.tensors("o"), self.tensors("o2"))
+        diff = self.fil("plan", "c.fil", "--diff", "p", "saved")[0].decode()
+        before, after = (float(x) for x in re.search(r"arena, bytes +(\S+) -> (\S+)", diff).groups())
+        self.assertLess(after, 0.95 * before)
+        self.assertIn("quantize at l[0..2].Attention", self.fil("explain", "--backend=cpu", "c.fil", "--plan", "saved", "--memory")[0].decode())
+        for plan in ("saved", "savedHalf"):
+            kept = self.fil("explain", "--backend=cpu", "c.fil", "l[*].Attention.q", "--plan", plan)[0].decode()
+            self.assertRegex(kept, r"for the gradient .*kept, .* in e4m3")
+        self.write("w.fil", "plan wrong for Char from p { precision { default f64; saved bf16 } }\n")
+        self.assertIn("`saved bf16` beside `default f64`", self.fil("train", "c.fil", "w.fil", "--plan", "wrong", "--out", "x", exit=1, code="P0444")[1])
+        self.write("flat.fil", "dims B, D = 4\nmodel Flat(x: [B,D]) -> [B,D] { param w: D -> D\n return x @ w }\nloss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n"
+                   "plan s for Flat { precision { saved bf16 }\n train { data x=npy(\"x.npy\"), t=npy(\"x.npy\"); steps 1 } }\n")
+        self.assertIn("warning[W0317]: nothing is saved in bf16", self.fil("compile", "flat.fil", "--plan", "s", "--emit", "schedule")[1])
 
     def tokens(self):
         from support import write_npy

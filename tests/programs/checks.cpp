@@ -396,7 +396,7 @@ static BackendReport checked(const std::string &text, const Binding &sizes, cons
       return false;
     };
     // Where a plan rounds to narrow formats, the last bit of an f32 may decide to which of two neighbours.
-    const bool narrow = std::any_of(c.plan.facets.begin(), c.plan.facets.end(), [](const sema::PlanFacet &f) { return f.kind == "format" || f.kind == "qat"; }) || !c.plan.state.moments.empty() || !c.plan.state.caches.empty() || c.plan.state.master != "f32";
+    const bool narrow = std::any_of(c.plan.facets.begin(), c.plan.facets.end(), [](const sema::PlanFacet &f) { return f.kind == "format" || f.kind == "qat"; }) || !c.plan.state.moments.empty() || !c.plan.state.caches.empty() || c.plan.state.master != "f32" || c.plan.state.saved != "f32";
     for (auto [format, allowed] : {std::pair{"f64", 1e-9}, std::pair{"f32", narrow ? 0.1 : 1e-4}}) {
       auto x = c.executable(c.copy(Stage::train_), format, backend);
       for (const char *entry : {"eval", "run", "step"}) {

@@ -34,7 +34,9 @@ const Way ways[] = {{"bf16", "default bf16"},
                     {"levels", "default bf16; **: fp8 e4m3 tile(1x4, 4x4); adapt"},
                     {"caches", "default bf16; cache f16"},
                     {"cachesInEightBits", "cache e5m2"},
-                    {"parts", "default bf16; master split; moments bf16 rounding=nearest"}};
+                    {"parts", "default bf16; master split; moments bf16 rounding=nearest"},
+                    {"saved", "saved bf16"},
+                    {"savedInEightBits", "default bf16; **: fp8 e4m3; saved e4m3"}};
 std::string planFor(const std::string &text, const Way &way, const std::string &model = {}) {
   static const std::regex map("param [A-Za-z0-9_, ]+: [^=\n;]*->");
   if (*way.more && !std::regex_search(text, map)) return text; // these clauses are about maps
@@ -85,9 +87,50 @@ TEST_P(Formats, DoNotDependOnRecomputation) {
   }
 }
 
+/// The forward pass is that of f32; gradients are off by what rounding to a few bits makes of sums.
+TEST(Saved, IsRoundedForTheGradientAlone) {
+  const Example &e = examples[1];
+  auto after = [&](const char *lines, const char *backend) { // the loss, then what a step changes
+    TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_); // draws the same each time
+    CompiledProgram c(planFor(textOf(e), {"", lines}, e.model), e.dims, "sgd", e.model);
+    auto x = c.executable(c.copy(Stage::train_), "f32", backend);
+    auto all = [&] {
+      std::vector<std::vector<double>> values;
+      for (size_t i = 0; i < x->variables().size(); ++i) values.push_back(numbers(x->get(i)));
+      return values;
+    };
+    x->run(*x->find("init"), maker.inputs(*x->find("init"), e.sizes));
+    const auto before = all();
+    std::vector<std::vector<double>> found{numbers(x->run(*x->find("step"), maker.inputs(*x->find("step"), e.sizes))[0])};
+    for (size_t i = 0; const auto &now : all()) {
+      found.push_back(now);
+      for (size_t k = 0; k < now.size(); ++k) found.back()[k] -= before[i][k];
+      ++i;
+    }
+    return found;
+  };
+  auto apart = [](const std::vector<std::vector<double>> &x, const std::vector<std::vector<double>> &y) { // of the largest change of a variable
+    double most = 0;
+    for (size_t i = 1; i < x.size(); ++i) {
+      double largest = 0, error = 0;
+      for (size_t k = 0; k < x[i].size(); ++k) largest = std::max(largest, std::fabs(x[i][k])), error = std::max(error, std::fabs(x[i][k] - y[i][k]));
+      if (largest > 0) most = std::max(most, error / largest);
+    }
+    return most;
+  };
+  const auto plain = after("default f32", "cpu");
+  for (auto [lines, least, most] : {std::tuple{"saved bf16", 1e-3, 0.02}, std::tuple{"saved f16", 1e-4, 0.003}, std::tuple{"saved e4m3", 1e-2, 0.2}, std::tuple{"saved e5m2", 1e-2, 0.4}}) {
+    const auto narrow = after(lines, "cpu");
+    EXPECT_EQ(narrow[0], plain[0]) << lines;
+    EXPECT_GT(apart(plain, narrow), least) << lines;
+    EXPECT_LT(apart(plain, narrow), most) << lines;
+    EXPECT_LT(apart(after(lines, "reference"), narrow), 0.2 * most) << lines << ": an f32 may be rounded to the other neighbour";
+  }
+}
+
 TEST(F32, IsNoFormat) { // the same program, to the last op
   for (const Example &e : examples)
-    for (const char *lines : {"default f32", "**: f32", "accum f32"}) {
+    for (const char *lines : {"default f32", "**: f32", "accum f32", "saved f32"}) {
       auto text = [&](const std::string &program) {
         CompiledProgram c(program, e.dims, "adamw", e.model);
         auto m = c.copy(Stage::train_);

@@ -60,7 +60,7 @@ const std::vector<std::pair<std::string, std::string>> language = {
     {"", "target mesh sparsity precision lora partition train distill serve explain rollout fallback require"},
     {"target", "mem threads"},
     {"sparsity", "budget"},
-    {"precision", "default accum master moments cache wire adapt qat"},
+    {"precision", "default accum master moments cache saved wire adapt qat"},
     {"precision.adapt", "up down budget rest"},
     {"partition", "layers schedule remat search"},
     {"train", "data tokens window split batch steps epochs optim loss class_weight seed validate checkpoint schedule stage"},

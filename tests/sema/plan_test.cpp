@@ -109,6 +109,7 @@ TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
     master f32
     moments f32
     cache f32
+    saved f32
   }
   partition {
     remat auto

@@ -85,7 +85,7 @@ mlir::OwningOpRef<mlir::ModuleOp> Compiler::lowered() {
 void Compiler::pass(Stage stage, mlir::ModuleOp module) {
   mlir::PassManager pm(context.get());
   if (options.mlirFlags && failed(mlir::applyPassManagerCLOptions(pm))) throw Error(Exit::Usage, "E0108", "MLIR's flags do not fit together");
-  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision, plan.state.master, plan.state.moments, plan.state.nearest, plan.remat.rule, plan.remat.sites, plan.state.caches, options.neurons};
+  passes::PipelineOptions po{plan.train.optimizer.clip.value_or(0), plan.precision, plan.state.master, plan.state.moments, plan.state.nearest, plan.remat.rule, plan.remat.sites, plan.state.caches, plan.state.saved, options.neurons};
   switch (stage) {
   case Stage::normalize_: passes::normalize(pm); break;
   case Stage::lora_: passes::lora(pm); break;

@@ -5,7 +5,7 @@
 #include "lang/lower/facets.h"
 #include "lang/sema/plan_sites.h"
 #include "passes/analysis/cost.h"
-#include "passes/schedule/saved_values.h"
+#include "passes/analysis/saved_values.h"
 #include "tools/driver/compile.h"
 #include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan of an arena as the runtime makes it, and what is alive where most is.
 #include "codegen/package/places.h"
-#include "passes/schedule/saved_values.h"
+#include "passes/analysis/saved_values.h"
 #include "runtime/base/status.h"
 #include "runtime/exec/flat_program.h"
 #include "tools/driver/arena.h"

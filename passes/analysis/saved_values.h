@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the module's list `fil.saved` says, which recompute-saved writes: the values that turns of layers save for their gradient.
+// What the module's list `fil.saved` says, which recompute-saved writes and narrow-saved completes: the values that turns of layers save for their gradient.
 #pragma once
 #include "ir/ir.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -8,7 +8,7 @@ namespace fil::passes {
 
 struct SavedValue {
   std::string entry, site, what;     ///< `step`, `l[0..4].FeedForward`, `map mul`
-  mlir::Type type;                   ///< of a turn's
+  mlir::Type type;                   ///< of a turn's, as it is kept
   int64_t turns = 1;
   bool again = false;                ///< computed again, and not kept
   std::string why;
@@ -16,5 +16,6 @@ struct SavedValue {
   Size elements(const ir::Dims &dims) const { return Size(turns) * dims.elements(type); } ///< of all turns
 };
 std::vector<SavedValue> savedValues(mlir::ModuleOp);
+void noteSavedValues(mlir::ModuleOp, llvm::ArrayRef<SavedValue>);
 
 } // namespace fil::passes
