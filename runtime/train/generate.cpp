@@ -25,19 +25,26 @@ const Port *tokenInput(const Entry &e) {
 } // namespace
 
 int32_t chooseToken(const std::vector<double> &logits, const Choice &c, int64_t place) {
-  std::vector<int32_t> order;
+  int32_t best = -1;
   for (size_t i = 0; i < logits.size(); ++i)
-    if (logits[i] == logits[i]) order.push_back(int32_t(i));
-  if (order.empty()) throw Error(Exit::Numeric, "E0706", fmt::format("all values of token {} are not a number", place), "the weights are damaged: take an older checkpoint");
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
-  if (c.temperature <= 0) return order[0];
-  if (c.topK > 0 && size_t(c.topK) < order.size()) order.resize(size_t(c.topK));
-  std::vector<double> weight(order.size());
-  for (size_t i = 0; i < order.size(); ++i) weight[i] = std::exp((logits[size_t(order[i])] - logits[size_t(order[0])]) / c.temperature);
+    if (best < 0 ? logits[i] == logits[i] : logits[i] > logits[size_t(best)]) best = int32_t(i);
+  if (best < 0) throw Error(Exit::Numeric, "E0706", fmt::format("all values of token {} are not a number", place), "the weights are damaged: take an older checkpoint");
+  if (c.temperature <= 0) return best;
+  std::vector<int32_t> left;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (logits[i] == logits[i]) left.push_back(int32_t(i));
+  if (c.topK > 0 && size_t(c.topK) < left.size()) {
+    auto before = [&](int32_t a, int32_t b) { return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b; };
+    std::nth_element(left.begin(), left.begin() + c.topK, left.end(), before);
+    left.resize(size_t(c.topK));
+    std::sort(left.begin(), left.end());
+  }
+  std::vector<double> weight(left.size());
+  for (size_t i = 0; i < left.size(); ++i) weight[i] = std::exp((logits[size_t(left[i])] - logits[size_t(best)]) / c.temperature);
   double rest = uniformDouble(philox(streamKey(c.seed, "sample"), uint64_t(place), 0)) * std::accumulate(weight.begin(), weight.end(), 0.0);
-  for (size_t i = 0; i < order.size(); ++i)
-    if ((rest -= weight[i]) < 0) return order[i];
-  return order.back();
+  for (size_t i = 0; i < left.size(); ++i)
+    if ((rest -= weight[i]) < 0) return left[i];
+  return best;
 }
 
 Decoder::Decoder(Executable &p) : program(p), prefill_(p.find("prefill")), decode_(p.find("decode")) {
