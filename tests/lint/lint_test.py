@@ -72,6 +72,12 @@ class Lint(unittest.TestCase):
         self.passed("passes/train/passes.td", SPDX + two)
         self.refused("passes/train/passes.td", SPDX + two.replace("fil-train", "fil-lora"), "fil-train-VERB-NOUN")
 
+    def test_programs_of_tests_are_run(self):
+        one = "fil_executable(test_one MLIR SOURCES one.cpp DEPS GTest::gtest_main)\n"
+        self.refused("tests/ir/CMakeLists.txt", "# lit\n" + one + "add_test(NAME two COMMAND test_one_more)\n", "tests/ir/CMakeLists.txt:2:", "test_one")
+        self.passed("tests/ir/CMakeLists.txt", one + "add_test(NAME one COMMAND test_one)\n")
+        self.passed("tests/ir/CMakeLists.txt", one + "add_test(NAME one COMMAND run.py $<TARGET_FILE:test_one>)\n")
+
 
 if __name__ == "__main__":
     unittest.main()

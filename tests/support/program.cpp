@@ -7,13 +7,24 @@
 
 namespace fil {
 
+/// Kernels that another test has compiled already, in the folder `FIL_TEST_KERNELS`: they are found by their whole IR.
+static Store *compiledKernels() {
+  static std::optional<Store> store = [] {
+    const char *folder = std::getenv("FIL_TEST_KERNELS");
+    std::optional<Store> made;
+    if (folder) made.emplace(folder, int64_t(2) << 30), made->trim();
+    return made;
+  }();
+  return store ? &*store : nullptr;
+}
+
 std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext> context, mlir::OwningOpRef<mlir::ModuleOp> module) {
   if (backend == "reference") return referenceExecutable(std::move(context), std::move(module));
   const size_t words = backend.find(" remat ");
   const std::string cpu = backend.substr(0, words);
   Target target = findTarget(cpu == "cpu" || cpu == "exact" ? "native" : cpu);
   target.dots &= cpu != "exact";
-  return cpuExecutable(*module, target, words == std::string::npos ? "auto" : backend.substr(words + 7));
+  return cpuExecutable(*module, target, words == std::string::npos ? "auto" : backend.substr(words + 7), compiledKernels());
 }
 
 TestProgram::TestProgram(const std::string &text, Stage last, const std::string &format, std::map<std::string, int64_t> dims, const std::string &optimizer,

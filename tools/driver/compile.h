@@ -52,7 +52,7 @@ private:
 };
 
 /// A module after the precision pass, scheduled and compiled for the CPU.
-Manifest cpuManifest(mlir::ModuleOp, const Target &, const std::string &remat = "auto");
-std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &, const std::string &remat = "auto");
+Manifest cpuManifest(mlir::ModuleOp, const Target &, const std::string &remat = "auto", Store *kernels = nullptr);
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &, const std::string &remat = "auto", Store *kernels = nullptr);
 
 } // namespace fil

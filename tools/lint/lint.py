@@ -157,6 +157,13 @@ class Lint:
             if not re.match(rf"fil-{group}(-[a-z]+)+$", m.group(2)):
                 self.say(path, number, f"the pass `{m.group(2)}` is not named `fil-{group}-VERB-NOUN`")
 
+    def tests(self, path):
+        """A program of tests that no test runs is never noticed."""
+        text = "\n".join(self.lines(path))
+        for m in re.finditer(r"^fil_executable\((\w+)[^)]*\bGTest::", text, re.M):
+            if not re.search(rf"(COMMAND|TARGET_FILE:)\s*{m.group(1)}\b", text):
+                self.say(path, text[:m.start()].count("\n") + 1, f"no test runs `{m.group(1)}`: add_test(NAME .. COMMAND {m.group(1)})")
+
     def run(self):
         for path in self.files:
             self.name(path)
@@ -166,6 +173,8 @@ class Lint:
                 self.licence(path)
             if re.match(r"passes/\w+/passes\.td$", path):
                 self.passes(path)
+            if re.match(r"tests/.*CMakeLists\.txt$", path):
+                self.tests(path)
         return self.problems
 
 
