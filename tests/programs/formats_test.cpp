@@ -11,6 +11,7 @@
 #include "tests/programs/generator.h"
 #include "tests/programs/ten.h"
 #include "tests/support/program.h"
+#include "tools/driver/compile.h"
 #include <cmath>
 #include <gtest/gtest.h>
 #include <regex>
@@ -125,6 +126,31 @@ TEST(Saved, IsRoundedForTheGradientAlone) {
     EXPECT_GT(apart(plain, narrow), least) << lines;
     EXPECT_LT(apart(plain, narrow), most) << lines;
     EXPECT_LT(apart(after(lines, "reference"), narrow), 0.2 * most) << lines << ": an f32 may be rounded to the other neighbour";
+  }
+}
+
+/// What stands behind the diagonal is left out of products of narrow operands too; scales of tiles are made by the group that rounds.
+TEST(Saved, IsReadByTheKernelsOfWideValues) {
+  const Example &e = examples[1];
+  const std::map<std::string, int64_t> dims{{"V", 16}, {"D", 256}, {"L", 2}, {"H", 2}};
+  for (const char *lines : {"saved f32", "saved bf16", "saved e4m3"}) {
+    CompiledProgram c(planFor(textOf(e), {"", lines}, e.model), dims, "sgd", e.model);
+    auto m = c.copy(Stage::train_);
+    mlir::PassManager pm(m->getContext());
+    passes::PipelineOptions o;
+    o.saved = c.plan.state.saved;
+    passes::precision(pm, o);
+    ASSERT_TRUE(mlir::succeeded(passes::run(pm, *m)));
+    int strips = 0, cut = 0, scales = 0;
+    for (const Kernel &k : cpuManifest(*m, findTarget("x86-64-v3")).kernels) {
+      strips += k.what.find("strips of") != std::string::npos, cut += k.what.find(", cut") != std::string::npos;
+      const bool makesScales = k.what.find("pow2ceil") != std::string::npos;
+      scales += makesScales;
+      if (makesScales) EXPECT_NE(k.what.find("quantize"), std::string::npos) << k.what;
+    }
+    EXPECT_GE(strips, 2) << lines;
+    EXPECT_EQ(cut, strips) << lines;
+    EXPECT_EQ(scales > 0, lines == std::string("saved e4m3"));
   }
 }
 
