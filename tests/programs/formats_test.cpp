@@ -142,7 +142,7 @@ TEST(Saved, IsReadByTheKernelsOfWideValues) {
     passes::precision(pm, o);
     ASSERT_TRUE(mlir::succeeded(passes::run(pm, *m)));
     int strips = 0, cut = 0, scales = 0;
-    for (const Kernel &k : cpuManifest(*m, findTarget("x86-64-v3")).kernels) {
+    for (const Kernel &k : cpuManifest(*m, findTarget("x86-64-v3"), o.saved == "f32" ? "auto" : "none").kernels) { // what is saved was chosen in front of its rounding
       strips += k.what.find("strips of") != std::string::npos, cut += k.what.find(", cut") != std::string::npos;
       const bool makesScales = k.what.find("pow2ceil") != std::string::npos;
       scales += makesScales;
