@@ -865,10 +865,12 @@ private:
   llvm::Type *storedType() { return p.stored ? k.b.getIntNTy(unsigned(traits(*p.stored).bits())) : k.real; }
   /// Rows of panels that so many steps have, or elements.
   LV storedRows(LV n) { return p.together == 1 ? n : k.b.CreateUDiv(n, k.number(p.together)); }
-  /// Of bytes the lower four bits, or the upper ones.
+  /// Of bytes the lower four bits, or the upper ones. Both are shifted out of one wide vector, by amounts that LLVM does not know: else it extends the byte for each, and shifts bytes, which AVX2
+  /// has no instruction for.
   LV nibble(LV x, int step) {
     LV wide = k.b.CreateSExt(x, x->getType()->getWithNewType(k.i32));
-    return k.b.CreateSIToFP(k.b.CreateAShr(step ? wide : k.b.CreateShl(wide, 28), step ? 4 : 28), k.vector(k.real));
+    auto by = [&](int64_t bits) { return k.splat(k.b.CreateAdd(k.b.getInt32(uint32_t(bits)), k.unknownZero(k.i32))); };
+    return k.b.CreateSIToFP(k.b.CreateAShr(step ? wide : k.b.CreateShl(wide, by(28)), step ? by(4) : by(28)), k.vector(k.real));
   }
   LV panelAt(LV pointer, LV offset) { return emitAt(k.b, storedType(), pointer, offset); }
   /// One element of the roster.
@@ -1124,7 +1126,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     if (one.stored && p.k.constant() && p.k.constant()->num % 4 == 0 && p.rightSide().getDefiningOp<UnpackOp>()) one.together = 2; // numbers of four bits or fewer
     const int64_t bytes = one.quads ? 1 : one.pairs ? 2 : one.stored ? bytesOf(*one.stored) : 4;
     out.limit = bytes == 4 ? 1 : bytes == 1 ? 8 : 2;
-    one.shape.rows = bytes == 4 ? 1 : 2, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // two rows share what is made wide
+    one.shape.rows = bytes == 4 ? 1 : bytes == 2 ? 2 : 4, one.shape.unroll = 4, one.descriptor.sizes.m = out.limit; // so many share what is made wide
     if (!p.listed()) one.chooseTiles(target, false);
     p.chooseTiles(target, bool(p.left)); // a left side that is made while it is packed is made once
     out.descriptor = p.descriptor;

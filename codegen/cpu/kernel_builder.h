@@ -89,6 +89,8 @@ public:
   llvm::Value *joined(llvm::Value *high, llvm::Value *low);
   llvm::Value *encoded(Format, llvm::Value *real);  ///< of numbers of the format, as they stand in memory
   llvm::Value *decoded(Format, llvm::Value *stored);
+  /// 0, of an integer's type, which LLVM does not know to be that.
+  llvm::Value *unknownZero(llvm::Type *);
   /// Philox of (key, step, element), all i64: see runtime/base/philox.h.
   llvm::Value *random(llvm::Value *key, llvm::Value *step, llvm::Value *element, bool normal);
   /// fil_launch::stream_key. The stream's name is data behind the sizes, found by one of them: a kernel holds no names.
@@ -101,8 +103,6 @@ private:
   struct Stream { std::string name; size_t slot; llvm::Value *text; }; ///< slot: of the size that counts the words before the name
   std::vector<Stream> streams;
   llvm::Value *zeroInDisguise = nullptr;
-  /// 0, of an integer's type, which LLVM does not know to be that.
-  llvm::Value *unknownZero(llvm::Type *);
   llvm::IRBuilder<> atEntry() { return llvm::IRBuilder<>(entry->getTerminator()); }
 
   struct Address { llvm::Value *offset = nullptr, *offsets = nullptr; bool contiguous = false; }; ///< neither: uniform
