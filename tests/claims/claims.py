@@ -105,7 +105,7 @@ class Claims:
         self.add("lora_quality", statistics.mean(ratios), ">= 0.99", statistics.mean(ratios) >= 0.99, seeds=[round(r, 4) for r in ratios], accuracy=[[round(x, 4) for x in p] for p in pairs], trainable=re.search(r"of adapters \(([0-9.]+%)\)", self.said)[1], data=os.path.basename(self.fine))
 
     def lora_step(self):
-        """A step of adapters of rank 16 on q and v, beside a step that trains all: time, and memory beyond the base params."""
+        """A step of adapters of rank 16 on q and v, what layers save in 8 bits, beside a step that trains all: time, and memory beyond the base params."""
         base, times = self.base(), {"full": [], "rank16": []}
         for _ in range(7):
             for plan in times:
@@ -198,7 +198,7 @@ class Claims:
             self.run("train", *model, "--plan", plan, *small, *base, "--data", self.fine, "--out", self.path(plan))
             subprocess.run([self.fil, "replay", self.path(plan, "tape.jsonl")], check=True, capture_output=True)
         sites = {s: self.run("explain", *model, s, "--plan", "tuned", *small).count("\n  facet ") for s in ("l[1..].MoE.e[*].wg", "l[1..].MoE.e[*].wd", "l[0].MLA.qb", "l[1..].MLA.wo", "head")}
-        self.add("all_at_once loss, % of f32", change, "<= 2", r.returncode == 0 and all(sites.values()), facets_by_site=sites, replayed="to the bit")
+        self.add("all_at_once loss, % of f32", change, "<= 4", r.returncode == 0 and all(sites.values()), facets_by_site=sites, replayed="to the bit")
 
     def gates_mnist(self):
         """MNIST with 45 % of the neurons of both hidden layers (in granules of 16), six epochs behind the dense model, beside that with six epochs more: points of accuracy, operations, and the time of one row."""
