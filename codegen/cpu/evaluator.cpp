@@ -346,7 +346,7 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         LV x = value(q.getX(), p);
         if (q.getScale()) {
           LV s = ofTile(q.getScale(), strings(q.getTiles()), q.getLengths(), p);
-          LV inverse = k.b.CreateFDiv(llvm::ConstantFP::get(s->getType(), 1), s); // exact: scales are powers of two
+          LV inverse = k.inverseOfPower(s); // exact: scales are powers of two
           k.match(x, inverse);
           x = k.b.CreateFMul(x, inverse);
         }

@@ -123,6 +123,11 @@ Value *KernelBuilder::decodedF32(Format f, Value *stored) {
   return b.CreateBitCast(b.CreateOr(r, sign), to);
 }
 
+Value *KernelBuilder::inverseOfPower(Value *x) {
+  if (f64) return b.CreateFDiv(like(x, 1), x);
+  Value *raw = bits(x);
+  return asFloat(b.CreateSub(constant(raw, 254u << 23), raw));
+}
 Value *KernelBuilder::part(Value *x, bool low) {
   Value *single = f64 ? b.CreateFPTrunc(x, with(x, b.getFloatTy())) : x, *raw = bits(single);
   if (low) return b.CreateAShr(b.CreateShl(raw, constant(raw, 16)), constant(raw, 16));

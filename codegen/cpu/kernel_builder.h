@@ -85,6 +85,7 @@ public:
   /// An elementwise function; operands may be scalars beside vectors. Accuracies: docs/performance.md.
   llvm::Value *map(ir::MapFn, llvm::ArrayRef<llvm::Value *> args, mlir::Type argElement, mlir::Type resultElement);
   llvm::Value *rounded(Format, llvm::Value *real, llvm::Value *random = nullptr);  ///< fil::rounded, or roundedAtRandom
+  llvm::Value *inverseOfPower(llvm::Value *real);   ///< 1 / x of a power of two that pow2ceil gives
   llvm::Value *part(llvm::Value *real, bool low);   ///< fil::highPart as a real, or lowPart as i32
   llvm::Value *joined(llvm::Value *high, llvm::Value *low);
   llvm::Value *encoded(Format, llvm::Value *real);  ///< of numbers of the format, as they stand in memory

@@ -73,6 +73,7 @@ void digits(KernelBuilder &k, LV x, llvm::ArrayRef<StringAttr> list, Point &to) 
 }
 void laneDigits(KernelBuilder &k, LV x, bool aligned, llvm::ArrayRef<StringAttr> list, LV mask, Point &to) {
   to.mask = mask;
+  if (aligned) to.together = std::max<int64_t>(to.together, k.lanes);
   auto last = k.dims.value(list.back().getValue()).constant();
   if (list.size() == 1 || (aligned && last && last->num % k.lanes == 0)) {
     digits(k, x, list, to);

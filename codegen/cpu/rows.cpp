@@ -124,7 +124,7 @@ private:
       for (auto [d, c] : llvm::zip(rows, now)) p.set(d, {c, 0, nullptr});
       if (laneRow) {
         LV base = k.b.CreateMul(now.back(), k.number(k.lanes));
-        p.set(laneRow, {base, 1, nullptr});
+        p.set(laneRow, {base, 1, nullptr}), p.together = k.lanes;
         auto n = known(laneRow);
         if (!n || *n % k.lanes) p.mask = emitMask(k.b, k.b.CreateSub(k.extent(laneRow), base), k.lanes);
         laneBase = base;

@@ -280,6 +280,7 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
       Point q = p;
       q.set(d, {at, step, nullptr});
       q.mask = k.both(q.mask, mask);
+      if (d == lane) q.together = k.lanes;
       e.scope([&] { nest(s, loops, i + 1, lane, q); });
       if (i == s.inner.size())
         for (Operation *op : s.ops)

@@ -9,7 +9,7 @@ std::vector<SavedValue> savedValues(ModuleOp m) {
   if (auto list = m->getAttrOfType<ArrayAttr>("fil.saved"))
     for (auto d : list.getAsRange<DictionaryAttr>()) {
       auto text = [&](StringRef name) { return d.getAs<StringAttr>(name).str(); };
-      all.push_back({text("entry"), text("site"), text("what"), d.getAs<TypeAttr>("type").getValue(), d.getAs<IntegerAttr>("turns").getInt(), d.getAs<BoolAttr>("again").getValue(), text("why")});
+      all.push_back({text("entry"), text("site"), text("what"), d.getAs<TypeAttr>("type").getValue(), d.getAs<IntegerAttr>("turns").getInt(), d.getAs<BoolAttr>("again").getValue(), text("why"), d.contains("scales") ? d.getAs<TypeAttr>("scales").getValue() : Type()});
     }
   return all;
 }
@@ -19,8 +19,10 @@ void noteSavedValues(ModuleOp m, ArrayRef<SavedValue> all) {
   SmallVector<Attribute> list;
   for (const SavedValue &s : all) {
     auto text = [&](StringRef name, const std::string &t) { return b.getNamedAttr(name, b.getStringAttr(t)); };
-    list.push_back(b.getDictionaryAttr({text("entry", s.entry), text("site", s.site), text("what", s.what), b.getNamedAttr("type", TypeAttr::get(s.type)), b.getNamedAttr("turns", b.getI64IntegerAttr(s.turns)),
-                                        b.getNamedAttr("again", b.getBoolAttr(s.again)), text("why", s.why)}));
+    SmallVector<NamedAttribute> row{text("entry", s.entry), text("site", s.site), text("what", s.what), b.getNamedAttr("type", TypeAttr::get(s.type)), b.getNamedAttr("turns", b.getI64IntegerAttr(s.turns)),
+                                    b.getNamedAttr("again", b.getBoolAttr(s.again)), text("why", s.why)};
+    if (s.scales) row.push_back(b.getNamedAttr("scales", TypeAttr::get(s.scales)));
+    list.push_back(b.getDictionaryAttr(row));
   }
   if (!list.empty()) m->setAttr("fil.saved", b.getArrayAttr(list));
 }

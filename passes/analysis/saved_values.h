@@ -12,8 +12,13 @@ struct SavedValue {
   int64_t turns = 1;
   bool again = false;                ///< computed again, and not kept
   std::string why;
+  mlir::Type scales{};               ///< of a turn's, where there are some
 
-  Size elements(const ir::Dims &dims) const { return Size(turns) * dims.elements(type); } ///< of all turns
+  /// Of all turns, where reals have `realBytes`.
+  Size bytes(const ir::Dims &dims, int64_t realBytes) const {
+    const Size numbers = dims.elements(type) * Size(ir::bytesOf(type, realBytes));
+    return Size(turns) * (scales ? numbers + dims.elements(scales) * Size(int64_t(sizeof(float))) : numbers);
+  }
 };
 std::vector<SavedValue> savedValues(mlir::ModuleOp);
 void noteSavedValues(mlir::ModuleOp, llvm::ArrayRef<SavedValue>);

@@ -50,7 +50,7 @@ void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
 }
 /// Which values loops save for their gradient, on whole expressions, before they are cut into groups.
 static void chooseSaved(mlir::OpPassManager &pm, const PipelineOptions &o) {
-  pm.addPass(createRecomputeSavedPass({o.remat, {o.rematSites.begin(), o.rematSites.end()}}));
+  pm.addPass(createRecomputeSavedPass({o.remat, {o.rematSites.begin(), o.rematSites.end()}, o.saved != "f32"}));
   clean(pm);
 }
 void precision(mlir::OpPassManager &pm, const PipelineOptions &o) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/layers.h"
+#include "passes/analysis/cost.h"
 #include "passes/analysis/saved_values.h"
 #include "passes/precision/passes.h"
 #include "passes/precision/rounding.h"
@@ -22,13 +23,11 @@ struct NarrowSavedPass : impl::NarrowSavedPassBase<NarrowSavedPass> {
     Dims table(module);
     Rounder made(module, table);
     dims = &table, rounder = &made;
-    SmallVector<LayersOp> loops; // inner ones last: what an outer one saves of them is narrow then
-    module.walk<WalkOrder::PreOrder>([&](LayersOp l) {
-      if (!l.getReverse()) loops.push_back(l);
-    });
+    if (!entryPoint(module, "step")) return;
+    for (LayersOp l : forward(module)) loopDims.insert(l.getDimAttr());
     notes = savedValues(module);
     bool any = false;
-    for (LayersOp l : loops) any |= narrow(l);
+    for (size_t i = 0; i < forward(module).size(); ++i) any |= narrow(forward(module)[i]); // an edit may replace any of them, each in its place
     noteSavedValues(module, notes);
     if (!any) emitWarning(module.getLoc()) << "W0317: nothing is saved in " << format;
   }
@@ -37,7 +36,16 @@ private:
   Dims *dims = nullptr;
   Rounder *rounder = nullptr;
   std::vector<SavedValue> notes;
+  llvm::DenseSet<StringAttr> loopDims;
 
+  /// Outer loops first.
+  static SmallVector<LayersOp> forward(ModuleOp module) {
+    SmallVector<LayersOp> loops;
+    module.walk<WalkOrder::PreOrder>([&](LayersOp l) {
+      if (!l.getReverse()) loops.push_back(l);
+    });
+    return loops;
+  }
   int64_t elements(Type t) const {
     return dims->elements(t).eval([](const std::string &) { return std::optional<int64_t>(unknownLength); })->value();
   }
@@ -47,19 +55,28 @@ private:
       return l && l.getReverse() && llvm::is_contained(l.getStacked(), use.get());
     });
   }
-  static bool isWider(Type t, Format f) {
+  /// How a value of this type is kept, if that takes less than it does: of its dims of known length the last one has the scales, or a longer one where that is short.
+  std::optional<Rounding> roundingOf(Type t) const {
+    Rounding r{*formatNamed(format)};
     auto tensor = dyn_cast<ir::TensorType>(t);
-    return tensor && (tensor.isReal() || isa<FloatType>(tensor.getElement())) && ir::bytesOf(t, sizeof(float)) > fil::bytesOf(f);
+    if (!tensor || !(tensor.isReal() || isa<FloatType>(tensor.getElement()))) return {};
+    int64_t neighbours = 0;
+    StringAttr along;
+    for (StringAttr d : llvm::reverse(tensor.getDims()))
+      if (auto n = dims->value(d.getValue()).constant(); n && !loopDims.contains(d) && std::min(n->num, keptTile) > neighbours) neighbours = std::min(n->num, keptTile), along = d;
+    if (r.scaled() && !along) return {};
+    if (r.scaled()) r.tile(*dims, along, keptTile);
+    const double bytes = fil::bytesOf(r.format) + (r.scaled() ? double(sizeof(float)) / double(neighbours) : 0);
+    return bytes < double(ir::bytesOf(t, sizeof(float))) ? std::optional(r) : std::nullopt;
   }
 
   bool narrow(LayersOp loop) {
-    const Format to = *formatNamed(format);
     SmallVector<unsigned> chosen;
     int64_t largest = 0;
     for (unsigned i = loop.getCarried().size(); i < loop.getNumResults(); ++i)
       if (isSaved(loop->getResult(i)) && isa<ir::TensorType>(loop.yielded()[i].getType())) largest = std::max(largest, elements(loop.yielded()[i].getType()));
     for (unsigned i = loop.getCarried().size(); i < loop.getNumResults(); ++i)
-      if (Type t = loop.yielded()[i].getType(); isSaved(loop->getResult(i)) && isWider(t, to) && elements(t) * smallShare >= largest) chosen.push_back(i);
+      if (Type t = loop.yielded()[i].getType(); isSaved(loop->getResult(i)) && roundingOf(t) && elements(t) * smallShare >= largest) chosen.push_back(i);
     if (chosen.empty()) return false;
     LayersEdit edit(loop);
     struct Made { unsigned wide, numbers; std::optional<unsigned> scales; QuantizeOp rounded; };
@@ -72,12 +89,12 @@ private:
       BodyBuilder body(b, *dims, v.getLoc());
       body.site = siteOf(op ? op : loop.getOperation()), body.role = Role::saved;
       if (auto q = dyn_cast_or_null<QuantizeOp>(op)) v = rounder->dequantize(body, q);
-      QuantizeOp q = rounder->quantize(body, v, roundingOf(v, to));
+      QuantizeOp q = rounder->quantize(body, v, *roundingOf(loop.yielded()[i].getType()));
       auto bring = [&](Value part) { return edit.yield(part, stackedType(*dims, part.getType(), loop.getDimAttr())); };
       Made m{i, bring(q.getResult()), {}, q};
       if (q.getScale()) m.scales = bring(q.getScale());
       all.push_back(m);
-      note(loop, loop.yielded()[i], q.getResult().getType());
+      note(loop, loop.yielded()[i], q);
     }
     const unsigned before = loop.getNumResults();
     loop = edit.finish();
@@ -90,18 +107,14 @@ private:
     return true;
   }
   /// Values that are noted alike are one like the other.
-  void note(LayersOp loop, Value v, Type kept) {
+  void note(LayersOp loop, Value v, QuantizeOp kept) {
     Operation *op = v.getDefiningOp();
     const StringRef entry = loop->getParentOfType<FuncOp>().getEntry(), site = siteOf(op ? op : loop.getOperation());
     auto it = llvm::find_if(notes, [&](const SavedValue &s) { return !s.again && s.entry == entry && s.site == site && s.what == (op ? titleOf(op) : "carried") && s.type == v.getType(); });
-    if (it != notes.end()) it->type = kept, it->why += ", in " + format.getValue();
+    if (it == notes.end()) return;
+    it->type = kept.getResult().getType(), it->why += ", in " + format.getValue();
+    if (kept.getScale()) it->scales = kept.getScale().getType();
   }
-  Rounding roundingOf(Value v, Format to) const {
-    Rounding r{to};
-    if (auto all = cast<ir::TensorType>(v.getType()).getDims(); r.scaled() && !all.empty()) r.tile(*dims, all.back(), keptTile);
-    return r;
-  }
-
   /// What a reverse turn reads in the place of v: the numbers made wide. A v of 16 bits is made wide by its readers.
   void join(OpBuilder &b, Value v, ValueRange parts, QuantizeOp like) {
     auto loop = cast<LayersOp>(b.getInsertionBlock()->getParentOp());

@@ -128,8 +128,15 @@ private:
       auto take = [&](Operation *op) {
         auto g = dyn_cast_or_null<GroupOp>(op);
         if (!g || g->getBlock() != &block || all.contains(g) || !fits(g, r)) return;
+        SmallVector<GroupOp> taken{g};
         all.insert(g);
-        if (!canStandTogether(all, r)) all.remove(g);
+        for (size_t k = 0; k < taken.size(); ++k) { // with what stands between, as a product behind whose sums a row of the others is divided
+          const auto late = between(all);
+          for (Value v : taken[k].getInputs())
+            if (auto d = v.getDefiningOp<GroupOp>(); d && r.isWide(v) && late.contains(d) && fits(d, r) && all.insert(d)) taken.push_back(d);
+        }
+        if (!canStandTogether(all, r))
+          for (GroupOp t : taken) all.remove(t);
       };
       GroupOp at = all[i];
       for (Value v : at.getInputs())

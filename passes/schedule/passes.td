@@ -13,12 +13,13 @@ def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"
     Why: a saved element is written once and read once from memory, which takes longer than these operations; autodiff saves whatever a
     rule asks for, so it need not know the costs. Scores grow with the product of two lengths; computed again they need not be in memory at all (form-strips).
     A plan forces it: `none` keeps all, `attn` applies the rule to values with all the dims of such a contraction alone, `all` whatever a turn can do again from what it begins with,
-    and named sites, with all within them, are done again at any cost. Choices (top-k, routes) are never made twice.
+    and named sites, with all within them, are done again at any cost. Choices (top-k, routes) are never made twice. Where what is kept will be rounded (`reductions`), sums and largest values are made again of it: a softmax of rounded scores by another's largest would have no bound.
     Afterwards: stacked results of forward loops are loop values, contractions, reductions and the like. The module's `fil.saved` has what became of each
     value that was saved, and why.
   }];
   let options = [Option<"rule", "rule", "std::string", "\"auto\"", "auto, none, attn or all">,
-                 ListOption<"sites", "sites", "std::string", "with auto: computed again in any case">];
+                 ListOption<"sites", "sites", "std::string", "with auto: computed again in any case">,
+                 Option<"reductions", "reductions", "bool", "false", "of reals, computed again in any case: what is kept will be rounded">];
 }
 
 def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {

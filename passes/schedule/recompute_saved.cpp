@@ -33,6 +33,7 @@ bool isWide(Operation *op, const Dims &dims) {
 struct Rule {
   StringRef name; ///< auto, none, attn, all
   ArrayRef<std::string> sites;
+  bool reductions; ///< in any case, so that what is kept in few bits has the sum and the largest that go with it
 
   /// The plan wants the op's results computed again, whatever that costs.
   bool forces(Operation *op) const {
@@ -90,6 +91,7 @@ private:
     if (auto q = dyn_cast_or_null<QuantizeOp>(op)) op = q.getX().getDefiningOp(); // it is saved where what it rounds would be
     if (!op) return {false, "the turn begins with it"};
     if (isChoice(op)) return {false, "what was chosen stays chosen"};
+    if (isReducedAgain(op) && reachable(v)) return {true, "what it reduces is rounded"};
     if (rule.name == "none") return {false, "the plan has nothing computed again"};
     if (rule.forces(op)) return reachable(v) ? Decision{true, "the plan says so"} : Decision{false, "what it comes from cannot be had again"};
     if (rule.name == "attn" && !isScores(v)) return {false, "the plan has scores computed again, and nothing else"};
@@ -100,6 +102,10 @@ private:
     const int c = cost(v);
     return {c <= mostOperations, std::to_string(c) + " additions an element" + (c <= mostOperations ? "" : ", more than " + std::to_string(mostOperations))};
   }
+  bool isReducedAgain(Operation *op) const {
+    auto r = dyn_cast<ReduceOp>(op);
+    return r && rule.reductions && r.getFn() != ReduceFn::argmax && r.getFn() != ReduceFn::argmin;
+  }
   /// Results that are never computed twice, whatever the plan says: choices, and what is appended to.
   static bool isChoice(Operation *op) {
     return !llvm::all_of(op->getResultTypes(), [](Type t) { return isa<ir::TensorType>(t); }) || (isa<CacheOp>(op) && cast<CacheOp>(op).getPast());
@@ -108,7 +114,7 @@ private:
   bool isDear(Operation *op) {
     if (isa<ContractOp>(op)) return !isWide(op, dims);
     if (auto q = dyn_cast<QuantizeOp>(op)) return q.getX().getDefiningOp() && isDear(q.getX().getDefiningOp());
-    return isSum(op) || isChoice(op) || isa<ReduceOp, HighestOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
+    return isSum(op) || isChoice(op) || (isa<ReduceOp>(op) && !isReducedAgain(op)) || isa<HighestOp, ScatterOp, UnwindowOp, RandomOp, LayersOp>(op);
   }
   /// The sum of dear contractions stands for them: one value to keep in place of several.
   bool isSum(Operation *op) {
@@ -128,7 +134,7 @@ private:
   }
   int cost(Value v) {
     Operation *op = v.getDefiningOp();
-    if (!op || isKept(op) || kept.count(v)) return 1;
+    if (!op || isKept(op) || kept.count(v) || isReducedAgain(op)) return 1;
     if (auto it = costs.find(v); it != costs.end()) return it->second;
     int c = 1;
     if (auto m = dyn_cast<MapOp>(op)) c = additionsOf(m.getFn());
@@ -215,7 +221,7 @@ struct RecomputeSavedPass : impl::RecomputeSavedPassBase<RecomputeSavedPass> {
   void runOnOperation() override {
     Dims dims(getOperation());
     const SmallVector<std::string> forced(sites.begin(), sites.end());
-    const Rule said{rule.getValue(), forced};
+    const Rule said{rule.getValue(), forced, reductions};
     std::vector<SavedValue> notes;
     for (FuncOp f : getOperation().getOps<FuncOp>()) {
       SmallVector<LayersOp> reverses; // outer ones first: their reverse may do an inner loop again

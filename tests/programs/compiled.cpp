@@ -53,7 +53,7 @@ mlir::ModuleOp CompiledProgram::at(Stage stage) const {
   throw std::runtime_error("no such stage is kept");
 }
 std::unique_ptr<Executable> CompiledProgram::executable(mlir::OwningOpRef<mlir::ModuleOp> module, const std::string &format, const std::string &backend) const {
-  runPasses(*module, "precision", [&](auto &pm) { passes::precision(pm, {0, format, plan.state.master, plan.state.moments, plan.state.nearest, "auto", {}, plan.state.caches, plan.state.saved}); });
+  runPasses(*module, "precision", [&](auto &pm) { passes::precision(pm, {0, format, plan.state.master, plan.state.moments, plan.state.nearest, plan.remat.rule, plan.remat.sites, plan.state.caches, plan.state.saved}); });
   return makeExecutable(backend, context, std::move(module));
 }
 

@@ -88,45 +88,73 @@ TEST_P(Formats, DoNotDependOnRecomputation) {
   }
 }
 
+using Changes = std::vector<std::vector<double>>; ///< the loss, then what a step of descent changes in each variable
+Changes changes(const std::string &text, const Way &way, const Example &e, const char *backend = "cpu") {
+  TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_); // draws the same each time
+  CompiledProgram c(planFor(text, way, e.model), e.dims, "sgd", e.model);
+  auto x = c.executable(c.copy(Stage::train_), "f32", backend);
+  auto all = [&] {
+    Changes values;
+    for (size_t i = 0; i < x->variables().size(); ++i) values.push_back(numbers(x->get(i)));
+    return values;
+  };
+  x->run(*x->find("init"), maker.inputs(*x->find("init"), e.sizes));
+  const auto before = all();
+  Changes found{numbers(x->run(*x->find("step"), maker.inputs(*x->find("step"), e.sizes))[0])};
+  for (size_t i = 0; const auto &now : all()) {
+    found.push_back(now);
+    for (size_t k = 0; k < now.size(); ++k) found.back()[k] -= before[i][k];
+    ++i;
+  }
+  return found;
+}
+/// Of the largest change of a variable.
+double apart(const Changes &x, const Changes &y) {
+  double most = 0;
+  for (size_t i = 1; i < x.size(); ++i) {
+    double largest = 0, error = 0;
+    for (size_t k = 0; k < x[i].size(); ++k) largest = std::max(largest, std::fabs(x[i][k])), error = std::max(error, std::fabs(x[i][k] - y[i][k]));
+    if (largest > 0) most = std::max(most, error / largest);
+  }
+  return most;
+}
+
 /// The forward pass is that of f32; gradients are off by what rounding to a few bits makes of sums.
 TEST(Saved, IsRoundedForTheGradientAlone) {
   const Example &e = examples[1];
-  auto after = [&](const char *lines, const char *backend) { // the loss, then what a step changes
-    TestProgram maker("dims B\nmodel M(x: [B]) -> [B] { return x }\n", Stage::train_); // draws the same each time
-    CompiledProgram c(planFor(textOf(e), {"", lines}, e.model), e.dims, "sgd", e.model);
-    auto x = c.executable(c.copy(Stage::train_), "f32", backend);
-    auto all = [&] {
-      std::vector<std::vector<double>> values;
-      for (size_t i = 0; i < x->variables().size(); ++i) values.push_back(numbers(x->get(i)));
-      return values;
-    };
-    x->run(*x->find("init"), maker.inputs(*x->find("init"), e.sizes));
-    const auto before = all();
-    std::vector<std::vector<double>> found{numbers(x->run(*x->find("step"), maker.inputs(*x->find("step"), e.sizes))[0])};
-    for (size_t i = 0; const auto &now : all()) {
-      found.push_back(now);
-      for (size_t k = 0; k < now.size(); ++k) found.back()[k] -= before[i][k];
-      ++i;
-    }
-    return found;
-  };
-  auto apart = [](const std::vector<std::vector<double>> &x, const std::vector<std::vector<double>> &y) { // of the largest change of a variable
-    double most = 0;
-    for (size_t i = 1; i < x.size(); ++i) {
-      double largest = 0, error = 0;
-      for (size_t k = 0; k < x[i].size(); ++k) largest = std::max(largest, std::fabs(x[i][k])), error = std::max(error, std::fabs(x[i][k] - y[i][k]));
-      if (largest > 0) most = std::max(most, error / largest);
-    }
-    return most;
-  };
-  const auto plain = after("default f32", "cpu");
+  const auto plain = changes(textOf(e), {"", "default f32"}, e);
   for (auto [lines, least, most] : {std::tuple{"saved bf16", 1e-3, 0.02}, std::tuple{"saved f16", 1e-4, 0.003}, std::tuple{"saved e4m3", 1e-2, 0.2}, std::tuple{"saved e5m2", 1e-2, 0.4}}) {
-    const auto narrow = after(lines, "cpu");
+    const auto narrow = changes(textOf(e), {"", lines}, e);
     EXPECT_EQ(narrow[0], plain[0]) << lines;
     EXPECT_GT(apart(plain, narrow), least) << lines;
     EXPECT_LT(apart(plain, narrow), most) << lines;
-    EXPECT_LT(apart(after(lines, "reference"), narrow), 0.2 * most) << lines << ": an f32 may be rounded to the other neighbour";
+    EXPECT_LT(apart(changes(textOf(e), {"", lines}, e, "reference"), narrow), 0.2 * most) << lines << ": an f32 may be rounded to the other neighbour";
   }
+}
+
+/// The sum and the largest of rounded numbers are theirs, not those of what was rounded: else shares grow with e to the rounding, and nothing equals the largest. Whatever is computed again.
+TEST(Saved, GoesWithItsSumAndItsLargest) {
+  const std::string text = "dims B, D = 8, K = 6, L = 2\nmodel M(x: [B,D]) -> [B,D] {\n  let h = x\n  layers l in 0..L {\n    param w: D -> K = normal(4)\n    param v: K -> D\n    let z = h @ w\n"
+                           "    h += (softmax(z, over K) + 0.1 * max(z, over K)) @ v\n  }\n  return h\n}\nloss d(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n";
+  const Example e{"", "M", {}, {{"B", 6}}};
+  for (const char *remat : {"auto", "none", "attn", "all"}) {
+    const std::string more = fmt::format("partition {{ remat {} }}", remat);
+    const auto plain = changes(text, {"", "saved f32", more.c_str()}, e);
+    EXPECT_LT(apart(plain, changes(text, {"", "saved bf16", more.c_str()}, e)), 0.1) << remat;
+    EXPECT_LT(apart(plain, changes(text, {"", "saved e4m3", more.c_str()}, e)), 0.6) << remat;
+  }
+}
+
+/// Loops in loops: scales are of no loop's dim, and the reverse of the outer loop may do the inner one again.
+TEST(Saved, OfNestedLoops) {
+  const std::string text = "dims B, D = 8, L = 2, J = 3\nmodel M(x: [B,D]) -> [B,D] {\n  let h = x\n  layers l in 0..L {\n    param w: D -> D\n    h += tanh(h @ w)\n    let g = h\n"
+                           "    layers j in 0..J {\n      param u: D -> D\n      g += 0.5 * sin(g @ u) * h\n    }\n    h += g\n  }\n  return h\n}\nloss d(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n";
+  const Example e{"", "M", {}, {{"B", 6}}};
+  for (const char *remat : {"auto", "none", "all"})
+    for (auto [lines, most] : {std::pair{"saved bf16", 0.05}, std::pair{"saved e4m3", 0.8}, std::pair{"default bf16; saved e4m3", 0.8}}) {
+      const std::string more = fmt::format("partition {{ remat {} }}", remat);
+      EXPECT_LT(apart(changes(text, {"", "saved f32", more.c_str()}, e), changes(text, {"", lines, more.c_str()}, e)), most) << remat << " " << lines;
+    }
 }
 
 /// What stands behind the diagonal is left out of products of narrow operands too; scales of tiles are made by the group that rounds.

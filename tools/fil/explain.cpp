@@ -161,7 +161,7 @@ public:
     fmt::print("  sum of `{}`: {}\n", entry.getEntry().str(), costText(total));
     for (const passes::SavedValue &s : saved)
       if (ir::within(s.site, site) && s.entry == entry.getEntry())
-        fmt::print("  for the gradient {:<14} {}  x{}  {}: {}\n", s.what, typeText(s.type), s.turns, s.again ? "computed again" : fmt::format("kept, {} bytes", (Size(elementBytes(s.type, bytes == 8)) * s.elements(dims)).str()), s.why);
+        fmt::print("  for the gradient {:<14} {}  x{}  {}: {}\n", s.what, typeText(s.type), s.turns, s.again ? "computed again" : fmt::format("kept, {} bytes", s.bytes(dims, bytes).str()), s.why);
     for (const std::string &d : used) fmt::print("  size {}{}: {}\n", d, kind(d) == "static" ? " = " + dims.value(d).str() : "", kind(d));
     if (kernels) kernels->print(site, isVariable, entry.getEntry().str());
     else fmt::print("  no kernel is recorded: {}\n", whyNone);

@@ -56,7 +56,7 @@ std::string savedBy(const Compiled &c, const std::string &entry, const sema::Che
   const ir::Dims dims(*c.scheduled);
   int64_t kept = 0, again = 0;
   for (const passes::SavedValue &s : passes::savedValues(*c.scheduled))
-    if (s.entry == entry) (s.again ? again : kept) += elementBytes(s.type, plan.precision == "f64") * valueOf(s.elements(dims), sizes, s.what);
+    if (s.entry == entry) (s.again ? again : kept) += valueOf(s.bytes(dims, plan.precision == "f64" ? 8 : 4), sizes, s.what);
   const std::string rule = plan.remat.sites.empty() ? plan.remat.rule : fmt::format("{}", fmt::join(plan.remat.sites, " "));
   return kept || again ? fmt::format("  for the gradient layers keep {} bytes, and compute again what would be {} (remat {})\n", grouped(kept), grouped(again), rule) : "";
 }
