@@ -135,10 +135,14 @@ class Precision(CharTest):
         diff = self.fil("plan", "c.fil", "--diff", "p", "saved")[0].decode()
         before, after = (float(x) for x in re.search(r"arena, bytes +(\S+) -> (\S+)", diff).groups())
         self.assertLess(after, 0.95 * before)
+        said = self.fil("sample", "c.fil", "--weights", "o/last.safetensors", "--tokens", "2", "--backend=cpu")[1]
+        self.assertNotIn("W0317", said)  # nothing is saved where nothing trains
         self.assertIn("quantize at l[0..2].Attention", self.fil("explain", "--backend=cpu", "c.fil", "--plan", "saved", "--memory")[0].decode())
-        for plan in ("saved", "savedHalf"):
-            kept = self.fil("explain", "--backend=cpu", "c.fil", "l[*].Attention.q", "--plan", plan)[0].decode()
-            self.assertRegex(kept, r"for the gradient .*kept, .* in e4m3")
+        kept = self.fil("explain", "--backend=cpu", "c.fil", "l[*].Attention.q", "--plan", "saved")[0].decode()
+        self.assertRegex(kept, r"for the gradient .*kept, .* in e4m3")
+        of = lambda plan: int(re.search(r"layers keep ([0-9,]+) bytes", self.fil("explain", "--backend=cpu", "c.fil", "--plan", plan, "--memory")[0].decode())[1].replace(",", ""))
+        self.assertLess(of("saved"), 0.7 * of("p"))  # the scales of four neighbours are as many bytes as these
+        self.assertLess(of("savedHalf"), of("half"))
         self.write("w.fil", "plan wrong for Char from p { precision { default f64; saved bf16 } }\n")
         self.assertIn("`saved bf16` beside `default f64`", self.fil("train", "c.fil", "w.fil", "--plan", "wrong", "--out", "x", exit=1, code="P0444")[1])
         self.write("flat.fil", "dims B, D = 4\nmodel Flat(x: [B,D]) -> [B,D] { param w: D -> D\n return x @ w }\nloss l(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n"

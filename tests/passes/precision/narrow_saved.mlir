@@ -4,7 +4,7 @@
 // What turns save is rounded where it is saved and made wide where the reverse reads it, in 8 bits with scales of 128 neighbours; a value of 16 bits becomes one of 8. Choices, what the
 // program reads too, and what is small stay as they are.
 // CHECK: fil.saved = [
-// CHECK-SAME: again = false, entry = "step", site = "l", turns = 2 : i64, type = !fil.tensor<[B,F], f8E4M3FN>, what = "map tanh", why = "kept, in e4m3"
+// CHECK-SAME: again = false, entry = "step", scales = !fil.tensor<[B,"F/128"], real>, site = "l", turns = 2 : i64, type = !fil.tensor<[B,F], f8E4M3FN>, what = "map tanh", why = "kept, in e4m3"
 // CHECK-SAME: again = true, entry = "step", site = "l", turns = 2 : i64, type = !fil.tensor<[B,F], real>, what = "map tanh"
 // CHECK-LABEL: fil.func entry "step"
 // CHECK: %[[F:[0-9]+]]:7 = fil.layers

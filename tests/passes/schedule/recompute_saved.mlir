@@ -3,6 +3,7 @@
 // RUN: %fil-opt %s --fil-schedule-recompute-saved=rule=attn | FileCheck %s --check-prefix=ATTN
 // RUN: %fil-opt %s --fil-schedule-recompute-saved=rule=all | FileCheck %s --check-prefix=ALL
 // RUN: %fil-opt %s --fil-schedule-recompute-saved=sites=l.b | FileCheck %s --check-prefix=SITE
+// RUN: %fil-opt %s --fil-schedule-recompute-saved="rule=none reductions" | FileCheck %s --check-prefix=REDUCED
 // The reverse loop computes tanh again from the carried value, which is saved anyway; the sum stays saved.
 
 fil.dims {B, T, S, N = "16", D = "24", L = "2", "l#0" = "2"}
@@ -14,6 +15,13 @@ fil.dims {B, T, S, N = "16", D = "24", L = "2", "l#0" = "2"}
 // CHECK: fil.layers %{{.*}} = l 0 to 2 dim "l#0" reverse carried(%[[G:[a-z0-9]+]] = %[[F]]#0) stacked(%[[SAVED:[a-z0-9]+]] = %[[F]]#1, %{{.*}} = %[[F]]#2)
 // CHECK: %[[AGAIN:[0-9]+]] = fil.map tanh(%[[SAVED]])
 // CHECK: fil.map mul(%[[G]], %[[AGAIN]])
+// With `reductions` the sum is made again, of tanh, which `none` keeps.
+// REDUCED-LABEL: fil.func @step
+// REDUCED: %[[TANH:[0-9]+]] = fil.map tanh
+// REDUCED: fil.yield %{{[a-z0-9]+}}, %{{[a-z0-9]+}}, %[[TANH]] :
+// REDUCED: reverse {{.*}} stacked(%{{.*}}, %[[KEPT:[a-z0-9]+]] = %{{[0-9]+}}#2)
+// REDUCED: %[[SUM:[0-9]+]] = fil.reduce sum %[[KEPT]]
+// REDUCED: fil.map mul(%{{[0-9]+}}, %[[SUM]])
 fil.func @step(%x: !fil.tensor<[B], f64>, %w: !fil.tensor<["l#0"], f64>) -> !fil.tensor<[B], f64> {
   %0:4 = fil.layers %t = l 0 to 2 dim "l#0" carried(%h = %x) stacked(%v = %w) shared() : (!fil.tensor<[B], f64>, !fil.tensor<["l#0"], f64>) -> (!fil.tensor<[B], f64>, !fil.tensor<[B,"l#0"], f64>, !fil.tensor<[B,"l#0"], f64>, !fil.tensor<["l#0"], f64>) body (!fil.tensor<[], int>, !fil.tensor<[B], f64>, !fil.tensor<[], f64>) -> () {
     %1 = fil.map tanh(%h) : (!fil.tensor<[B], f64>) -> !fil.tensor<[B], f64>
