@@ -19,7 +19,7 @@ def RecomputeSavedPass : Pass<"fil-schedule-recompute-saved", "::mlir::ModuleOp"
   }];
   let options = [Option<"rule", "rule", "std::string", "\"auto\"", "auto, none, attn or all">,
                  ListOption<"sites", "sites", "std::string", "with auto: computed again in any case">,
-                 Option<"reductions", "reductions", "bool", "false", "of reals, computed again in any case: what is kept will be rounded">];
+                 Option<"reductions", "reductions", "bool", "false", "of what is saved, computed again in any case: it will be rounded">];
 }
 
 def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {

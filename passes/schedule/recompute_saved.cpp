@@ -33,7 +33,7 @@ bool isWide(Operation *op, const Dims &dims) {
 struct Rule {
   StringRef name; ///< auto, none, attn, all
   ArrayRef<std::string> sites;
-  bool reductions; ///< in any case, so that what is kept in few bits has the sum and the largest that go with it
+  bool reductions; ///< of what is saved, so that what is kept in few bits has the sum and the largest that go with it
 
   /// The plan wants the op's results computed again, whatever that costs.
   bool forces(Operation *op) const {
@@ -57,6 +57,7 @@ public:
     SmallVector<std::pair<BlockArgument, Value>> saved; // in the reverse body, in the forward body
     for (auto [a, v] : llvm::zip(reverse.stackedArgs(), reverse.getStacked()))
       if (auto r = dyn_cast<OpResult>(v); r && r.getOwner() == forward && r.getResultNumber() >= forward.getCarried().size()) saved.push_back({a, forward.yielded()[r.getResultNumber()]});
+    if (rule.reductions) foresee(saved);
     SmallVector<std::pair<BlockArgument, Value>> again;
     for (auto [a, v] : saved) {
       const Decision d = decide(v);
@@ -83,6 +84,9 @@ private:
   // their strips; the gradient's are marked, or they would be found equal.
   llvm::DenseMap<Value, Value> kept, reads, turn;
   llvm::DenseMap<Value, int> costs;
+  llvm::DenseSet<Value> foreseen;
+  bool redoes = false; ///< reductions of what is foreseen
+  llvm::DenseMap<Operation *, bool> reducedAgain;
   LayersEdit *reverseEdit = nullptr, *forwardEdit = nullptr;
   SmallVector<Value> added; ///< saved, though the gradient does not read them
 
@@ -91,7 +95,7 @@ private:
     if (auto q = dyn_cast_or_null<QuantizeOp>(op)) op = q.getX().getDefiningOp(); // it is saved where what it rounds would be
     if (!op) return {false, "the turn begins with it"};
     if (isChoice(op)) return {false, "what was chosen stays chosen"};
-    if (isReducedAgain(op) && reachable(v)) return {true, "what it reduces is rounded"};
+    if (isReducedAgain(op)) return {true, "what it reduces is rounded"};
     if (rule.name == "none") return {false, "the plan has nothing computed again"};
     if (rule.forces(op)) return reachable(v) ? Decision{true, "the plan says so"} : Decision{false, "what it comes from cannot be had again"};
     if (rule.name == "attn" && !isScores(v)) return {false, "the plan has scores computed again, and nothing else"};
@@ -102,9 +106,29 @@ private:
     const int c = cost(v);
     return {c <= mostOperations, std::to_string(c) + " additions an element" + (c <= mostOperations ? "" : ", more than " + std::to_string(mostOperations))};
   }
-  bool isReducedAgain(Operation *op) const {
+  /// What will be kept where no reduction is done again.
+  void foresee(ArrayRef<std::pair<BlockArgument, Value>> saved) {
+    SmallVector<Value> made;
+    for (auto [a, v] : saved)
+      if (decide(v).again) made.push_back(v);
+      else kept[v] = a, foreseen.insert(v);
+    llvm::DenseSet<Value> seen;
+    std::function<void(Value)> collect = [&](Value v) {
+      if (foreseen.contains(v) || !seen.insert(v).second) return;
+      Operation *op = v.getDefiningOp();
+      if (!op || isKept(op)) foreseen.insert(v);
+      else llvm::for_each(op->getOperands(), collect);
+    };
+    llvm::for_each(made, collect);
+    kept.clear(), costs.clear(), redoes = true;
+  }
+  bool isReducedAgain(Operation *op) {
     auto r = dyn_cast<ReduceOp>(op);
-    return r && rule.reductions && r.getFn() != ReduceFn::argmax && r.getFn() != ReduceFn::argmin;
+    if (!r || !redoes || r.getFn() == ReduceFn::argmax || r.getFn() == ReduceFn::argmin) return false;
+    auto [it, fresh] = reducedAgain.try_emplace(op, false);
+    if (!fresh) return it->second;
+    const bool again = reachable(r.getX(), true);
+    return reducedAgain[op] = again;
   }
   /// Results that are never computed twice, whatever the plan says: choices, and what is appended to.
   static bool isChoice(Operation *op) {
@@ -142,17 +166,18 @@ private:
     for (Value a : op->getOperands()) c = std::min(1000, c + cost(a));
     return costs[v] = c;
   }
-  /// Can all that it comes from be had in the reverse body?
-  bool reachable(Value v) {
+  /// Can all that it comes from be had in the reverse body? `known`: of what is foreseen.
+  bool reachable(Value v, bool known = false) {
     llvm::DenseSet<Value> seen; // and not found wanting
-    return reachable(v, seen);
+    return reachable(v, known, seen);
   }
-  bool reachable(Value v, llvm::DenseSet<Value> &seen) {
-    if (kept.count(v) || !seen.insert(v).second) return true;
+  bool reachable(Value v, bool known, llvm::DenseSet<Value> &seen) {
+    if (kept.count(v) || (known && foreseen.contains(v)) || !seen.insert(v).second) return true;
     Operation *op = v.getDefiningOp();
+    if (known && (op ? isKept(op) : llvm::is_contained(forward.carriedArgs(), v))) return false;
     if (!op) return mayUse(cast<BlockArgument>(v));
     if (isKept(op)) return op->getNumResults() == 1;
-    return llvm::all_of(op->getOperands(), [&](Value o) { return reachable(o, seen); });
+    return llvm::all_of(op->getOperands(), [&](Value o) { return reachable(o, known, seen); });
   }
   /// What turns carry is saved for a value that the plan forces, and used by others where it is saved anyway.
   bool mayUse(BlockArgument a) { return !llvm::is_contained(forward.carriedArgs(), a) || rule.name == "all" || !rule.sites.empty() || savedUnder(a); }
