@@ -78,6 +78,10 @@ class Lint(unittest.TestCase):
         self.passed("tests/ir/CMakeLists.txt", one + "add_test(NAME one COMMAND test_one)\n")
         self.passed("tests/ir/CMakeLists.txt", one + "add_test(NAME one COMMAND run.py $<TARGET_FILE:test_one>)\n")
 
+    def test_seeded_faults_apply(self):
+        fault = "Fault: one\n\n--- a/tests/mutants/one.patch\n+++ b/tests/mutants/one.patch\n@@ -1 +1 @@\n-Fault: {}\n+Fault: two\n"
+        self.refused("tests/mutants/one.patch", fault.format("none"), "tests/mutants/one.patch:1:", "does not apply")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -164,7 +164,16 @@ class Lint:
             if not re.search(rf"(COMMAND|TARGET_FILE:)\s*{m.group(1)}\b", text):
                 self.say(path, text[:m.start()].count("\n") + 1, f"no test runs `{m.group(1)}`: add_test(NAME .. COMMAND {m.group(1)})")
 
+    def mutants(self):
+        """A seeded fault that does not apply any more shows nothing."""
+        for path in self.files:
+            if re.match(r"tests/mutants/.*\.patch$", path):
+                r = subprocess.run(["git", "-C", self.root, "apply", "--check", path], capture_output=True, text=True)
+                if r.returncode:
+                    self.say(path, 1, f"the fault does not apply: {r.stderr.strip().splitlines()[0] if r.stderr else 'git apply --check'}; make it anew")
+
     def run(self):
+        self.mutants()
         for path in self.files:
             self.name(path)
             if path.endswith(CPP):
