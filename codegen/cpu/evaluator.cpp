@@ -94,7 +94,7 @@ LV Evaluator::side(ContractOp c, int which, const Point &p) {
     auto t = cast<SubsetType>(s.getType());
     if (!cast<TensorType>(operand.getType()).has(t.getOf())) continue;
     auto [index, there] = position(s, p);
-    q.set(t.getOf(), index);
+    q.move(t.getOf(), index);
     exists = k.both(exists, there);
     moved.push_back(t.getOf());
   }
@@ -126,7 +126,7 @@ LV Evaluator::windowed(UnwindowOp u, const Point &p) {
       LV wide = k.b.CreateZExt(quotient, x->getType());
       at = index(wide);
     }
-    q.set(w.getOut(), at);
+    q.move(w.getOut(), at);
     moved.push_back(w.getOut());
     inside = k.both(inside, fits);
   }
@@ -212,13 +212,13 @@ LV Evaluator::compressed(CompressOp x, const Point &p) {
   if (x.getPlaces()) {
     const auto lengths = lengthsOf(granules);
     LV place = ofTile(x.getPlaces(), llvm::ArrayRef(granules).drop_front(2), llvm::ArrayRef(lengths).drop_front(), p);
-    q.set(x.getDimAttr(), add(k.times(spread(place), lengths[0]), p(parts[1])));
+    q.move(x.getDimAttr(), add(k.times(spread(place), lengths[0]), p(parts[1])));
     return value(x.getX(), q);
   }
   const int64_t length = MaskOp::length(k.dims, x.getDimAttr(), parts[0]);
   LV bits = bitsOf(x.getPattern(), p), wanted = narrow(k, k.positions(p(parts[1]))), r = nullptr;
   for (int64_t i = 0; i < length; ++i) {
-    q.set(x.getDimAttr(), k.plus(k.times(p(parts[0]), length), k.number(i)));
+    q.move(x.getDimAttr(), k.plus(k.times(p(parts[0]), length), k.number(i)));
     auto [there, slot] = slotOfBit(bits, k.b.getInt32(uint32_t(i)));
     LV v = value(x.getX(), q), other = wanted;
     k.match(slot, other);
@@ -259,7 +259,12 @@ LV Evaluator::random(RandomOp r, const Point &p) {
 LV Evaluator::compute(Operation *op, const Point &p) {
   auto with = [&](StringAttr d, const Index &i) {
     Point q = p;
-    q.set(d, i);
+    q.move(d, i);
+    return q;
+  };
+  auto renamed = [&](StringAttr from, StringAttr to) {
+    Point q = p;
+    q.set(from, p(to));
     return q;
   };
   auto resultType = cast<TensorType>(op->getResult(0).getType());
@@ -285,8 +290,8 @@ LV Evaluator::compute(Operation *op, const Point &p) {
       })
       .Case([&](BroadcastOp b) { return value(b.getX(), p); })
       .Case([&](StopGradOp s) { return value(s.getX(), p); })
-      .Case([&](RenameOp r) { return value(r.getX(), with(r.getFromAttr(), p(r.getToAttr()))); })
-      .Case([&](CacheOp c) { return value(c.getX(), with(c.getFromAttr(), p(c.getToAttr()))); })
+      .Case([&](RenameOp r) { return value(r.getX(), renamed(r.getFromAttr(), r.getToAttr())); })
+      .Case([&](CacheOp c) { return value(c.getX(), renamed(c.getFromAttr(), c.getToAttr())); })
       .Case([&](SliceOp s) {
         LV from = k.size(k.dims.value(*Size::parse(s.getFrom())));
         return value(s.getX(), with(s.getDimAttr(), s.getInto().empty() ? Index{from, 0, nullptr} : k.plus(p(s.getIntoAttr()), from)));
@@ -321,7 +326,7 @@ LV Evaluator::compute(Operation *op, const Point &p) {
         llvm::SmallVector<StringAttr> moved;
         for (auto d : w.getWindows().getAsRange<WindowDimAttr>()) {
           Index at = k.plus(add(k.times(p(d.getOut()), d.getStride()), p(d.getWindow())), k.number(-d.getBefore()));
-          q.set(d.getIn(), at);
+          q.move(d.getIn(), at);
           Size last = (k.dims.value(d.getOut().getValue()) - 1) * d.getStride() + k.dims.value(d.getWindow().getValue()) - d.getBefore();
           auto beyond = (last - k.dims.value(d.getIn().getValue())).constant();
           if (d.getBefore() == 0 && beyond && !(Rational(0) < *beyond)) continue;

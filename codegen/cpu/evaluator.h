@@ -26,6 +26,11 @@ struct Point {
       if (name == d) return void(index = i);
     at.push_back({d, i});
   }
+  /// To another place: what was known of where the lanes lie holds no more.
+  void move(mlir::StringAttr d, const Index &i) {
+    set(d, i);
+    if (!i.uniform()) together = 0;
+  }
 };
 
 class Evaluator {

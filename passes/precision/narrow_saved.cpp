@@ -76,7 +76,7 @@ private:
     for (unsigned i = loop.getCarried().size(); i < loop.getNumResults(); ++i)
       if (isSaved(loop->getResult(i)) && isa<ir::TensorType>(loop.yielded()[i].getType())) largest = std::max(largest, elements(loop.yielded()[i].getType()));
     for (unsigned i = loop.getCarried().size(); i < loop.getNumResults(); ++i)
-      if (Type t = loop.yielded()[i].getType(); isSaved(loop->getResult(i)) && roundingOf(t) && elements(t) * smallShare >= largest) chosen.push_back(i);
+      if (Type t = loop.yielded()[i].getType(); isSaved(loop->getResult(i)) && roundingOf(t) && elements(t) * smallShare >= largest && !loop.yielded()[i].getDefiningOp<RandomOp>()) chosen.push_back(i);
     if (chosen.empty()) return false;
     LayersEdit edit(loop);
     struct Made { unsigned wide, numbers; std::optional<unsigned> scales; QuantizeOp rounded; };

@@ -86,6 +86,7 @@ private:
   llvm::DenseMap<Value, int> costs;
   llvm::DenseSet<Value> foreseen;
   bool redoes = false; ///< reductions of what is foreseen
+  bool ofKept = false; ///< what was asked for last comes from something that is kept
   llvm::DenseMap<Operation *, bool> reducedAgain;
   LayersEdit *reverseEdit = nullptr, *forwardEdit = nullptr;
   SmallVector<Value> added; ///< saved, though the gradient does not read them
@@ -127,7 +128,8 @@ private:
     if (!r || !redoes || r.getFn() == ReduceFn::argmax || r.getFn() == ReduceFn::argmin) return false;
     auto [it, fresh] = reducedAgain.try_emplace(op, false);
     if (!fresh) return it->second;
-    const bool again = reachable(r.getX(), true);
+    ofKept = false;
+    const bool again = reachable(r.getX(), true) && ofKept;
     return reducedAgain[op] = again;
   }
   /// Results that are never computed twice, whatever the plan says: choices, and what is appended to.
@@ -172,7 +174,8 @@ private:
     return reachable(v, known, seen);
   }
   bool reachable(Value v, bool known, llvm::DenseSet<Value> &seen) {
-    if (kept.count(v) || (known && foreseen.contains(v)) || !seen.insert(v).second) return true;
+    if (kept.count(v) || foreseen.contains(v)) return ofKept = true;
+    if (!seen.insert(v).second) return true;
     Operation *op = v.getDefiningOp();
     if (known && (op ? isKept(op) : llvm::is_contained(forward.carriedArgs(), v))) return false;
     if (!op) return mayUse(cast<BlockArgument>(v));

@@ -4,18 +4,26 @@
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/pipeline.h"
 #include <cmath>
+#include <fstream>
+#include <llvm/Config/llvm-config.h>
 
 namespace fil {
 
-/// Kernels that another test has compiled already, in the folder `FIL_TEST_KERNELS`: they are found by their whole IR.
-static Store *compiledKernels() {
+/// Kernels that another test has compiled already, in the folder `FIL_TEST_KERNELS`: they are found by their whole IR, LLVM's version and the text of `FIL_TEST_OPTIMIZER`, which makes code of it.
+static PackageOptions compiledKernels() {
   static std::optional<Store> store = [] {
     const char *folder = std::getenv("FIL_TEST_KERNELS");
     std::optional<Store> made;
     if (folder) made.emplace(folder, int64_t(2) << 30), made->trim();
     return made;
   }();
-  return store ? &*store : nullptr;
+  static const std::string build = [] {
+    std::ifstream optimizer(std::getenv("FIL_TEST_OPTIMIZER") ? std::getenv("FIL_TEST_OPTIMIZER") : "");
+    return LLVM_VERSION_STRING + std::string(std::istreambuf_iterator<char>(optimizer), {});
+  }();
+  PackageOptions o;
+  if (store) o.store = &*store, o.build = build;
+  return o;
 }
 
 std::unique_ptr<Executable> makeExecutable(const std::string &backend, std::shared_ptr<mlir::MLIRContext> context, mlir::OwningOpRef<mlir::ModuleOp> module) {

@@ -165,7 +165,7 @@ Compiled Compiler::run() {
   return std::move(result);
 }
 
-Manifest cpuManifest(mlir::ModuleOp module, const Target &target, const std::string &remat, Store *store) {
+Manifest cpuManifest(mlir::ModuleOp module, const Target &target, const std::string &remat, const PackageOptions &made) {
   mlir::PassManager pm(module.getContext());
   passes::PipelineOptions options;
   options.remat = remat;
@@ -173,11 +173,9 @@ Manifest cpuManifest(mlir::ModuleOp module, const Target &target, const std::str
   if (mlir::failed(pm.run(module))) throw Error(Exit::Internal, "E0901", "the stage `schedule` failed on a valid program");
   PackageText text;
   PackageTimes times;
-  PackageOptions po;
-  po.store = store;
-  return package(module, target, po, text, times);
+  return package(module, target, made, text, times);
 }
-std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target, const std::string &remat, Store *store) { return loadExecutable(cpuManifest(module, target, remat, store)); }
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp module, const Target &target, const std::string &remat, const PackageOptions &made) { return loadExecutable(cpuManifest(module, target, remat, made)); }
 
 void Compiler::generate(mlir::ModuleOp m) {
   auto wanted = [&](Stage s) { return options.emit == s || !options.dumpDir.empty(); };

@@ -52,7 +52,7 @@ private:
 };
 
 /// A module after the precision pass, scheduled and compiled for the CPU.
-Manifest cpuManifest(mlir::ModuleOp, const Target &, const std::string &remat = "auto", Store *kernels = nullptr);
-std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &, const std::string &remat = "auto", Store *kernels = nullptr);
+Manifest cpuManifest(mlir::ModuleOp, const Target &, const std::string &remat = "auto", const PackageOptions & = {});
+std::unique_ptr<CompiledExecutable> cpuExecutable(mlir::ModuleOp, const Target &, const std::string &remat = "auto", const PackageOptions & = {});
 
 } // namespace fil

@@ -52,4 +52,22 @@ fil.func entry "step" @step(%x: !fil.tensor<[B,F], real> {fil.name = "x"}) -> (!
   } {site = "l"}
   fil.return %1, %0#2 : !fil.tensor<[B,F], real>, !fil.tensor<[B,F,L], real>
 }
+// Random numbers stay: what is drawn by them is drawn alike for the gradient.
+// CHECK-LABEL: fil.func @drawn
+// CHECK: %[[U:[0-9]+]] = fil.random
+// CHECK-NOT: fil.quantize %[[U]]
+// CHECK: fil.yield %{{[0-9]+}}, %[[U]], %{{[0-9]+}}, %{{[0-9]+}} :
+fil.func @drawn(%x: !fil.tensor<[B,F], real>, %seed: !fil.tensor<[], int>, %step: !fil.tensor<[], int>) -> !fil.tensor<[B,F], real> {
+  %0:3 = fil.layers %t = l 0 to 2 dim "L" carried(%h = %x) stacked() shared(%a = %seed, %b = %step) : (!fil.tensor<[B,F], real>, !fil.tensor<[], int>, !fil.tensor<[], int>) -> (!fil.tensor<[B,F], real>, !fil.tensor<[B,F,L], real>, !fil.tensor<[B,F,L], real>) body (!fil.tensor<[], int>, !fil.tensor<[B,F], real>, !fil.tensor<[], int>, !fil.tensor<[], int>) -> () {
+    %u = fil.random "l[0..2].drop" seed %a step %b turns (%t) {site = "l"} : (!fil.tensor<[], int>, !fil.tensor<[], int>, !fil.tensor<[], int>) -> !fil.tensor<[B,F], real>
+    %y = fil.map mul(%h, %u) {site = "l"} : (!fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>) -> !fil.tensor<[B,F], real>
+    fil.yield %y, %u, %y : !fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>
+  } {site = "l"}
+  %1 = fil.layers %t = l 0 to 2 dim "L" reverse carried(%g = %0#0) stacked(%u = %0#1, %y = %0#2) shared() : (!fil.tensor<[B,F], real>, !fil.tensor<[B,F,L], real>, !fil.tensor<[B,F,L], real>) -> !fil.tensor<[B,F], real> body (!fil.tensor<[], int>, !fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>) -> () {
+    %a = fil.map mul(%g, %u) {site = "l"} : (!fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>) -> !fil.tensor<[B,F], real>
+    %b = fil.map mul(%a, %y) {site = "l"} : (!fil.tensor<[B,F], real>, !fil.tensor<[B,F], real>) -> !fil.tensor<[B,F], real>
+    fil.yield %b : !fil.tensor<[B,F], real>
+  } {site = "l"}
+  fil.return %1 : !fil.tensor<[B,F], real>
+}
 }
