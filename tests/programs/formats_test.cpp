@@ -147,7 +147,7 @@ TEST(Saved, GoesWithItsSumAndItsLargest) {
 
 /// A view moves the lanes: those of one vector may be of two tiles.
 TEST(Saved, IsReadThroughViewsThatMoveTheLanes) {
-  const std::string text = "dims B, D = 8, A = 4, C = 252, E = A + C, L = 2\nmodel M(x: [B,D]) -> [B,D] {\n  let h = x\n  layers l in 0..L {\n    param w: D -> E\n    param u: A -> D\n    param v: C -> D\n    let (a, c) = split(h @ w, A, C, over E)\n"
+  const std::string text = "dims B, D = 8, A = 3, C = 253, E = A + C, L = 2\nmodel M(x: [B,D]) -> [B,D] {\n  let h = x\n  layers l in 0..L {\n    param w: D -> E\n    param u: A -> D\n    param v: C -> D\n    let (a, c) = split(h @ w, A, C, over E)\n"
                            "    h += a @ u + (c * c) @ v\n  }\n  return h\n}\nloss d(y: [B,D], t: [B,D]) = mean((y - t)^2, over B, D)\n";
   for (const char *backend : {"cpu", "x86-64-v3"}) EXPECT_EQ(said(planFor(text, {"", "saved e4m3"}), {{"B", 9}}, {}, backend), "");
 }
