@@ -59,7 +59,8 @@ def NarrowSavedPass : Pass<"fil-precision-narrow-saved", "::mlir::ModuleOp"> {
   let summary = "what loops save for their gradient is kept in a narrow format";
   let description = [{
     What: a real value that turns of a loop save, and nothing but the reverse loop reads, is rounded to `format` where it is saved and made wide where it is read; 8 bits have a scale for
-    128 neighbours of its last dim. The forward pass reads what it did. Values of less than a 64th of the loop's largest one stay as they are: they save nothing.
+    128 neighbours of the last dim of known length, or of a longer one where that is short, and never of a loop's dim. The forward pass reads what it did. Random numbers stay as they are, and values of less than a 64th
+    of the loop's largest one, or that would not be smaller. A module without the entry `step` is left alone.
     Why here: behind fil-schedule-recompute-saved, which runs in this stage then: what is computed again is made of what is kept, and costs no rounding of its own.
     IR: `fil.yield .., %v` and a stacked `%s` in the reverse become `%q = fil.quantize %v`, `fil.yield .., %q`, and `fil.dequantize %s`.
   }];
