@@ -286,24 +286,30 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
         for (Operation *op : s.ops)
           if (isSum(op) && inTwoLevels(op, s)) flush(op);
     };
-    const int64_t step = d == lane ? k.lanes : 1, chains = i + 1 == loops.size() ? int64_t(s.chains) : 1;
+    const bool innermost = i + 1 == loops.size();
+    const int64_t step = d == lane ? k.lanes : 1, chains = innermost ? int64_t(s.chains) : 1;
+    // A short turn takes the vectors of a cache line: less to count, and to fetch ahead.
+    const int64_t line = d == lane ? std::max(1, 64 / (k.lanes * (k.f64 ? 8 : 4))) : 1, many = chains == 1 && innermost && work(s) <= 8 ? line : chains;
     // Whole steps, several chains in a turn and then one at a time; the last lanes are masked.
     auto steps = [&](LV from, int64_t count) {
-      for (chain = 0; chain < size_t(count); ++chain) turn(emitAdd(k.b, from, k.number(int64_t(chain) * step)), d == lane, nullptr);
-      chain = 0;
+      for (int64_t n = 0; n < count; ++n) {
+        chain = chains > 1 ? size_t(n) : 0, startsLine = n % line == 0;
+        turn(emitAdd(k.b, from, k.number(n * step)), d == lane, nullptr);
+      }
+      chain = 0, startsLine = true;
     };
     auto run = [&](LV from, LV to, int64_t count) {
       emitLoop(k.b, from, to, step * count, [&](LV at) { steps(at, count); });
     };
     auto c = known(d);
     if (c && !limited) {
-      const int64_t whole = *c / step * step, together = whole / (step * chains) * step * chains;
+      const int64_t whole = *c / step * step, together = whole / (step * many) * step * many;
       auto part = [&](int64_t from, int64_t to, int64_t count) {
         if (to - from == step * count) steps(k.number(from), count);
         else if (to > from) run(k.number(from), k.number(to), count);
       };
-      if (chains > 1) part(0, together, chains);
-      part(chains > 1 ? together : 0, whole, 1);
+      if (many > 1) part(0, together, many);
+      part(many > 1 ? together : 0, whole, 1);
       if (whole != *c) turn(k.number(whole), 1, emitMask(k.b, k.number(*c - whole), k.lanes));
     } else {
       auto wholeOf = [&](int64_t n) { return n == 1 ? end : emitAdd(k.b, first, k.b.CreateAnd(k.b.CreateSub(end, first), k.number(-n))); };
@@ -319,8 +325,9 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
 }
 
 void Stages::body(Stage &s, const Point &p) {
-  for (const Ahead &a : s.ahead)
-    k.prefetch(a.memory, [&](StringAttr d) { return d == rows.back() && a.next ? k.plus(p(d), k.number(1)) : p(d); }, a.written);
+  if (startsLine)
+    for (const Ahead &a : s.ahead)
+      k.prefetch(a.memory, [&](StringAttr d) { return d == rows.back() && a.next ? k.plus(p(d), k.number(1)) : p(d); }, a.written);
   for (Operation *op : s.ops) {
     mlir::Value v = op->getResult(0);
     if (isSum(op)) {

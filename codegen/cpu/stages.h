@@ -56,6 +56,7 @@ private:
   llvm::DenseMap<mlir::Operation *, Memory> room; ///< scratch of results that stay for the row
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<llvm::Value *, 4>> accumulators; ///< one for each chain
   size_t chain = 0; ///< that a turn adds to
+  bool startsLine = true; ///< the vector at hand is the first of a turn's cache line
 
   /// Sums of one stage that do not wait for each other: where a turn is shorter than an addition takes.
   size_t chainsOf(Stage &, mlir::StringAttr lane);

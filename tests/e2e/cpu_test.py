@@ -82,6 +82,12 @@ class Cpu(CommandTest):
         self.fil("compile", "c.fil", CPU, "--tune", "-o", "program", exit=1, code="E0516")  # no plan, no sizes
         self.fil("compile", "c.fil", "--backend=reference", "--tune", "--emit", "kernels", exit=2, code="E0108")
 
+    def test_constants_of_functions_leave_registers_alone(self):
+        self.write("rows.fil", "dims R = 64, X = 1024\nmodel M(a: [R,X], b: [R,X]) -> [R,X] = silu(a) * softmax(b, over X)\n")
+        assembly = self.fil("compile", CPU, "rows.fil", "--emit=asm", "--target-cpu", "x86-64-v3")[0].decode()
+        self.assertGreaterEqual(len(re.findall(r"vfmadd213ps\s+\.L", assembly)), 12)  # two exp, with operands in memory
+        self.assertNotRegex(assembly, r"vmovaps\s+%ymm\d+, %ymm\d+\n\s+vfmadd")
+
     def test_caches_can_be_stated(self):
         small, large = ("FIL_TARGET_CACHES", "16K,64K,1M"), ("FIL_TARGET_CACHES", "32K,64M,64M")
         tiles = []
