@@ -64,13 +64,6 @@ class Claims:
         with open(self.path(folder, "metrics.jsonl")) as f:
             return [json.loads(line) for line in f]
 
-    def seconds_of_run(self, *args):
-        """Of all launches of a call."""
-        self.run("run", *args, "--out", self.path("y.npy"), "--profile-out", self.path("profile.json"))
-        with open(self.path("profile.json")) as f:
-            launches = [l for l in json.load(f)["launches"] if l["entry"] == "run"]
-        return sum(l["seconds"] for l in launches) / min(l["calls"] for l in launches if "(once)" not in l["what"])
-
     def random_npy(self, name, shape):
         if not os.path.exists(self.path(name)):
             write_npy(self.path(name), shape, [random.gauss(0, 1) for _ in range(shape[0] * shape[1])], "f")
@@ -106,12 +99,8 @@ class Claims:
 
     def lora_step(self):
         """A step of adapters of rank 16 on q and v, what layers save in 8 bits, beside a step that trains all: time, and memory beyond the base params."""
-        base, times = self.base(), {"full": [], "rank16": []}
-        for _ in range(7):
-            for plan in times:
-                lines = self.train(plan, self.fine, self.path("step"), "--weights", base, "--set", "train.steps=14")
-                times[plan].append(statistics.median(b["seconds"] - a["seconds"] for a, b in zip(lines[2:], lines[3:])))
-        ratios = [b / a for a, b in zip(times["full"], times["rank16"])]
+        sides = [self.side(CHARLM, PLANS, "--plan", plan, "--dim", D, "--entry", "step", "--size", "B=32", "T=128") for plan in ("full", "rank16")]
+        ratios = [b / a for a, b in self.turns(sides, 11)]
         diff = self.run("plan", CHARLM, PLANS, "--dim", D, "--diff", "full", "rank16")
         of = lambda what: [float(x) for x in re.search(rf"\n  {what} +(\S+) -> (\S+)", diff).groups()]
         arena, optimizer, params = of("arena, bytes"), of("optimizer, bytes"), of("params, bytes")
@@ -120,19 +109,10 @@ class Claims:
         self.add("lora_step memory", memory, "<= 0.35", memory <= 0.35, arena=arena, optimizer=optimizer)
 
     def lora_adapters(self):
-        """64 adapters of rank 16 in a batch of 64 windows, beside the base: the time of all launches. One position each beside it."""
-        base = self.base()
+        """64 adapters of rank 16 in a batch of 64 windows, beside the base: the time of a call. One position each beside it."""
         for length, row in ((128, "lora_adapters"), (1, "lora_adapters, one position each")):
-            write_npy(self.path("tok.npy"), (64, length), [random.randrange(256) for _ in range(64 * length)])
-            write_npy(self.path("adapter.npy"), (64,), list(range(64)))
-            times = {"full": [], "many": []}
-            for _ in range(7):
-                for plan in times:
-                    inputs = ["tok=" + self.path("tok.npy")] + (["adapter=" + self.path("adapter.npy")] if plan == "many" else [])
-                    times[plan].append(self.seconds_of_run(CHARLM, PLANS, "--plan", plan, "--weights", base, "--in", *inputs))
-            ratios = [b / a for a, b in zip(times["full"], times["many"])]
-            self.add_times(row, ratios, 1.3)
-
+            sides = [self.side(CHARLM, PLANS, "--plan", plan, "--dim", D, "--size", "B=64", f"T={length}") for plan in ("full", "many")]
+            self.add_times(row, [b / a for a, b in self.turns(sides)], 1.3)
 
     def topology_mnist(self):
         """MNIST with 62 and 89 % fewer operations by 16x16 granules (rigl), beside dense training and, at 89 %, a mask that stands still. Points of accuracy."""
@@ -210,8 +190,7 @@ class Claims:
         points = [round(100 * (one["gated"] - one["longer"]), 2) for one in last]
         whole, left = (float(x) for x in re.search(r"operations of `run` +([0-9.e+]+)\*B -> ([0-9.e+]+)\*B", self.run("plan", model, plans, "--diff", "longer", "gated")).groups())
         self.add("gates_mnist points", statistics.mean(points), ">= -0.3", statistics.mean(points) >= -0.3 and left <= 0.38 * whole, seeds=points, dense=[one["longer"] for one in last], operations=f"{left / whole:.3f}x, predictors among them")
-        write_npy(self.path("row.npy"), (1, 784), [random.random() * (random.random() < 0.2) for _ in range(784)], "f")
-        self.add_speed("gates_mnist, one row", [[self.seconds_of_run(model, plans, "--plan", n, "--weights", self.path(n, "last.safetensors"), "--in", "x=" + self.path("row.npy")) for n in ("longer", "gated")] for _ in range(11)], ["gated"], [1.5])
+        self.add_speed("gates_mnist, one row", self.turns([self.side(model, plans, "--plan", n, "--size", "B=1") for n in ("longer", "gated")]), ["gated"], [1.5])
 
     def qat_mnist(self):
         """MNIST with all maps as whole numbers of 4 and of 2 bits, inputs of 8, six epochs behind the dense model, converted, beside f32 with six epochs more: points of accuracy."""
