@@ -113,6 +113,10 @@ public:
     descriptor.fewRows = fewRows;
     blocks = shared(target, stepsTogether() ? granuleBlocks(target, shape, descriptor, stepsTogether()) : chooseBlocks(target, shape, descriptor), shape, descriptor);
   }
+  /// Could tiles pack what they read of the right side, which is copied or turned?
+  bool packsByCopies() const { return right && (right->outer == Size(1) || right->sum == Size(1)) && ragged != Sums && !skip && !samples && !pairs && !unpacked && !gathersRight && panel == shape.columns(); }
+  /// Columns that a tile packs together: a quarter of the second-level cache.
+  int64_t columnsTogether(const Target &target) const { return std::clamp<int64_t>(roundUp(target.l2 / 4 / (blocks.kc * elementBytes(shape.element)), shape.columns()), shape.columns(), roundUp(blocks.nc, shape.columns())); }
   /// Granules of the right side are listed for each panel, and read from a packed left side.
   bool listed() const { return skip && skip->masked < 2; }
   /// Steps of the sum that are left out together; 0: none are.
@@ -161,6 +165,7 @@ public:
   int64_t panel = 0;         ///< columns that are packed together: of a register tile, or those that a row's mask leaves out together
   llvm::SmallVector<unsigned> packs; ///< inputs that the right side is made of
   bool unpacked = false; ///< the right side stands as panels, or the first-level cache holds it: read as it is
+  bool packsInTiles = false; ///< each tile packs the panels that it reads, some at a time
   bool gathersRight = false, sumsMembers = false; ///< each tile gathers its part of the right side, at the members; these are what it sums
 
   Size panels() const { return Size::ceil(n / Size(shape.columns())); }
@@ -505,7 +510,7 @@ public:
     int count = number;
     std::vector<Memory> results;
     for (auto [v, r] : llvm::zip(p.group.yielded(), p.at.results)) results.push_back(memoryOf(k, v.getType(), r.layout, r.counts, count, false));
-    LV packed = p.unpacked || p.gathersRight ? nullptr : k.buffer(count);
+    LV packed = p.unpacked || p.gathersRight || p.packsInTiles ? nullptr : k.buffer(count);
     const int64_t mc = p.blocks.mc, nc = p.blocks.nc, kc = p.blocks.kc, columns = p.shape.columns();
     LV M = k.size(p.m), N = k.size(p.n), K = k.size(p.k);
     Size mTiles = Size::ceil(p.m / Size(mc)), nTiles = Size::ceil(p.n / Size(nc));
@@ -524,6 +529,8 @@ public:
     const int64_t rowB = kc + 16;
     LV gatheredRows = p.gathersRight && !p.sumsMembers ? k.allocateScratch(Size((rowC + k.lanes) * rowB * bytes)) : nullptr, gathered = p.gathersRight ? k.allocateScratch(Size((rowC + columns) * kc * bytes)) : nullptr;
     LV listed = p.samples && p.samples->sum ? k.allocateScratch(Size((kc / p.samples->steps + 1) * 4)) : nullptr;
+    const int64_t together = p.columnsTogether(k.target);
+    LV some = p.packsInTiles ? k.allocateScratch(Size(together * kc * bytes)) : nullptr;
     LV packedA = packsA ? k.allocateScratch(Size((p.alongRows ? kc : mc + p.shape.rows) * rowA * bytes)) : nullptr;
 
     emitLoop(k.b, k.begin(), k.end(), 1, [&](LV tile) {
@@ -544,6 +551,9 @@ public:
         if (p.unpacked) {
           o.bPanel = k.number(columns), o.bK = k.size(p.right->sum);
           b0 = elementAt(start(*p.right, t.batch), t.n0);
+        } else if (p.packsInTiles) {
+          o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
+          b0 = elementAt(start(*p.right, t.batch), k.b.CreateMul(t.n0, k.size(p.right->outer)));
         } else if (p.gathersRight) {
           o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
           b0 = gathered;
@@ -563,6 +573,11 @@ public:
         emitLoop(k.b, k.number(0), p.ragged ? emitMax(k.b, t.k, k.number(1)) : K, kc, [&](LV k0) {
           o.k = emitMin(k.b, k.number(kc), k.b.CreateSub(t.k, k0));
           o.accumulate = oneBlock ? k.b.getFalse() : k.b.CreateICmpNE(k0, k.number(0));
+          if (p.packsInTiles) {
+            leftSide(o, t, k0, packedA, rowA);
+            packAndMultiply(o, elementAt(b0, k.b.CreateMul(k0, k.size(p.right->sum))), cols, together, some);
+            return;
+          }
           if (p.gathersRight) gatherRight(t, k0, o.k, cols, gathered, gatheredRows, rowB);
           o.b = p.gathersRight ? b0 : panelAt(b0, k.b.CreateMul(storedRows(k0), o.bK));
           if (p.quads) o.offsets = k.b.CreateMul(k.b.CreateSub(K, k0), o.bK), o.last = k.b.CreateICmpSGE(k.b.CreateAdd(k0, k.number(kc)), K);
@@ -617,7 +632,7 @@ public:
     k.finish();
     Size batches = p.ragged == Problem::Rows ? extents(p.dims, p.others) : p.batch;
     return {std::move(k.made), k.sizes, batches * mTiles * nTiles, k.scratchBytes, p.shape.rows == 1 ? grain(nc) : 1,
-            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : "") + (gathers(p.c) ? p.gathersRight ? ", right side gathered" : ", left side gathered" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + inSamples() + (p.ragged ? ", by member" : "")};
+            p.shape.str() + ", " + p.blocks.str() + (p.unpacked ? ", right side as it is" : p.packsInTiles ? ", right side packed by tiles" : "") + (gathers(p.c) ? p.gathersRight ? ", right side gathered" : ", left side gathered" : "") + (direct ? ", in place" : "") + (p.skip ? ", granules of " + std::to_string(p.skip->length) + " by " + std::to_string(p.skip->columns) : "") + inSamples() + (p.ragged ? ", by member" : "")};
   }
 
   std::string inSamples() const {
@@ -982,6 +997,20 @@ private:
     return std::pair(*rows, *columns);
   }
 
+  /// A tile, for a block of the sum; `right` begins with its first step and column.
+  void packAndMultiply(const TileOperands &tile, LV right, LV cols, int64_t together, LV to) {
+    const int64_t columns = p.shape.columns();
+    emitLoop(k.b, k.number(0), cols, together, [&](LV j) {
+      PackOperands o;
+      o.from = elementAt(right, k.b.CreateMul(j, k.size(p.right->outer))), o.stride = k.size(p.right->outer), o.strideK = k.size(p.right->sum);
+      o.count = emitMin(k.b, k.number(together), k.b.CreateSub(cols, j)), o.steps = tile.k, o.to = to, o.panel = tile.bPanel;
+      emitPackB(k.b, p.shape, o);
+      TileOperands part = tile;
+      part.b = to, part.c = elementAt(tile.c, j);
+      part.panels = k.b.CreateUDiv(k.b.CreateAdd(o.count, k.number(columns - 1)), k.number(columns));
+      emitTile(k.b, p.shape, part);
+    });
+  }
   /// Panels of a tile's columns, `steps` of the sum from k0 on, of members' rows: those that are columns row by row, lanes along the sum, and then turned.
   void gatherRight(const Part &t, LV k0, LV steps, LV cols, LV to, LV rows, int64_t row) {
     const int which = 1 - p.leftOperand;
@@ -1140,11 +1169,13 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     else out.few = ContractionEmitter(target, p, f64).madeRows();
     out.limit = fewRows;
   }
-  // A few dozen rows for each position read its part of the right side hardly more often than packing would.
-  if (auto positions = p.ragged == Problem::Rows && !out.once && p.right && p.right->outer == Size(1) && p.n.constant() && p.n.constant()->num % p.shape.columns() == 0 ? p.positions().constant() : std::nullopt) {
-    Problem inPlace = p;
-    inPlace.unpacked = true, inPlace.ahead = 16 * p.shape.columns();
-    out.few = ContractionEmitter(target, inPlace, f64).product();
+  // A few dozen rows for each position read its part of the right side hardly more often than packing would; what must be turned is packed by their tiles, and
+  // never goes to memory.
+  if (auto positions = p.ragged == Problem::Rows && !out.once && p.packsByCopies() ? p.positions().constant() : std::nullopt) {
+    Problem each = p;
+    if (p.right->outer == Size(1) && p.n.constant() && p.n.constant()->num % p.shape.columns() == 0) each.unpacked = true, each.ahead = 16 * p.shape.columns();
+    else each.packsInTiles = true;
+    out.few = ContractionEmitter(target, each, f64).product();
     out.limit = 128 * positions->num;
   }
   if (!(few && m)) out.product = ContractionEmitter(target, p, f64).product();

@@ -91,6 +91,15 @@ TEST(ApartOnTheCpu, AgreesWithTheReference) {
   for (const std::string &text : {dense(20, 64), dense(65, 16), dense(65, 20), experts(4, 16, 2, 1), experts(3, 16, 4, 2), experts(4, 20, 2, 1)})
     EXPECT_EQ(apart(text, {{"B", 3}, {"T", 4}}, {}), "") << text;
 }
+// Experts whose weights are turned by the tiles that read them, some panels at a time: rows for each of one tile and of several, columns that fill no panel.
+TEST(ExpertsOnTheCpu, PackWhatTheirRowsRead) {
+  const std::string text = "dims B, C = 20, D = 90, E = 3, F = 150, K = 7\nblock Expert(h: [B,D]) -> [B,D] { param u: D -> F = normal(0.1); param w: F -> D = normal(0.1); return tanh(h @ u) @ w }\n"
+                           "model M(x: [B,C]) -> [B,K] {\n param a: C -> D = normal(0.2)\n param r: D -> E = normal(0.3)\n param head: D -> K\n experts small in E: Expert()\n let h = x @ a\n let s = h @ r\n"
+                           " route f* = topk(s, 1, over E)\n return sum(sigmoid(s)[f*] * small[f*](h), over f*) @ head\n}\nloss l(y: [B,K], t: index<K>[B]) = mean(xent(y, t, over K), over B)\n";
+  setenv("FIL_TARGET_CACHES", "8K,32K,1M", 1);
+  for (int64_t b : {5, 70}) EXPECT_EQ(apart(text, {{"B", b}}, {}), "") << b;
+  unsetenv("FIL_TARGET_CACHES");
+}
 TEST(MembersTwiceOnTheCpu, AgreeWithTheReference) { // w at the members, weighted by them, and then read at them again
   EXPECT_EQ(apart("dims B, D = 24, E = 5, F = 40\nmodel M(x: [B,D]) -> [B,F] {\n param g: [E] = normal(0.3)\n param w: [E,D,F] = normal(0.1)\n param r: D -> E\n"
                   " select f* = topk(x @ r, 2, over E)\n let a = w * g[f*]\n return tanh(sum(dot(x, a[f*], over D), over f*))\n}\nloss l(y: [B,F], t: [B,F]) = mean((y - t)^2, over B, F)\n", {{"B", 3}}, {}), "");
