@@ -250,16 +250,20 @@ Value *KernelBuilder::random(Value *key, Value *step, Value *element, bool norma
   auto high = [&](Value *v) { return low(b.CreateLShr(v, whole(v, 32))); };
   match(key, element);
   if (isVector(element)) step = splat(step);
-  Value *c[4] = {low(element), high(element), low(step), high(step)};
-  Value *k0 = low(key), *k1 = high(key);
   auto wide = [&](Value *v) { return b.CreateZExt(v, isVector(v) ? vector(i64) : i64); };
-  for (int round = 0; round < 10; ++round) {
+  auto round = [&](ArrayRef<Value *> c) -> Values { // four words of the counter, two of the key
     Value *w0 = wide(c[0]), *w2 = wide(c[2]);
     Value *p0 = b.CreateMul(w0, whole(w0, 0xD2511F53)), *p1 = b.CreateMul(w2, whole(w2, 0xCD9E8D57));
-    Value *next[4] = {b.CreateXor(b.CreateXor(high(p1), c[1]), k0), low(p1), b.CreateXor(b.CreateXor(high(p0), c[3]), k1), low(p0)};
-    std::copy(next, next + 4, c);
-    k0 = b.CreateAdd(k0, whole(k0, int32_t(0x9E3779B9))), k1 = b.CreateAdd(k1, whole(k1, int32_t(0xBB67AE85)));
-  }
+    return {b.CreateXor(b.CreateXor(high(p1), c[1]), c[4]), low(p1), b.CreateXor(b.CreateXor(high(p0), c[3]), c[5]), low(p0),
+            b.CreateAdd(c[4], whole(c[4], int32_t(0x9E3779B9))), b.CreateAdd(c[5], whole(c[5], int32_t(0xBB67AE85)))};
+  };
+  // Normal numbers are drawn once, at the beginning: what repeats is a loop, which compiles in a fifth of the time.
+  auto times = [&](int64_t begin, int64_t end, Values v, function_ref<Values(Value *, ArrayRef<Value *>)> body) {
+    if (normal) return emitLoop(b, b.getInt64(uint64_t(begin)), b.getInt64(uint64_t(end)), 1, v, body);
+    for (int64_t n = begin; n < end; ++n) v = body(b.getInt64(uint64_t(n)), v);
+    return v;
+  };
+  Values c = times(0, 10, {low(element), high(element), low(step), high(step), low(key), high(key)}, [&](Value *, ArrayRef<Value *> now) { return round(now); });
   Type *d = isVector(element) ? vector(b.getDoubleTy()) : b.getDoubleTy();
   auto number = [&](double v) { return ConstantFP::get(d, v); };
   auto unit = [&](Value *hi, Value *lo) {
@@ -273,30 +277,36 @@ Value *KernelBuilder::random(Value *key, Value *step, Value *element, bool norma
     return b.CreateFMul(b.CreateFAdd(b.CreateUIToFP(top, result), ConstantFP::get(result, 0.5)), ConstantFP::get(result, 0x1p-23));
   }
   Value *u = unit(c[1], c[0]), *turn = unit(c[3], c[2]);
+  auto asReal = [&](Value *n) {
+    Value *x = b.CreateSIToFP(n, b.getDoubleTy());
+    return isVector(element) ? splat(x) : x;
+  };
   // exactLog(u)
   Type *wholes = isVector(element) ? vector(i64) : i64;
   Value *raw = b.CreateBitCast(u, wholes);
   Value *e = b.CreateAShr(b.CreateSub(raw, whole(raw, 0x3fe6a09e667f3bcd)), whole(raw, 52));
   Value *m = b.CreateBitCast(b.CreateSub(raw, b.CreateShl(e, whole(e, 52))), d);
   Value *s = b.CreateFDiv(b.CreateFSub(m, number(1)), b.CreateFAdd(m, number(1))), *z = b.CreateFMul(s, s);
-  Value *p = number(1.0 / 21);
-  for (int k = 19; k >= 1; k -= 2) p = b.CreateFAdd(b.CreateFMul(p, z), number(1.0 / k));
+  Value *p = times(0, 10, {number(1.0 / 21)}, [&](Value *i, ArrayRef<Value *> now) -> Values {
+    Value *k = asReal(b.CreateSub(b.getInt64(19), b.CreateShl(i, 1)));
+    return {b.CreateFAdd(b.CreateFMul(now[0], z), b.CreateFDiv(number(1), k))};
+  })[0];
   Value *logarithm = b.CreateFAdd(b.CreateFMul(b.CreateSIToFP(e, d), number(0x1.62e42fefa39efp-1)), b.CreateFMul(b.CreateFMul(number(2.0), s), p));
   // exactCosTurn(turn)
   Value *q = b.CreateFMul(number(4.0), turn), *k = intrinsic(Intrinsic::floor, {b.CreateFAdd(q, number(0.5))});
   Value *t = b.CreateFMul(b.CreateFSub(q, k), number(0x1.921fb54442d18p+0)), *zz = b.CreateFMul(t, t);
   Value *quarter = b.CreateAnd(b.CreateFPToSI(k, wholes), whole(raw, 3));
-  auto series = [&](bool sine) {
-    Value *r = number(1.0);
-    for (int n = 16; n >= 2; n -= 2) r = b.CreateFSub(number(1.0), b.CreateFDiv(b.CreateFMul(r, zz), number(double(sine ? n * (n + 1) : n * (n - 1)))));
-    return sine ? b.CreateFMul(r, t) : r;
-  };
-  Value *odd = b.CreateICmpNE(b.CreateAnd(quarter, whole(raw, 1)), whole(raw, 0));
-  Value *cosine = b.CreateSelect(odd, series(true), series(false));
+  Value *sine = b.CreateICmpNE(b.CreateAnd(quarter, whole(raw, 1)), whole(raw, 0));
+  Value *r = times(0, 8, {number(1.0)}, [&](Value *i, ArrayRef<Value *> now) -> Values {
+    Value *n = b.CreateSub(b.getInt64(16), b.CreateShl(i, 1)), *square = b.CreateMul(n, n);
+    Value *divisor = b.CreateSelect(sine, asReal(b.CreateAdd(square, n)), asReal(b.CreateSub(square, n)));
+    return {b.CreateFSub(number(1.0), b.CreateFDiv(b.CreateFMul(now[0], zz), divisor))};
+  })[0];
+  Value *cosine = b.CreateSelect(sine, b.CreateFMul(r, t), r);
   Value *minus = b.CreateOr(b.CreateICmpEQ(quarter, whole(raw, 1)), b.CreateICmpEQ(quarter, whole(raw, 2)));
   cosine = b.CreateSelect(minus, b.CreateFNeg(cosine), cosine);
-  Value *r = b.CreateFMul(intrinsic(Intrinsic::sqrt, {b.CreateFMul(number(-2.0), logarithm)}), cosine);
-  return f64 ? r : b.CreateFPTrunc(r, result);
+  Value *x = b.CreateFMul(intrinsic(Intrinsic::sqrt, {b.CreateFMul(number(-2.0), logarithm)}), cosine);
+  return f64 ? x : b.CreateFPTrunc(x, result);
 }
 
 } // namespace fil
