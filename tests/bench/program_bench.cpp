@@ -74,8 +74,9 @@ Array operand(const Port &p, const Binding &sizes) {
   const size_t n = size_t(a.elements());
   if (p.dtype == DType::F32) return fill(p.name, {reinterpret_cast<float *>(data), n}), a;
   const Bits bits(p.name);
-  const size_t bound = p.indexBound ? size_t(valueOf(*p.indexBound, sizes, p.name)) : n; // as many as there are: each once
-  for (size_t i = 0; i < n; ++i) reinterpret_cast<int32_t *>(data)[i] = int32_t(bound == n ? i : bits(i) % bound);
+  const size_t bound = p.indexBound ? size_t(valueOf(*p.indexBound, sizes, p.name)) : n;
+  const bool inTurn = !p.indexBound || p.name == "adapter"; // which a plan with several adds: each of them
+  for (size_t i = 0; i < n; ++i) reinterpret_cast<int32_t *>(data)[i] = int32_t((inTurn ? i : bits(i)) % bound);
   return a;
 }
 

@@ -71,6 +71,11 @@ TEST(Generate, DrawsFollowTheDistribution) {
   EXPECT_EQ(count[2] + count[3], 0);
   for (int64_t i = 0; i < 50; ++i) EXPECT_EQ(chooseToken(logits, {1, 1, 5}, i), 1);
   EXPECT_EQ(chooseToken({1, 2, 2}, {0, 0, 0}, 0), 1) << "ties go to the lowest index";
+  // The two likeliest alone, by their shares; of the equal ones at the edge the first; what is no number is none.
+  std::vector<int> two(6);
+  for (int64_t i = 0; i < 4000; ++i) ++two[size_t(chooseToken({NAN, std::log(1.0), std::log(3.0), std::log(1.0), std::log(0.5), NAN}, {1, 2, 5}, i))];
+  EXPECT_EQ(two[0] + two[3] + two[4] + two[5], 0);
+  EXPECT_NEAR(two[2] / 4000.0, 0.75, 0.03);
   std::vector<int> cold(4, 0);
   for (int64_t i = 0; i < 1000; ++i) ++cold[size_t(chooseToken(logits, {0.5, 0, 5}, i))];
   EXPECT_NEAR(cold[1] / 1000.0, 0.9, 0.03);
