@@ -8,6 +8,7 @@
 #include <llvm/ADT/SmallString.h>
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
+#include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PassManager.h>
@@ -64,9 +65,30 @@ void verify(const KernelModule &kernel) {
     throw Error(Exit::Internal, "E0901", fmt::format("kernel `{}`: invalid LLVM IR: {}", kernel.name, problem));
 }
 
+/// Eight lanes have sixteen registers, not enough for the constants of an `exp` beside its values: those of multiply-adds become operands in memory, read where
+/// they are used. (Volatile, or LLVM moves all of them to before the loop, some of them back, and the others from register to register in each turn. Behind what moves
+/// invariant functions out of loops, or these would stay.)
+void keepConstantsInMemory(Module &module) {
+  DenseMap<Constant *, GlobalVariable *> memory;
+  Type *vector = FixedVectorType::get(Type::getFloatTy(module.getContext()), 8);
+  for (Function &f : module)
+    for (BasicBlock &block : f)
+      for (Instruction &i : block) {
+        auto *fma = dyn_cast<IntrinsicInst>(&i);
+        if (!fma || fma->getIntrinsicID() != Intrinsic::fma || fma->getType() != vector) continue;
+        for (Use &u : fma->args()) {
+          auto *c = dyn_cast<Constant>(u.get());
+          if (!c || c->isNullValue()) continue;
+          GlobalVariable *&g = memory[c];
+          if (!g) g = new GlobalVariable(module, vector, true, GlobalValue::PrivateLinkage, c), g->setAlignment(Align(32));
+          u.set(new LoadInst(vector, g, "", /*isVolatile=*/true, Align(32), i.getIterator()));
+        }
+      }
+}
+
 /// The emitters place code where it belongs; what is left to do is folding of address arithmetic and of conditions that turn out
 /// constant, and moving invariant parts of user expressions out of loops.
-void optimize(Module &module, TargetMachine &machine) {
+void optimize(Module &module, TargetMachine &machine, int lanes) {
   PassBuilder builder(&machine);
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
@@ -84,6 +106,7 @@ void optimize(Module &module, TargetMachine &machine) {
   passes.addPass(createFunctionToLoopPassAdaptor(LICMPass(LICMOptions()), /*UseMemorySSA=*/true));
   for (Function &f : module)
     if (!f.isDeclaration()) passes.run(f, functions);
+  if (lanes == 8) keepConstantsInMemory(module);
 }
 
 void generate(Module &module, TargetMachine &machine, CodeGenFileType type, SmallVectorImpl<char> &bytes) {
@@ -173,7 +196,7 @@ Image compileImage(std::span<KernelModule> kernels, const Target &target, Store 
     if (!machine) machine = makeMachine(target);
     verify(kernels[size_t(i)]);
     Module &module = *kernels[size_t(i)].module;
-    optimize(module, *machine);
+    optimize(module, *machine, target.lanesF32);
     generate(module, *machine, CodeGenFileType::ObjectFile, objects[size_t(i)]);
     if (store) store->put("kernel", key, std::string_view(objects[size_t(i)].data(), objects[size_t(i)].size()));
     image.milliseconds[size_t(i)] = threadMilliseconds() - start;
@@ -188,7 +211,7 @@ Image compileImage(std::span<KernelModule> kernels, const Target &target, Store 
 std::string optimizedText(const KernelModule &kernel, const Target &target) {
   verify(kernel);
   auto copy = CloneModule(*kernel.module);
-  optimize(*copy, *makeMachine(target));
+  optimize(*copy, *makeMachine(target), target.lanesF32);
   std::string text;
   raw_string_ostream out(text);
   copy->print(out, nullptr);
@@ -199,7 +222,7 @@ std::string assemblyText(const KernelModule &kernel, const Target &target) {
   verify(kernel);
   auto copy = CloneModule(*kernel.module);
   auto machine = makeMachine(target);
-  optimize(*copy, *machine);
+  optimize(*copy, *machine, target.lanesF32);
   SmallString<0> text;
   generate(*copy, *machine, CodeGenFileType::AssemblyFile, text);
   return std::string(text.data(), text.size());

@@ -104,7 +104,6 @@ private:
   struct Stream { std::string name; size_t slot; llvm::Value *text; }; ///< slot: of the size that counts the words before the name
   std::vector<Stream> streams;
   llvm::Value *zeroInDisguise = nullptr;
-  std::map<llvm::Constant *, llvm::GlobalVariable *> coefficients;
   llvm::IRBuilder<> atEntry() { return llvm::IRBuilder<>(entry->getTerminator()); }
 
   struct Address { llvm::Value *offset = nullptr, *offsets = nullptr; bool contiguous = false; }; ///< neither: uniform
@@ -129,7 +128,6 @@ private:
   llvm::Value *quotient(llvm::Value *x, llvm::Value *y);
   llvm::Value *reciprocal(llvm::Value *x);
   llvm::Value *like(llvm::Value *x, double v) { return llvm::ConstantFP::get(x->getType(), v); }
-  llvm::Value *coefficient(llvm::Value *x, double v);
   llvm::Value *bits(llvm::Value *x) { return b.CreateBitCast(x, integers(x)); }
   llvm::Value *asFloat(llvm::Value *i) { return b.CreateBitCast(i, isVector(i) ? vector(b.getFloatTy()) : b.getFloatTy()); }
   llvm::Type *integers(llvm::Value *x) { return isVector(x) ? vector(i32) : i32; }

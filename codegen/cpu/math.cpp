@@ -10,21 +10,9 @@ using namespace llvm;
 using ir::MapFn;
 
 Value *KernelBuilder::intrinsic(Intrinsic::ID id, ArrayRef<Value *> args) { return b.CreateIntrinsic(id, {args[0]->getType()}, args); }
-/// A constant of a function. Eight lanes have sixteen registers, not enough for those of an `exp`: there it is an operand in memory, read where it is
-/// used. (Volatile, or LLVM moves all of them to before the loop, some of them back, and the others from register to register in each turn.)
-Value *KernelBuilder::coefficient(Value *x, double v) {
-  Constant *c = ConstantFP::get(x->getType(), v);
-  if (!isVector(x) || lanes != 8 || f64) return c;
-  GlobalVariable *&memory = coefficients[c];
-  if (!memory) {
-    memory = new GlobalVariable(*made.module, c->getType(), true, GlobalValue::PrivateLinkage, c);
-    memory->setAlignment(Align(32));
-  }
-  return b.CreateAlignedLoad(c->getType(), memory, Align(32), /*isVolatile=*/true);
-}
 Value *KernelBuilder::horner(Value *x, std::initializer_list<double> c) {
-  Value *r = coefficient(x, *c.begin());
-  for (auto it = c.begin() + 1; it != c.end(); ++it) r = fma(r, x, coefficient(x, *it));
+  Value *r = like(x, *c.begin());
+  for (auto it = c.begin() + 1; it != c.end(); ++it) r = fma(r, x, like(x, *it));
   return r;
 }
 Value *KernelBuilder::eachLane(int field, ArrayRef<Value *> args) {
@@ -50,10 +38,10 @@ Value *KernelBuilder::exp(Value *x) {
   Value *c = b.CreateSelect(b.CreateFCmpOGT(x, like(x, 89)), like(x, 89), x);
   c = b.CreateSelect(b.CreateFCmpOLT(c, like(x, -104)), like(x, -104), c);
   const double magic = 12582912 + 254; // 1.5 * 2^23: adding it rounds to a whole number; n + 254 stands in the low bits
-  Value *t = fma(c, coefficient(x, 1.44269504088896341), coefficient(x, magic));
-  Value *n = b.CreateFSub(t, coefficient(x, magic));
-  Value *r = fma(n, coefficient(x, -0.693359375), c);
-  r = fma(n, coefficient(x, 2.12194440e-4), r);
+  Value *t = fma(c, like(x, 1.44269504088896341), like(x, magic));
+  Value *n = b.CreateFSub(t, like(x, magic));
+  Value *r = fma(n, like(x, -0.693359375), c);
+  r = fma(n, like(x, 2.12194440e-4), r);
   Value *p = horner(r, {1.3814540580e-3, 8.3687454462e-3, 4.1668388993e-2, 1.6666521132e-1, 4.9999994040e-1, 1, 1});
   if (isVector(x) && lanes == 16) {
     Type *all = b.getInt16Ty();
