@@ -551,12 +551,9 @@ public:
         if (p.unpacked) {
           o.bPanel = k.number(columns), o.bK = k.size(p.right->sum);
           b0 = elementAt(start(*p.right, t.batch), t.n0);
-        } else if (p.packsInTiles) {
+        } else if (p.packsInTiles || p.gathersRight) {
           o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
-          b0 = elementAt(start(*p.right, t.batch), k.b.CreateMul(t.n0, k.size(p.right->outer)));
-        } else if (p.gathersRight) {
-          o.bPanel = k.number(kc * columns), o.bK = k.number(columns);
-          b0 = gathered;
+          b0 = p.gathersRight ? gathered : elementAt(start(*p.right, t.batch), k.b.CreateMul(t.n0, k.size(p.right->outer)));
         } else {
           o.bPanel = p.listed() || p.quads ? k.size(p.panelElements()) : storedRows(k.b.CreateMul(K, k.number(columns))), o.bK = k.number(p.panel);
           b0 = panelAt(packed, k.b.CreateMul(number, storedRows(k.size(p.packedElements()))));

@@ -288,7 +288,7 @@ void Stages::nest(Stage &s, const Dimlist &loops, size_t i, StringAttr lane, con
     };
     const bool innermost = i + 1 == loops.size();
     const int64_t step = d == lane ? k.lanes : 1, chains = innermost ? int64_t(s.chains) : 1;
-    // A short turn takes the vectors of a cache line: less to count, and to fetch ahead.
+    // Where sizes are known, a short turn takes the vectors of a cache line: less to count, and to fetch ahead.
     const int64_t line = d == lane ? std::max(1, 64 / (k.lanes * (k.f64 ? 8 : 4))) : 1, many = chains == 1 && innermost && work(s) <= 8 ? line : chains;
     // Whole steps, several chains in a turn and then one at a time; the last lanes are masked.
     auto steps = [&](LV from, int64_t count) {
