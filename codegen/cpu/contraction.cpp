@@ -108,6 +108,10 @@ public:
               ((n == Size(shape.columns()) && right->sum == n) || (k.constant() && k.constant()->num * n.constant()->num * elementBytes(shape.element) <= target.l1 / 2));
     rowSkip = findRowSkip();
     if (rowSkip && rowSkip->columns && !rowSkip->narrow()) panel = std::gcd(shape.columns(), rowSkip->width);
+    if (!ragged && !gathers(c) && packsByCopies() && inPlace() && !llvm::all_of(packs, [&](unsigned i) { return at.inputs[i].variable; }) && fil::packsInTiles(target, shape, descriptor, !(right->outer == Size(1)))) {
+      packsInTiles = descriptor.packsRight = true;
+      chooseTiles(target, false);
+    }
   }
   void chooseTiles(const Target &target, bool fewRows) {
     descriptor.fewRows = fewRows;
@@ -117,6 +121,18 @@ public:
   bool packsByCopies() const { return right && (right->outer == Size(1) || right->sum == Size(1)) && ragged != Sums && !skip && !samples && !pairs && !unpacked && !gathersRight && panel == shape.columns(); }
   /// Columns that a tile packs together: a quarter of the second-level cache.
   int64_t columnsTogether(const Target &target) const { return std::clamp<int64_t>(roundUp(target.l2 / 4 / (blocks.kc * elementBytes(shape.element)), shape.columns()), shape.columns(), roundUp(blocks.nc, shape.columns())); }
+  /// The product may be written where it belongs if nothing follows it and whole panels fit: the strides of its rows and columns.
+  std::optional<std::pair<Size, Size>> inPlace() {
+    int kept = 0;
+    for (Operation &op : group.block()) kept += GroupOp::kept(&op);
+    auto known = n.constant();
+    if (ragged == Rows || kept != 1 || !known || known->num % shape.columns()) return std::nullopt;
+    const Layout &layout = at.results[0].layout;
+    auto stride = [&](StringAttr x) { return layout.strides[size_t(llvm::find(layout.order, x) - layout.order.begin())]; };
+    auto rows = joined(dims, d.rows, stride), columns = joined(dims, d.columns, stride);
+    if (!rows || !columns || !(*columns == Size(1))) return std::nullopt;
+    return std::pair(*rows, *columns);
+  }
   /// Granules of the right side are listed for each panel, and read from a packed left side.
   bool listed() const { return skip && skip->masked < 2; }
   /// Steps of the sum that are left out together; 0: none are.
@@ -518,7 +534,7 @@ public:
     auto nKnown = p.n.constant();
     const int64_t rowC = nKnown ? std::min<int64_t>(nc, (nKnown->num + columns - 1) / columns * columns) : nc;
     const int64_t bytes = p.shape.element == Element::F64 ? 8 : 4;
-    std::optional<std::pair<Size, Size>> direct = inPlace(); // strides of rows and columns in the result
+    std::optional<std::pair<Size, Size>> direct = p.inPlace();
     LV tileC = direct ? nullptr : k.allocateScratch(Size(mc * rowC * bytes));
     const bool packsA = p.packsLeft();
     auto kKnown = p.ragged == Problem::Sums ? std::nullopt : p.k.constant();
@@ -981,19 +997,6 @@ private:
     return at;
   }
 
-  /// The product may be written where it belongs if nothing follows it and whole panels fit.
-  std::optional<std::pair<Size, Size>> inPlace() {
-    int kept = 0;
-    for (Operation &op : p.group.block()) kept += GroupOp::kept(&op);
-    auto n = p.n.constant();
-    if (p.ragged == Problem::Rows || kept != 1 || !n || n->num % p.shape.columns()) return std::nullopt;
-    const Layout &layout = p.at.results[0].layout;
-    auto stride = [&](StringAttr x) { return layout.strides[size_t(llvm::find(layout.order, x) - layout.order.begin())]; };
-    auto rows = joined(p.dims, p.d.rows, stride), columns = joined(p.dims, p.d.columns, stride);
-    if (!rows || !columns || !(*columns == Size(1))) return std::nullopt;
-    return std::pair(*rows, *columns);
-  }
-
   /// A tile, for a block of the sum; `right` begins with its first step and column.
   void packAndMultiply(const TileOperands &tile, LV right, LV cols, int64_t together, LV to) {
     const int64_t columns = p.shape.columns();
@@ -1176,7 +1179,7 @@ EmittedContraction emitContraction(const Target &target, const Dims &dims, bool 
     out.limit = 128 * positions->num;
   }
   if (!(few && m)) out.product = ContractionEmitter(target, p, f64).product();
-  if (out.product && !p.unpacked && !p.gathersRight) out.pack = std::move(pack);
+  if (out.product && !p.unpacked && !p.gathersRight && !p.packsInTiles) out.pack = std::move(pack);
   return out;
 }
 

@@ -26,6 +26,7 @@ std::string ContractionDescriptor::sizesText() const {
 std::string ContractionDescriptor::str() const {
   std::string text = sizesText();
   if (packsLeft) text += ", left side packed";
+  if (packsRight) text += ", right side packed by tiles";
   if (fewRows) text += ", perhaps few rows";
   if (gathersRight) text += ", right side gathered";
   for (auto &[name, n] : {std::pair("m", most.m), std::pair("n", most.n), std::pair("k", most.k)})
@@ -102,11 +103,20 @@ CacheBlocks chooseBlocks(const Target &target, const TileShape &shape, const Con
   blocks.kc = even(int64_t((tuned ? tuned->kc : 1) * double(std::min<int64_t>(target.l2 / 8 / (shape.columns() * bytes), 64 * shape.lanes))), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // packing goes by whole vectors
   // The block of A takes a quarter of the second-level cache, the tile of C half of it: it is touched once for each block of k, and
   // the wider it is, the less often the same A is packed.
+  if (d.packsRight) blocks.kc = even(std::min(blocks.kc, target.l2 / 2 / (256 * bytes)), sizes.k, std::lcm(4 * shape.unroll, shape.lanes)); // as high as may be, since each packs the same again
   if (d.most.k) blocks.kc = withMost(blocks, shape, d).kc;
-  blocks.mc = even(target.l2 / 4 / (blocks.kc * bytes), sizes.m, shape.rows);
+  blocks.mc = even(target.l2 / (d.packsRight ? 2 : 4) / (blocks.kc * bytes), sizes.m, shape.rows);
   blocks.nc = even(target.l2 / 2 / (blocks.mc * bytes), sizes.n, shape.columns());
   if (d.gathersRight) blocks.nc = std::min(blocks.nc, roundDown(target.l2 / 4 / (blocks.kc * bytes), shape.columns()));
   return withMost(blocks, shape, d);
+}
+
+bool packsInTiles(const Target &target, const TileShape &shape, ContractionDescriptor d, bool turned) {
+  if (!d.sizes.m || !d.sizes.n) return false;
+  if (d.sizes.k && *d.sizes.k * *d.sizes.n * elementBytes(shape.element) <= target.l2 / 2) return false; // panels stay in the second-level cache
+  d.packsRight = true;
+  const int64_t mc = chooseBlocks(target, shape, d).mc, times = (*d.sizes.m + mc - 1) / mc;
+  return times <= (turned ? 2 : 4);
 }
 
 TileShape chooseGranuleShape(const Target &target, Element element, int64_t columns, int64_t length, bool ofRows) {
@@ -152,7 +162,7 @@ static CacheBlocks sharedFreely(const Target &target, CacheBlocks blocks, const 
   // Cycles that the core with most tiles needs for a step of k: two units multiply; each tile packs its part of A (or reads it once more), a line at a time,
   // and has its part of B come from the third-level cache.
   auto cycles = [&](const CacheBlocks &b) {
-    const double tile = double(b.mc * b.nc) / double(2 * shape.lanes) + (d.packsLeft ? 0.5 + 8.0 / shape.lanes : 0.3) * double(b.mc) + 0.5 * double(b.nc);
+    const double tile = double(b.mc * b.nc) / double(2 * shape.lanes) + (d.packsLeft ? 0.5 + 8.0 / shape.lanes : 0.3) * double(b.mc) + (d.packsRight ? 1.0 : 0.5) * double(b.nc);
     return double(parts(tiles(b), target.cores)) * tile;
   };
   CacheBlocks best = blocks;

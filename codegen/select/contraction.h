@@ -36,6 +36,7 @@ struct ContractionDescriptor {
   ContractionSizes sizes;
   std::optional<int64_t> batch;
   bool packsLeft = false; ///< in each tile
+  bool packsRight = false; ///< likewise
   bool fewRows = false;   ///< where m is not known: it may be small, with weights that were packed before
   bool gathersRight = false; ///< in each tile
   ContractionSizes most{}; ///< members that are gathered at a time: a tile has no more of these, but whole register tiles
@@ -66,6 +67,8 @@ struct CacheBlocks {
   bool operator==(const CacheBlocks &) const = default;
 };
 CacheBlocks chooseBlocks(const Target &, const TileShape &, const ContractionDescriptor &);
+/// Should tiles pack what they read of a right side that changes from call to call and is copied (`turned`: transposed) into panels, rather than a kernel before them into memory?
+bool packsInTiles(const Target &, const TileShape &, ContractionDescriptor, bool turned);
 /// The register tile where granules of `columns` by `length` steps (of rows: `ofRows`) come and go: panels within one granule.
 TileShape chooseGranuleShape(const Target &, Element, int64_t columns, int64_t length, bool ofRows);
 /// Its cache blocks: k in blocks of whole granules.

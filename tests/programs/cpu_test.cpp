@@ -100,6 +100,16 @@ TEST(ExpertsOnTheCpu, PackWhatTheirRowsRead) {
   for (int64_t b : {5, 70}) EXPECT_EQ(apart(text, {{"B", b}}, {}), "") << b;
   unsetenv("FIL_TARGET_CACHES");
 }
+// Products of what changes from call to call, as it stands and turned, and a gradient: each tile packs what it reads of the right side.
+TEST(ProductsOnTheCpu, PackWhatTheirTilesRead) {
+  setenv("FIL_TARGET_CACHES", "8K,32K,1M", 1);
+  for (auto [m, n] : {std::pair{300, 48}, std::pair{45, 96}, std::pair{6, 144}}) {
+    const std::string text = fmt::format("dims B, M = {}, N = {}, K = 336\nmodel P(x: [M,K], z: [N,K], w: [K,N]) -> [M,N] {{\n param f: K -> N = normal(0.05)\n"
+                                         " let a = dot(x, z, over K)\n let b = dot(x, w, over K)\n return softmax(a, over M) + softmax(b, over M) + x @ f\n}}\nloss l(y: [M,N], t: [M,N]) = mean((y - t)^2, over M, N)\n", m, n);
+    EXPECT_EQ(apart(text, {}, {}), "") << m << " " << n;
+  }
+  unsetenv("FIL_TARGET_CACHES");
+}
 TEST(MembersTwiceOnTheCpu, AgreeWithTheReference) { // w at the members, weighted by them, and then read at them again
   EXPECT_EQ(apart("dims B, D = 24, E = 5, F = 40\nmodel M(x: [B,D]) -> [B,F] {\n param g: [E] = normal(0.3)\n param w: [E,D,F] = normal(0.1)\n param r: D -> E\n"
                   " select f* = topk(x @ r, 2, over E)\n let a = w * g[f*]\n return tanh(sum(dot(x, a[f*], over D), over f*))\n}\nloss l(y: [B,F], t: [B,F]) = mean((y - t)^2, over B, F)\n", {{"B", 3}}, {}), "");
