@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapters on a trained base: as a user trains, resumes and runs them."""
+import json
+import math
 import os
+import re
+import struct
 import unittest
 
-from support import CHAR, CommandTest, read_checkpoint, read_npy, write_npy
+from support import CHAR, CommandTest, read_checkpoint, read_npy, write_checkpoint, write_npy
 
 PLANS = """
 plan tuned for Char from p { train { steps 6 }; lora on load("base/last.safetensors") { {q,v}: r=2 alpha=4; l[1].Attention.o: r=1 } }
@@ -104,6 +108,74 @@ plan one for Char from p { lora { {q,v}: r=2 alpha=4 merge=never } }
         self.fil("run", "c.fil", "a.fil", "--plan", "many", *base, "--adapter", f"3={files[0]}", "--in", "tok=tok.npy", "adapter=which.npy", exit=1, code="E0523")
         self.fil("run", "c.fil", "a.fil", "--plan", "p", *base, "--adapter", files[0], "--in", "tok=tok.npy", exit=1, code="E0523")
         self.fil("run", "c.fil", "a.fil", "--plan", "t2", *base, "--adapter", files[0], "--in", "tok=tok.npy", exit=1, code="E0523")  # rank 2 of 1
+
+    def test_files_say_their_scales(self):
+        """A site's own rank and scale, and those of the field's files: the adapter adds what it was trained to add, whatever the plan's scale is."""
+        self.write("a.fil", """
+plan mixed for Char from p { lora { q: r=2 alpha=3; v: r=1 alpha=2 variant=rs } }
+plan pair for Char from p { lora { {q,v}: r=2 alpha=8 merge=never } }
+plan dora for Char from p { lora { {q,emb}: r=2 alpha=3 variant=dora } }
+plan magnitudes for Char from p { lora { {q,emb}: r=2 alpha=5 variant=dora } }
+plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=3 } }
+""")
+        base = ["--weights", "base/last.safetensors"]
+        write_npy(self.path("tok.npy"), "<i4", (3, 8), [(7 * i * i + i) % 256 for i in range(24)])
+        run = lambda *args: (self.fil("run", "c.fil", "a.fil", *args, "--in", "tok=tok.npy", "--out", "y.npy")[1], read_npy(self.path("y.npy"))[1])
+        apart = lambda a, b: max(abs(x - y) for x, y in zip(a, b))
+        for plan in ("mixed", "dora"):
+            self.fil("train", "c.fil", "a.fil", "--plan", plan, "--out", plan, *base)
+        _, own = run("--plan", "mixed", "--weights", "mixed/last.safetensors")
+        metadata, tensors = read_checkpoint(self.path("mixed/adapter.safetensors"))
+        self.assertEqual((metadata["r"], metadata["lora_alpha"]), ("2", "3"))
+        self.assertEqual((json.loads(metadata["rank_pattern"]), json.loads(metadata["alpha_pattern"])), ({f"l.{l}.Attention.v": 1 for l in range(2)}, {f"l.{l}.Attention.v": 2 for l in range(2)}))
+        said, y = run("--plan", "pair", *base, "--adapter", "mixed/adapter.safetensors")
+        self.assertNotIn("warning", said)
+        self.assertLess(apart(y, own), 1e-5)
+
+        # As PEFT writes it: bf16, no scale but in the file beside it; some of the sites.
+        turn = lambda name: name.replace("lora_A.weight", "lora_A.default.weight")
+        narrow = {turn(n): ("BF16", shape, struct.pack(f"<{len(data) // 4}H", *(x >> 16 for x in struct.unpack(f"<{len(data) // 4}I", data)))) for n, (_, shape, data) in tensors.items() if "l.0" in n}
+        os.mkdir(self.path("peft"))
+        write_checkpoint(self.path("peft/adapter_model.safetensors"), {"format": "pt"}, narrow)
+        said, plain = run("--plan", "pair", *base, "--adapter", "peft/adapter_model.safetensors")
+        self.assertIn("does not say its `lora_alpha`", said)
+        self.write("peft/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 3, "alpha_pattern": {"Attention.v": 2}, "use_rslora": False}))
+        said, y = run("--plan", "pair", *base, "--adapter", "peft/adapter_model.safetensors")
+        self.assertNotIn("warning", said)
+        self.assertGreater(apart(y, plain), 1e-4)
+        wide = {n: ("F32", shape, data) for n, (_, shape, data) in tensors.items() if "l.0" in n}
+        write_checkpoint(self.path("some.safetensors"), metadata, wide)
+        self.assertLess(apart(y, run("--plan", "pair", *base, "--adapter", "some.safetensors")[1]), 1e-3)  # as far as bf16 is apart
+        self.write("peft/adapter_config.json", "[")
+        self.fil("run", "c.fil", "a.fil", "--plan", "pair", *base, "--adapter", "peft/adapter_model.safetensors", "--in", "tok=tok.npy", exit=1, code="E0511")
+        del wide["base_model.model.l.0.Attention.v.lora_B.weight"]
+        write_checkpoint(self.path("some.safetensors"), metadata, wide)
+        self.fil("run", "c.fil", "a.fil", "--plan", "pair", *base, "--adapter", "some.safetensors", "--in", "tok=tok.npy", exit=1, code="E0523")
+
+        # Magnitudes as they are, where ours are relative to the base's; an embedding's names.
+        _, own = run("--plan", "dora", "--weights", "dora/last.safetensors")
+        metadata, tensors = read_checkpoint(self.path("dora/adapter.safetensors"))
+        bases = read_checkpoint(self.path("base/last.safetensors"))[1]
+        there = {}
+        for name, (kind, shape, data) in tensors.items():
+            x = struct.unpack(f"<{len(data) // 4}f", data)
+            if name.endswith("lora_m.weight"):
+                map_ = re.sub(r"\.(\d+)\.", r"[\1].", name.removeprefix("base_model.model.").removesuffix(".lora_m.weight"))
+                w = struct.unpack(f"<{len(bases[map_][2]) // 4}f", bases[map_][2])
+                x = [(1 + m) * math.sqrt(sum(w[i] ** 2 for i in range(c, len(w), len(x)))) for c, m in enumerate(x)]
+                name = name.replace("lora_m.weight", "lora_magnitude_vector")
+            if ".emb." in name:
+                name = re.sub(r"lora_([AB])\.weight", r"lora_embedding_\1", name)
+            there[name] = (kind, shape, struct.pack(f"<{len(x)}f", *x))
+        write_checkpoint(self.path("there.safetensors"), {"lora_alpha": "3"}, there)
+        self.assertLess(apart(run("--plan", "magnitudes", *base, "--adapter", "there.safetensors")[1], own), 1e-4)
+
+        # A program that runs with narrow numbers.
+        self.fil("train", "--backend=cpu", "c.fil", "a.fil", "--plan", "half", "--out", "half", *base)
+        half = ("--backend=cpu", "--plan", "half")
+        _, own = run(*half, "--weights", "half/last.safetensors")
+        self.assertEqual(run(*half, *base, "--adapter", "half/adapter.safetensors")[1], own)
+        self.assertNotEqual(run(*half, *base, "--adapter", "mixed/adapter.safetensors")[1], own)
 
     def test_a_budget_chooses_ranks_or_says_what_it_takes(self):
         _, err = self.fil("train", "c.fil", "--plan", "big", "--out", "o", "--steps", "1", "--weights", "base/last.safetensors")

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole numbers: as a user trains them, converts them and runs them, and as the base of adapters."""
-import json
 import math
 import random
 import struct
 import unittest
 from collections import Counter
 
-from support import CHAR, CommandTest, change_checkpoint, read_checkpoint, read_npy, write_npy
+from support import CHAR, CommandTest, change_checkpoint, read_checkpoint, read_npy, write_checkpoint, write_npy
 
 MODEL = """
 dims B
@@ -67,22 +66,10 @@ class Qat(CommandTest):
 
     def apart(self, source, to, name, numbers):
         """The file with a byte for each number of one map."""
-        with open(self.path(source), "rb") as f:
-            data = f.read()
-        first = 8 + struct.unpack("<Q", data[:8])[0]
-        header = json.loads(data[8:first])
-        parts, at = [], 0
-        for n, t in header.items():
-            if n == "__metadata__":
-                continue
-            part = bytes(b & 255 for b in numbers) if n == name else data[first + t["data_offsets"][0]:first + t["data_offsets"][1]]
-            if n == name:
-                t["shape"] = [len(numbers) // t["shape"][1], t["shape"][1]]
-            t["data_offsets"] = [at, at + len(part)]
-            parts.append(part)
-            at += len(part)
-        text = json.dumps(header).encode()
-        self.write(to, struct.pack("<Q", len(text)) + text + b"".join(parts))
+        metadata, tensors = read_checkpoint(self.path(source))
+        kind, shape, _ = tensors[name]
+        tensors[name] = kind, [len(numbers) // shape[1], shape[1]], bytes(b & 255 for b in numbers)
+        write_checkpoint(self.path(to), metadata, tensors)
 
     def test_trains_resumes_converts_and_runs_the_same_bits(self):
         self.train("four", "o")

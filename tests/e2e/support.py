@@ -73,6 +73,17 @@ def read_checkpoint(path):
     return metadata, {n: (t["dtype"], t["shape"], data[start + t["data_offsets"][0]:start + t["data_offsets"][1]]) for n, t in header.items()}
 
 
+def write_checkpoint(path, metadata, tensors):
+    """What read_checkpoint reads."""
+    header, at = {"__metadata__": metadata}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + b"".join(t[2] for t in tensors.values()))
+
+
 def change_checkpoint(path, to, edits):
     """A checkpoint with other values: of each tensor's name a function of its bytes and shape."""
     with open(path, "rb") as f:
