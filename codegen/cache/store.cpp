@@ -5,6 +5,7 @@
 #include "runtime/base/status.h"
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <fcntl.h>
 #include <fstream>
 #include <sys/stat.h>
@@ -41,11 +42,21 @@ std::string asideName(const char *what) {
   static std::atomic<int> number{0};
   return fmt::format("{}-{}-{}", what, getpid(), number++);
 }
-bool isAside(const fs::path &p) {
-  const std::string name = p.filename();
-  return name.size() > 5 && (name.starts_with(".new-") || name.starts_with(".old-")) && name.find_first_not_of("0123456789-", 5) == std::string::npos;
+/// What a process made and left behind when it ended early; of one on another machine, after an hour.
+bool isLeft(const fs::directory_entry &d) {
+  const std::string name = d.path().filename();
+  if (name.size() <= 5 || !(name.starts_with(".new-") || name.starts_with(".old-")) || name.find_first_not_of("0123456789-", 5) != std::string::npos) return false;
+  std::error_code e;
+  const int pid = std::atoi(name.c_str() + 5);
+  return (pid > 0 && kill(pid, 0) && errno == ESRCH) || fs::file_time_type::clock::now() - d.last_write_time(e) > std::chrono::hours(1);
 }
-bool whole(const Blob &key, const Blob &content) { return key.text().starts_with(headOf(content.text())); }
+std::string nameOf(std::string_view key) { return fmt::format("{:016x}{:016x}", fnv1a64(key), fnv1a64(fmt::format("{}\n{}", key.size(), key))); }
+/// Is it what was written, and written here?
+bool isWhole(const std::string &name, const std::optional<Blob> &key, const std::optional<Blob> &content) {
+  if (!key || !content) return false;
+  const std::string head = headOf(content->text());
+  return key->text().starts_with(head) && nameOf(key->text().substr(head.size())) == name;
+}
 
 } // namespace
 
@@ -56,16 +67,14 @@ std::optional<Store> Store::ofUser() {
   return Store(folder, bytes);
 }
 
-fs::path Store::placeOf(const std::string &kind, std::string_view key) const {
-  return folder / kind / fmt::format("{:016x}{:016x}", fnv1a64(key), fnv1a64(fmt::format("{}\n{}", key.size(), key)));
-}
+fs::path Store::placeOf(const std::string &kind, std::string_view key) const { return folder / kind / nameOf(key); }
 
 std::optional<Blob> Store::find(const std::string &kind, std::string_view key) {
   const fs::path entry = placeOf(kind, key);
-  auto known = readIfThere(entry / "key");
-  if (!known) return {};
-  auto content = readIfThere(entry / "content");
-  if (!content || !whole(*known, *content)) {
+  std::error_code e;
+  if (!fs::exists(entry, e)) return {};
+  auto known = readIfThere(entry / "key"), content = readIfThere(entry / "content");
+  if (!isWhole(entry.filename(), known, content)) {
     remove(entry);
     return {};
   }
@@ -115,7 +124,7 @@ std::vector<Store::Entry> Store::verify() {
   for (Entry &x : list()) {
     const fs::path entry = folder / x.kind / x.name;
     auto key = readIfThere(entry / "key"), content = readIfThere(entry / "content");
-    if (key && content && whole(*key, *content)) continue;
+    if (isWhole(x.name, key, content)) continue;
     remove(entry);
     damaged.push_back(std::move(x));
   }
@@ -124,6 +133,7 @@ std::vector<Store::Entry> Store::verify() {
 
 size_t Store::clear() {
   for (const Entry &x : list()) remove(folder / x.kind / x.name);
+  removeLeft();
   return list().size();
 }
 
@@ -132,10 +142,12 @@ void Store::trim() {
   int64_t bytes = 0;
   for (const Entry &x : all)
     if (bytes += x.bytes; bytes > mostBytes) remove(folder / x.kind / x.name);
-  // What processes that ended early left behind.
+  removeLeft();
+}
+void Store::removeLeft() {
   std::error_code e;
   for (const fs::directory_entry &d : fs::directory_iterator(folder, e))
-    if (isAside(d.path()) && fs::file_time_type::clock::now() - d.last_write_time(e) > std::chrono::hours(1)) fs::remove_all(d.path(), e);
+    if (isLeft(d)) fs::remove_all(d.path(), e);
 }
 
 } // namespace fil

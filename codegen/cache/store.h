@@ -28,11 +28,11 @@ public:
     std::string title; ///< first line of the key
   };
   std::vector<Entry> list() const; ///< the last used first
-  /// Entries whose content is not what was written; they go.
+  /// Entries that are not what was written, or not in their place; they go.
   std::vector<Entry> verify();
-  /// Removes all entries; how many could not be removed.
+  /// Removes all entries, and what processes that ended early left; how many could not be removed.
   size_t clear();
-  /// The entries that were not used for longest go, until all together have at most `mostBytes`.
+  /// The entries that were not used for longest go, until all together have at most `mostBytes`, and what processes that ended early left.
   void trim();
 
   const std::filesystem::path folder;
@@ -41,6 +41,7 @@ public:
 private:
   std::filesystem::path placeOf(const std::string &kind, std::string_view key) const;
   void remove(const std::filesystem::path &entry);
+  void removeLeft();
 };
 
 } // namespace fil

@@ -41,21 +41,44 @@ TEST_F(StoreTest, WhatIsPutIsFoundUnderItsKindAndKey) {
   EXPECT_EQ(textOf(store.find("kernel", "a\nmore")), "none");
 }
 
-TEST_F(StoreTest, AnEntryOfAnotherKeyInTheSamePlaceIsNotTaken) {
-  store.put("kernel", "a", "x");
-  const fs::path mine = entry(store);
-  store.drop("kernel", "a");
-  store.put("kernel", "b", "y");
-  fs::rename(entry(store), mine); // as if both keys had one hash
-  EXPECT_EQ(textOf(store.find("kernel", "a")), "none");
-  EXPECT_EQ(store.list().size(), 1u);
+TEST_F(StoreTest, AnEntryOfAnotherKeyInTheSamePlaceIsNotTakenAndGoes) {
+  for (bool verified : {false, true}) {
+    store.put("kernel", "a", "x");
+    const fs::path mine = entry(store);
+    store.drop("kernel", "a");
+    store.put("kernel", "b", "y");
+    fs::rename(entry(store), mine); // from somewhere else
+    if (verified) EXPECT_EQ(store.verify().size(), 1u);
+    EXPECT_EQ(textOf(store.find("kernel", "a")), "none");
+    EXPECT_TRUE(store.list().empty());
+    store.put("kernel", "a", "x");
+    EXPECT_EQ(textOf(store.find("kernel", "a")), "x");
+    store.drop("kernel", "a");
+  }
+}
+
+TEST_F(StoreTest, WhatProcessesLeftGoes) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  const fs::path left = store.folder / fmt::format(".new-{}-0", child), ofAnother = store.folder / fmt::format(".new-{}-7", getppid());
+  for (bool clears : {false, true}) {
+    fs::create_directories(left), fs::create_directories(ofAnother);
+    overwrite(left / "content", "x");
+    if (clears) store.clear();
+    else store.trim();
+    EXPECT_FALSE(fs::exists(left));
+    EXPECT_TRUE(fs::exists(ofAnother)); // it may be at it
+  }
 }
 
 TEST_F(StoreTest, DamagedEntriesAreNotTakenAndGo) {
   const std::function<void(const fs::path &)> damages[] = {
       [](const fs::path &e) { overwrite(e / "content", "hellp"); },     [](const fs::path &e) { overwrite(e / "content", "hell"); },
       [](const fs::path &e) { overwrite(e / "content", ""); },          [](const fs::path &e) { fs::remove(e / "content"); },
-      [](const fs::path &e) { overwrite(e / "key", "filigree 1\nk"); }, [](const fs::path &e) { overwrite(e / "key", ""); }};
+      [](const fs::path &e) { overwrite(e / "key", "filigree 1\nk"); }, [](const fs::path &e) { overwrite(e / "key", ""); },
+      [](const fs::path &e) { fs::resize_file(e / "key", fs::file_size(e / "key") - 1); }, [](const fs::path &e) { fs::remove(e / "key"); },
+      [](const fs::path &e) { fs::remove_all(e), overwrite(e, "a file"); },                [](const fs::path &e) { std::ofstream(e / "key", std::ios::app) << "more"; }};
   for (auto &damage : damages) {
     store.put("kernel", "k", "hello");
     damage(entry(store));
