@@ -139,7 +139,7 @@ bool composeFacets(const std::vector<sema::PlanFacet> &facets, Diagnostics &diag
   return composeFacets(&context, facets, diags);
 }
 
-/// The largest rank that all sites without one can have together, none above the smaller side of its map.
+/// The largest rank that all sites without one can have together, none above the smaller side of its map; with those that have one they keep the budget.
 static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, double budget, Diagnostics &diags) {
   const ir::Dims dims(module);
   double all = 0;
@@ -158,17 +158,18 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
       for (StringAttr d : sides.left) left *= dims.atMost(dims.size(d.getValue()));
       for (StringAttr d : sides.right) right *= dims.atMost(dims.size(d.getValue()));
       o.perRank += sizes / (left * right) * (left + right), o.most = std::min({o.most, left, right});
+      if (auto r = numberOf(get(f.settings, "r", "")); r && *r > std::min(left, right)) diags.report(Msg::W0318, f.span, fmt::format("{:.0f}", *r), v.getSite().str(), fmt::format("{:.0f}", std::min(left, right)));
     }
     if (auto r = numberOf(get(f.settings, "r", ""))) given += *r * o.perRank;
     else open.push_back(o);
   }
-  if (open.empty()) return true;
+  if (open.empty() && (budget == 0 || given == 0)) return true;
   auto used = [&](int64_t r) {
     double n = given;
     for (const Open &o : open) n += std::min(double(r), o.most) * o.perRank;
     return n;
   };
-  if (used(1) > budget * all) return diags.report(Msg::P0437, open[0].line->span, fmt::format("{:.3g}% of {:.0f}", 100 * budget, all), fmt::format("{:.0f} ({:.3g}%)", used(1), 100 * used(1) / all)), false;
+  if (used(1) > budget * all) return diags.report(Msg::P0437, (open.empty() ? llvm::find_if(facets, [](auto &f) { return f.kind == "lora"; })->span : open[0].line->span), fmt::format("{:.3g}% of {:.0f}", 100 * budget, all), fmt::format("{:.0f} ({:.3g}%)", used(1), 100 * used(1) / all)), false;
   int64_t rank = 1;
   while (used(rank + 1) <= budget * all && used(rank + 1) > used(rank)) ++rank;
   for (const Open &o : open) o.line->settings["r"] = fmt::format("{:.0f}", std::min(double(rank), o.most));
@@ -227,7 +228,7 @@ static bool patterns(ModuleOp module, const sema::PlanFacet &f, Diagnostics &dia
     if (!llvm::is_contained(f.sites, v.getSite())) continue;
     const ir::MapSides sides = ir::sidesOf(v);
     if (sides.left.empty() || !dims.value(sides.left.back().getValue()).constant())
-      return diags.report(Msg::P0456, f.span, placeText(v.getSite().str()), sides.left.empty() ? "has no left side" : fmt::format("is over `{}`, which has no fixed size", sides.left.back().str())), false;
+      return diags.report(Msg::P0456, f.span, v.getSite().str(), sides.left.empty() ? "has no left side" : fmt::format("is over `{}`, which has no fixed size", sides.left.back().str())), false;
     const std::string granules = groups ? fmt::format("{} neighbours", left) : fmt::format("{}x{}", left, right);
     if (!divides(dims, sides.left, left, granules, f, v.getSite().str(), diags) || !divides(dims, sides.right, right, granules, f, v.getSite().str(), diags)) return false;
   }

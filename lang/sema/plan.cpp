@@ -238,7 +238,7 @@ std::string convertedPlan(const CheckedPlan &plan) {
 bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &diags) {
   bool any = false;
   for (const Refused &r : plan.refused)
-    if (r.command == command || r.command == "compile") diags.report(r.code, r.span, r.clause, command), any = true;
+    if (r.command == command || r.command == "compile" || (r.code == Msg::E0613 && (command == "train" || command == "validate"))) diags.report(r.code, r.span, r.clause, command), any = true;
   for (const PlanFacet &f : plan.facets)
     if (f.open() && command != "calibrate") diags.report(Msg::P0450, f.span, f.text), any = true;
   return any;

@@ -58,6 +58,7 @@ struct CostContract {
   double value;
   bool ofPlain;                   ///< times that of the plan without facets
   Span span;
+  std::string text;
 };
 
 /// `loss within 0.25% of f32`, `accuracy drop <= 0.8pp`: how much worse it may be than the plain plan; checked by `fil validate`.

@@ -59,7 +59,10 @@ public:
   Facets(PlanContext &c, CheckedPlan &plan) : c(c), plan(plan) {}
 
   void sparsity(const Settings &all) {
-    if (auto *s = findSetting(all, "budget")) plan.gateBudget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
+    const Setting *budget = findSetting(all, "budget");
+    if (budget) plan.gateBudget = numberOf(*std::get<Binary>(budget->phrases[0].items.at(1).value.from->is).right);
+    auto isGate = [](const Setting &s) { return s.path && wordAt(s, 0) == "gate"; };
+    if (budget && std::none_of(all.settings.begin(), all.settings.end(), isGate)) c.diags.report(Msg::P0459, budget->span, print(*budget), "FFN: gate neurons");
     for (const Setting &s : all.settings) {
       if (!s.path) continue;
       const std::string word = wordAt(s, 0);
@@ -97,7 +100,10 @@ public:
       for (const Item &i : p.items)
         if (auto *call = i.kind == Item::Value ? std::get_if<Call>(&i.value.from->is) : nullptr) plan.lora.base = std::get<String>(std::get<ExprPtr>(call->args.at(0).is)->is).value;
     const Settings &all = *clause.nested;
-    if (auto *s = findSetting(all, "budget")) plan.lora.budget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
+    if (auto *s = findSetting(all, "budget")) {
+      plan.lora.budget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
+      if (std::none_of(all.settings.begin(), all.settings.end(), [](auto &x) { return bool(x.path); })) c.diags.report(Msg::P0459, s->span, print(*s), "{q,v}: alpha=8");
+    }
     if (auto *s = findSetting(all, "adapters")) plan.lora.adapters = int64_t(numberOf(*s->phrases[0].items.at(1).value.from));
     for (const Setting &s : all.settings) {
       if (!s.path) continue;

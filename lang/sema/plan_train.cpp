@@ -331,7 +331,7 @@ static void contractsOf(const Expr &e, const std::string &on, Span at, CheckedPl
     return;
   }
   if (isCost(textOf(*b.left))) {
-    plan.costs.push_back({textOf(*b.left), textOf(b.op), bytesOf(*b.right), isShare(*b.right), at});
+    plan.costs.push_back({textOf(*b.left), textOf(b.op), bytesOf(*b.right), isShare(*b.right), at, printValue(e) + (isShare(*b.right) ? " dense" : "")});
     return;
   }
   plan.contracts.push_back({textOf(*b.left), textOf(b.op), numberOf(*b.right), on, at});

@@ -35,6 +35,7 @@ class Help(CommandTest):
     def test_a_code_is_explained(self):
         out, _ = self.fil("help", "E0207")
         self.assertIn(b"subset", out)
+        self.assertNotIn(b"{0}", self.fil("help", "P0437")[0])
         self.fil("help", "E9999", exit=2, code="E0108")
 
     def test_usage_is_exit_2_on_stderr(self):

@@ -29,7 +29,7 @@ plan uneven for Net from dense { sparsity { FFN: gate neurons keep=0.5 granule=2
 plan mixed for Net from dense { sparsity { budget flops <= 80%; l[0].FFN: gate neurons keep=0.5 predictor=lowrank(4); l[1..].FFN: gate neurons predictor=lowrank(4) } }
 plan narrow for Net from open { precision { default bf16 } }
 plan tuned for Net from gated { train { steps 4 }; lora { {up,down}: r=2 } }
-plan missed for Net from gated { train { steps 8 }; sparsity { FFN: gate neurons keep=0.01 predictor=lowrank(1) }; require { loss <= 1e-9 } }
+plan missed for Net from gated { train { steps 20 }; sparsity { FFN: gate neurons keep=0.01 predictor=lowrank(1) }; require { loss >= 1 } } // the dense model learns these few rows by heart
 plan tight for Net from dense { sparsity { budget flops <= 1%; FFN: gate neurons predictor=lowrank(4) } }
 """
 

@@ -180,8 +180,21 @@ plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=
     def test_a_budget_chooses_ranks_or_says_what_it_takes(self):
         _, err = self.fil("train", "c.fil", "--plan", "big", "--out", "o", "--steps", "1", "--weights", "base/last.safetensors")
         self.assertRegex(err, r"512 of adapters \(19.81%\)")  # four maps of two layers, 16 elements a rank each
+        self.assertIn("adds 128 params of rank 4 (the largest that the budget has room for) and", self.fil("explain", "c.fil", "--plan", "big", "l[0].Attention.q")[0].decode())
         err = self.fil("train", "c.fil", "--plan", "little", "--out", "o", exit=1, code="P0437")[1]
         self.assertIn("128 (4.95%)", err)
+        self.write("b.fil", """
+plan given for Char from p { lora { budget params <= 1%; q: r=2 } }
+plan held for Char from p { lora { budget params <= 10%; q: r=2 } }
+""")
+        self.assertIn("they have 64 (2.48%)", self.fil("train", "c.fil", "b.fil", "--plan", "given", "--out", "o", exit=1, code="P0437")[1])
+        self.fil("train", "c.fil", "b.fil", "--plan", "held", "--out", "o", "--steps", "1")
+        os.remove(self.path("b.fil"))
+        for name, clause in (("none", "lora { budget params <= 10% }"), ("ungated", "sparsity { budget flops <= 50% }")):
+            self.write("b.fil", f"plan {name} for Char from p {{ {clause} }}")
+            self.fil("check", "c.fil", "b.fil", exit=1, code="P0459")
+        self.write("b.fil", "plan high for Char from p { lora { q: r=9 } }")
+        self.assertIn("warning[W0318]: rank 9 is above the smaller side of `l[0..2].Attention.q`, 8", self.fil("compile", "c.fil", "b.fil", "--plan", "high")[1])
 
     def test_adapters_have_the_format_of_the_program(self):
         self.write("f.fil", "plan wide for Char from p { train { steps 2 }; precision { default f64 }; lora { q: r=2 } }")

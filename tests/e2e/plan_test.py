@@ -76,7 +76,7 @@ plan late for Char from p { require { p99 <= 25ms } }
             self.assertIn(b"beside the plan without facets", self.fil("explain", *cpu, plan, "l[1].Attention.q")[0])
         self.fil("train", *cpu, "ok", "--out", "trained", "--steps", "1")
         self.fil("sample", "--backend=cpu", "c.fil", "--weights", "trained/last.safetensors", "--tokens", "3")
-        for plan, said in (("flops", r"requires flops <= 0.4x dense, but it is 0\.\d\d\dx: \d+ of \d+"), ("params", "requires params < 2584, but it is 2584"), ("mem", r"requires mem <= 51200, but it is \d+")):
+        for plan, said in (("flops", r"requires flops <= 0.4x dense, but it is 0\.\d\d\dx: \d+ of \d+"), ("params", "requires params < 2584, but it is 2584"), ("mem", r"requires mem <= 50KiB, but it is \d+ bytes")):
             err = self.fil("compile", *cpu, plan, "-o", "program", exit=3, code="P0441")[1]
             self.assertRegex(err, said + r"\n --> r.fil:\d+:\d+\n")
         self.fil("train", *cpu, "flops", "--out", "o", exit=3, code="P0441")

@@ -32,7 +32,7 @@ const std::vector<std::pair<std::string, std::string>> &programsOfMessages() {
 }
 std::set<std::string> codesOfCommands() {
   return {"E0105", "E0106", "E0107", // below
-          "E0108", "W0312", "W0313", "W0314", "W0315", "W0316", "W0317"}; // tests/e2e
+          "E0108", "W0312", "W0313", "W0314", "W0315", "W0316", "W0317", "W0318"}; // tests/e2e
 }
 } // namespace fil::test
 

@@ -33,7 +33,9 @@ std::string fitted(std::string e) {
 TEST(PlanTable, EveryExampleOfTheTableChecksAndDoesWhatItsRowSays) {
   std::set<std::string> codes;
   for (const ClauseRow &r : sema::clauseTable()) {
-    auto p = loadPlan(planWith(r.clause, fitted(r.example)));
+    std::string example = fitted(r.example);
+    if (r.key == std::string("budget") && r.clause != std::string("precision.adapt")) example += r.clause == std::string("lora") ? "; FFN: alpha=8" : "; FFN: gate neurons"; // of which it chooses something
+    auto p = loadPlan(planWith(r.clause, example));
     ASSERT_TRUE(p->ok()) << r.clause << " " << r.example << "\n" << p->diags.render();
     ASSERT_EQ(p->plans.size(), 1u);
     const auto &refused = p->plans[0].refused;

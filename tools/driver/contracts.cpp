@@ -35,9 +35,9 @@ void hold(const LoadedProgram &p, const sema::CostContract &c, double x, const s
   const double of = c.ofPlain ? plain() : 1, ratio = x / of;
   const bool holds = c.comparison == "<=" ? ratio <= c.value : c.comparison == "<" ? ratio < c.value : c.comparison == ">=" ? ratio >= c.value : ratio > c.value;
   if (holds) return;
-  const std::string is = c.ofPlain ? fmt::format("{:.3f}x: {} of {}", ratio, number(x), number(of)) : number(x);
+  const std::string is = c.ofPlain ? fmt::format("{:.3f}x: {} of {}", ratio, number(x), number(of)) : number(x) + (c.metric == "state" || c.metric == "mem" ? " bytes" : "");
   const auto at = p.sources.place(c.span.file, c.span.begin);
-  throw Error(Exit::Numeric, "P0441", fmt::format("the plan requires {} {} {}{}, but it is {}\n --> {}:{}:{}", c.metric, c.comparison, c.ofPlain ? fmt::format("{}", c.value) : number(c.value), c.ofPlain ? "x dense" : "", is, p.sources.name(c.span.file), at.line, at.column),
+  throw Error(Exit::Numeric, "P0441", fmt::format("the plan requires {}, but it is {}\n --> {}:{}:{}", c.text, is, p.sources.name(c.span.file), at.line, at.column),
               "change what costs it (`fil plan --diff` tells by site), or what is required");
 }
 } // namespace

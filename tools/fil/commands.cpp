@@ -213,7 +213,10 @@ std::vector<std::string> spreadLists(int argc, char **argv) {
 Exit help(const std::string &topic) {
   const MessageRow *row = findRow(topic);
   if (!row) throw Error(Exit::Usage, "E0108", fmt::format("there is no command and no message `{}`", topic), "`fil help` lists the commands");
-  fmt::print("{} {}: {}\n\n{}\n", row->severity == Severity::Error ? "error" : "warning", row->code, row->text, row->explain);
+  std::string text = row->text;
+  for (char n = '0'; n <= '9'; ++n) // what a message is about
+    for (size_t at; (at = text.find({'{', n, '}'})) != std::string::npos;) text.replace(at, 3, "..");
+  fmt::print("{} {}: {}\n\n{}\n", row->severity == Severity::Error ? "error" : "warning", row->code, text, row->explain);
   return Exit::Ok;
 }
 

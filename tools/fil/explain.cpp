@@ -277,7 +277,7 @@ private:
     ir::FacetCost cost;
     Size whole;
     int rows = 0;
-    int64_t bits = 0, acts = 0;
+    int64_t bits = 0, acts = 0, rank = 0;
     for (auto row : module.getOps<ir::SiteOp>()) {
       if (!llvm::is_contained(f.sites, row.getPath()) || !(row.getPath().empty() || ir::within(row.getPath(), site) || ir::within(site, row.getPath()))) continue;
       for (Attribute c : row.getConsumed()) {
@@ -287,6 +287,7 @@ private:
         if (isa<ir::FormatAttr>(facet)) cost = facet.cost(row, dims); // the same at all of them
         if (auto qat = dyn_cast<ir::QatAttr>(facet)) bits = qat.getBits(), acts = qat.getActs();
         if (auto kept = dyn_cast<ir::WholeAttr>(facet)) bits = kept.getBits(), acts = kept.getActs();
+        if (auto adapter = dyn_cast<ir::LoraAttr>(facet)) rank = adapter.getRank();
         for (auto v : module.getOps<ir::VariableOp>()) {
           if (v.getSite() != row.getPath()) continue;
           const ir::FacetCost own = facet.cost(v, dims);
@@ -303,7 +304,8 @@ private:
     if (f.kind == "topology") return fmt::format("{}: leaves out {:.3g}% of its weights; {}", since, 100 * dims.atMost(cost.leftOut) / dims.atMost(whole), productsOf(f));
     if (f.kind == "blocks") return since + storedBy(f, site);
     if (f.kind == "gate") return since + gatedBy(f, cost.trained);
-    return fmt::format("{}: adds {} params and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), cost.flops.str());
+    const std::string chosen = f.kind == "lora" && !f.settings.contains("r") ? fmt::format(" of rank {} (the largest that the budget has room for)", rank) : "";
+    return fmt::format("{}: adds {} params{} and, forward, {} operations for each row of what the map takes", since, cost.trained.str(), chosen, cost.flops.str());
   }
   /// Of the maps at the site and within: what they keep of their weights, in which bytes, and what products make of it.
   std::string storedBy(const sema::PlanFacet &f, const std::string &site) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fil validate`: a plan beside the plain one, trained from the same first values on the same samples in the same order. Where the plan is worse
-// than its contracts allow, the facets and sites that cause it are found by halving: each half is trained alone.
+// than its contracts allow, the facets and sites that cause it are found by halving: each half is trained alone. What it may cost is checked as it is compiled.
 #include "tools/fil/training.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory_files.h"
@@ -24,8 +24,15 @@ public:
   }
 
   void run() {
-    const Measured plain = train(sema::plainPlan(*session.program->program, plan), "the plain plan"), whole = train(plan, "the plan " + plan.name);
+    const std::string own = "the plan " + plan.name;
     std::string missed, lines;
+    if (!plan.validated() && plan.contracts.empty()) {
+      prepare(plan, own);
+      fmt::print("{}", whatCompilingShows());
+      return;
+    }
+    const Measured whole = train(plan, own), plain = train(sema::plainPlan(*session.program->program, plan), "the plain plan");
+    lines = whatCompilingShows();
     for (const sema::DriftContract &c : plan.drifts) {
       const bool held = holds(c, plain, whole);
       lines += fmt::format("{:<9} plain {:.4f}, plan {:.4f}: {}; required {}: {}\n", c.metric, plain.at(c.metric), whole.at(c.metric), driftText(c, plain, whole), c.text, held ? "met" : "missed");
@@ -47,7 +54,7 @@ public:
     }
     fmt::print(missed.empty() ? stdout : stderr, "{}", lines);
     if (missed.empty()) return;
-    throw Error(Exit::Numeric, "E0708", missed, lost ? cause(plain) : "`fil run --profile` tells where the time goes, `fil explain --kernels` what each kernel reaches");
+    throw Error(Exit::Numeric, "E0708", missed, lost ? cause(plain, whole) : "`fil run --profile` tells where the time goes, `fil explain --kernels` what each kernel reaches");
   }
 
 private:
@@ -99,9 +106,16 @@ private:
     return times[times.size() / 2];
   }
 
-  Measured train(const sema::CheckedPlan &p, const std::string &what) {
+  /// Of a plan that has been compiled: a miss is P0441.
+  std::string whatCompilingShows() const {
+    std::string lines;
+    for (const sema::CostContract &c : plan.costs) lines += fmt::format("{:<9} required {}: met\n", c.metric, c.text);
+    if (plan.bitExact) lines += "bit_exact met: no instruction is used that rounds otherwise than products are defined\n";
+    return lines;
+  }
+  Training prepare(const sema::CheckedPlan &p, const std::string &what) {
     session.plan = p;
-    session.plan.costs.clear(); // they are of the whole plan, and checked when it is compiled to be trained
+    if (p.text != plan.text) session.plan.costs.clear(); // they are of the whole plan
     session.checkpoint.reset();
     if (!weights.empty()) {
       session.checkpoint = readCheckpoint(systemFiles(), weights);
@@ -111,7 +125,11 @@ private:
     t.data = a.data, t.seed = a.seed, t.steps = a.steps;
     auto training = prepareTraining(session, o, t);
     if (!training) throw Error(Exit::Input, "E0513", fmt::format("{} cannot be compiled", what), "see the messages above");
-    TrainOptions &options = training->options;
+    return std::move(*training);
+  }
+  Measured train(const sema::CheckedPlan &p, const std::string &what) {
+    Training training = prepare(p, what);
+    TrainOptions &options = training.options;
     const int64_t end = std::min(options.schedule.steps, options.stopAt.value_or(options.schedule.steps));
     options.validates = true, options.validateEvery = end, options.contracts.clear();
     for (auto &c : plan.drifts) options.metrics.push_back(c.metric);
@@ -119,12 +137,12 @@ private:
     Progress progress = progressTo(end);
     progress.note(what + ":");
     MemoryFiles nowhere;
-    const TrainResult r = fil::train(*training->program, *training->data.set, nowhere, systemClock(), progress, options);
+    const TrainResult r = fil::train(*training.program, *training.data.set, nowhere, systemClock(), progress, options);
     if (r.interrupted) throw Error(Exit::Numeric, "E0708", "interrupted before the contracts could be checked", "begin again");
     Measured m{{"loss", r.validLoss.value_or(0)}};
     m.insert(r.metrics.begin(), r.metrics.end());
     for (const sema::LatencyContract &c : plan.latencies)
-      if (!m.contains(latencyName(c))) m[latencyName(c)] = latency(*training, c.batch);
+      if (!m.contains(latencyName(c))) m[latencyName(c)] = latency(training, c.batch);
     return m;
   }
 
@@ -149,16 +167,22 @@ private:
     p.text += "\n// with " + left; // another program for the cache
     return train(p, what);
   }
-  /// Kinds that change what is computed, and can be left out alone.
-  static bool matters(const std::string &kind) { return kind == "topology" || kind == "gate" || kind == "lora"; }
+  /// Kinds that change what is computed. Without products in narrow formats `adapt` does nothing.
+  static bool matters(const std::string &kind) { return kind == "topology" || kind == "gate" || kind == "lora" || kind == "blocks" || kind == "qat" || kind == "format"; }
 
-  std::string cause(const Measured &plain) {
+  std::string cause(const Measured &plain, const Measured &whole) {
+    for (const sema::Contract &c : plan.contracts) {
+      const Contract contract{c.metric, c.comparison, c.value};
+      if (!contract.holds(whole.at(c.metric)) && !contract.holds(plain.at(c.metric)))
+        return fmt::format("the plain plan misses it too ({} {:.4f}): another recipe, or a weaker contract", c.metric, plain.at(c.metric));
+    }
     std::vector<Unit> all;
     for (size_t f = 0; f < plan.facets.size(); ++f)
       if (plan.facets[f].kind == "gate") all.push_back({f, plan.facets[f].sites[0]}); // maps that make the same neurons stay together
       else if (matters(plan.facets[f].kind))
         for (const std::string &site : plan.facets[f].sites) all.push_back({f, site});
-    if (all.empty()) return "no facet that could be left out alone changes what is computed: the format, or the recipe";
+    constexpr const char *rest = "no facet that could be left out causes it: the formats of what is kept (`master`, `moments`, `cache`, `saved`), or capacities";
+    if (all.empty() || !holds(plain, trainWith({}, "without these facets"))) return rest;
     return "it is missed because of " + named(halved(plain, all)) + "; leave it out there, or weaken it";
   }
   /// `units` miss; the smallest part that does, as far as halves tell.
@@ -180,8 +204,9 @@ private:
 Exit validate(const CommonOptions &o, const ValidateArguments &a) {
   auto session = Session::open(o, "validate", {}, true);
   if (!session) return Exit::Input;
-  if (!session->plan.validated() && session->plan.contracts.empty())
-    throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` requires nothing of the data", session->plan.name), "write what must hold: `require { loss within 1% of f32 }`");
+  const sema::CheckedPlan &plan = session->plan;
+  if (!plan.validated() && plan.contracts.empty() && plan.costs.empty() && !plan.bitExact)
+    throw Error(Exit::Input, "E0510", fmt::format("the plan `{}` requires nothing that is to be checked", plan.name), "write what must hold: `require { loss within 1% of f32 }`");
   catchSignals();
   Validation(*session, o, a).run();
   return Exit::Ok;
