@@ -5,7 +5,6 @@
 #include "runtime/memory/pages.h"
 #include <gtest/gtest.h>
 #include <algorithm>
-#include <chrono>
 #include <random>
 
 using namespace fil;
@@ -73,15 +72,6 @@ TEST(Arena, TrainingProgramsWasteLittle) {
   EXPECT_LE(total / n, 1.05);
   RecordProperty("worst", std::to_string(worst));
   std::printf("arena / most live: worst %.3f, mean %.3f\n", worst, total / n);
-}
-
-TEST(Arena, AThousandBuffersArePlannedInMilliseconds) {
-  auto b = training(3, 60);
-  auto start = std::chrono::steady_clock::now();
-  planArena(b);
-  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  std::printf("%zu buffers: %.2f ms\n", b.size(), ms);
-  EXPECT_LT(ms, 500);
 }
 
 TEST(Pages, AreZeroAndAligned) {

@@ -121,23 +121,16 @@ TEST(ThreadPool, ALaunchAllocatesNothing) {
   EXPECT_EQ(allocations, before);
 }
 
-TEST(ThreadPool, ForkAndJoinOfTwoThreads) {
+TEST(ThreadPool, BothThreadsTakePartInEachRun) {
   if (availableCores() < 2) GTEST_SKIP() << "one core";
   ThreadPool pool(2);
-  std::vector<double> times;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     std::atomic<int> arrived{0};
-    double start = systemClock().seconds();
     pool.run(2, 1, [&](int64_t, int64_t, int) {
-      for (++arrived; arrived < 2;) __builtin_ia32_pause(); // both threads take part
+      for (++arrived; arrived < 2;) __builtin_ia32_pause(); // for ever, if one did both
     });
-    times.push_back(systemClock().seconds() - start);
+    EXPECT_EQ(arrived, 2);
   }
-  std::sort(times.begin(), times.end());
-  RecordProperty("best_ns", int(times[0] * 1e9));
-  printf("fork-join of two threads: best %.2f us, median %.2f us\n", times[0] * 1e6,
-         times[times.size() / 2] * 1e6);
-  EXPECT_LT(times[times.size() / 20], 20e-6) << "the bound is loose: the machine may be loaded";
 }
 
 TEST(ThreadPool, TheProcessHasOneAndItsSizeIsFixedOnce) {
