@@ -191,6 +191,11 @@ plan pruned for Net from dense {{ sparsity {{ {}: prune density=0.5 every=5 gran
         before, after = re.search(r"operations of `run` +(\d+)\*B -> (\d+)\*B", out).groups()
         self.assertLess(int(after), 0.72 * int(before))
         self.assertGreater(int(after), 0.6 * int(before))
+        self.assertAlmostEqual(float(re.search(r"with ([0-9.]+)% of the operations", err)[1]), 100 * int(after) / int(before), delta=1)  # what keeps all has no predictor
+        self.write("w.fil", "plan whole for Net from dense { sparsity { budget flops <= 100%; FFN: gate neurons predictor=lowrank(4) } }")
+        whole = self.fil("calibrate", "m.fil", "w.fil", "--plan", "whole", "--weights", "d/last.safetensors", "--samples", "64")
+        self.assertIn("with 100% of the operations", whole[1])
+        self.assertNotIn(b"keep=0", whole[0])
         self.assertEqual(self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64")[0].decode(), found)
         self.fil("train", "m.fil", "found.fil", "--plan", "open_calibrated", "--weights", "d/last.safetensors", "--out", "t")
         for plan, share in (("mixed", 0.8), ("narrow", 0.7)):

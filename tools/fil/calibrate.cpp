@@ -40,8 +40,13 @@ public:
       Gate &g = gates[best.gate];
       const int64_t step = std::max<int64_t>(1, g.all / 32), before = g.kept;
       if (before <= 1) continue;
-      g.kept = std::max<int64_t>(1, before - step);
+      do g.kept = std::max<int64_t>(1, g.kept - step);
+      while (operations() >= now && g.kept > 1); // the first ones are what choosing takes
       const double then = operations();
+      if (then >= now) {
+        g.kept = before;
+        continue;
+      }
       if (best.round == round) { // still the cheapest
         set(g);
         loss = best.loss, now = then, ++round;

@@ -56,7 +56,8 @@ GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan, const
         for (int64_t t = int64_t(l.getLo()); t < int64_t(l.getHi()); ++t) turns.push_back(t), each(), turns.pop_back();
         return;
       }
-      GateCosts::Term term{operations, {}};
+      GateCosts::Term term{operations, {}, {}};
+      if (predicts) term.chooses = ofTurn(StringRef(ir::siteOf(op)).split(".gate_").first, turns); // a map, for now
       if (skip)
         for (ir::MaskOp m : {skip->columns, skip->sum})
           if (StringRef gate = gateOf(m); !gate.empty()) {
@@ -72,6 +73,11 @@ GateCosts gateCosts(LoadedProgram &program, const sema::CheckedPlan &plan, const
     };
     each();
   });
+  for (GateCosts::Term &term : costs.terms) {
+    if (term.chooses.empty()) continue;
+    const auto gate = std::find_if(costs.maps.begin(), costs.maps.end(), [&](auto &g) { return StringRef(g.first).starts_with(term.chooses + ".gate_") || llvm::is_contained(g.second, term.chooses); });
+    term.chooses = gate == costs.maps.end() ? "" : gate->first; // of a line that says what it keeps
+  }
   return costs;
 }
 } // namespace fil
