@@ -160,6 +160,8 @@ class Cpu(CommandTest):
         self.fil("explain", "c.fil", CPU, "--memory", "--entry", "step", exit=1, code="E0516")  # T has no size
         self.fil("explain", "c.fil", CPU, "q", "--entry", "step", exit=2, code="E0108")
         self.fil("explain", "c.fil", CPU, "--memory", "--profile", "p.json", exit=2, code="E0108")
+        self.fil("explain", "c.fil", CPU, "--memory", "--kernels", exit=2, code="E0108")
+        self.fil("explain", "c.fil", CPU, "--profile", "absent.json", "emb", exit=1, code="E0501")
         self.fil("explain", "c.fil", CPU, "--kernels", "--profile", "absent.json", exit=1, code="E0501")
         self.write("p.json", "{}")
         self.fil("explain", "c.fil", CPU, "--kernels", "--profile", "p.json", exit=1, code="E0522")
@@ -182,6 +184,10 @@ class Cpu(CommandTest):
         self.assertIn("  not in the profile\n", out)
         self.assertRegex(out, r"\nlimits, measured with the profile: ")
         self.fil("train", "c.fil", "--plan", "p", "--out", "t", CPU, "--profile-out", "t.json")
+        of = lambda site: re.findall(r"\n    measured in step: (\d+) launches in [\d.e-]+ s, [\d.]+ GFLOP/s, [\d.]+ GB/s, \d+ % of the limit \((?:operations|bytes)\)\n", self.explain("--plan", "p", "--profile", "t.json", site))
+        self.assertGreaterEqual(len(of("l[0].Attention.o")), 3)  # forward and both gradients
+        self.assertEqual({int(n) % 2 for n in of("l[0].Attention.o")}, {0})  # two turns each
+        self.assertNotIn("measured", self.explain("--plan", "p", "l[0].Attention.o"))
         out = self.explain("--plan", "p", "--kernels", "--entry", "step", "--profile", "t.json")
         self.assertRegex(out, r"\n  measured: \d+ launches in [\d.e-]+ s, [\d.]+ GFLOP/s, [\d.]+ GB/s, \d+ % of the limit \((operations|bytes)\)\n")
         self.fil(*run, "z.npy", "--profile", exit=1, code="E0801")  # the reference has no launches

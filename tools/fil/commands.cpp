@@ -147,8 +147,9 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub = add(app, "explain", "what became of a site, of all kernels or of the memory of a program", [&o] {
     ExplainArguments &e = o.explain;
     const bool whole = e.kernels || e.memory;
-    if (!whole && !(e.entry.empty() && e.profile.empty() && e.at.empty())) throw Error(Exit::Usage, "E0108", "`--entry`, `--at` and `--profile` belong to `--kernels` or `--memory`");
-    if (!e.profile.empty() && !e.kernels) throw Error(Exit::Usage, "E0108", "`--profile` belongs to `--kernels`");
+    if (e.kernels && e.memory) throw Error(Exit::Usage, "E0108", "`--kernels` and `--memory` are two reports: one at a time");
+    if (!whole && !(e.entry.empty() && e.at.empty())) throw Error(Exit::Usage, "E0108", "`--entry` and `--at` belong to `--kernels` or `--memory`");
+    if (!e.profile.empty() && e.memory) throw Error(Exit::Usage, "E0108", "`--profile` belongs to a SITE or `--kernels`");
     if (!whole) {
       e.site = o.common.files.back();
       o.common.files.pop_back();
@@ -163,7 +164,7 @@ Commands::Commands(CLI::App &app) : options(std::make_unique<Options>()) {
   sub->add_flag("--memory", o.explain.memory, "in place of a SITE: the arena of each entry, and what is alive at its peak");
   sub->add_option("--entry", o.explain.entry, "of this entry alone: init step eval run prefill decode")->type_name("NAME");
   addList(sub, "--at", o.explain.at, "NAME=SIZE..: dims that have a size when the program is called; else the plan's batch and window")->type_name("NAME=SIZE");
-  sub->add_option("--profile", o.explain.profile, "with --kernels, what was measured: a file of --profile-out")->type_name("FILE");
+  sub->add_option("--profile", o.explain.profile, "of a SITE or with --kernels, what was measured: a file of --profile-out")->type_name("FILE");
 
   sub = add(app, "plan", "a whole plan with the origin of each setting; or what one plan changes beside another one", [&o] {
     if (o.plan.expand == !o.plan.diff.empty()) throw Error(Exit::Usage, "E0108", "`fil plan` takes `--expand` or `--diff A B`", "`fil plan model.fil --plan p --expand`");

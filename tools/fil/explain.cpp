@@ -9,6 +9,7 @@
 #include "tools/driver/compile.h"
 #include "tools/driver/entry_sizes.h"
 #include "tools/fil/explain_program.h"
+#include "tools/fil/profile.h"
 #include "tools/fil/session.h"
 #include "tools/fil/site_loads.h"
 #include "tools/fil/site_ops.h"
@@ -48,7 +49,7 @@ std::string listOf(ArrayRef<std::string> titles) {
 /// The kernels of a program: its groups, and what they became.
 class Kernels {
 public:
-  Kernels(ModuleOp scheduled, const std::vector<std::vector<LaunchNote>> &launches, const Target &target) : dims(scheduled), ops(scheduled, dims), launches(launches), target(target) {
+  Kernels(ModuleOp scheduled, const std::vector<std::vector<LaunchNote>> &launches, const Target &target, std::optional<Profile> profile) : dims(scheduled), ops(scheduled, dims), launches(launches), target(target), profile(std::move(profile)) {
     for (auto f : scheduled.getOps<ir::FuncOp>())
       f.walk([&](ir::GroupOp g) { groups.push_back(g); });
     bool match = groups.size() == launches.size();
@@ -59,7 +60,8 @@ public:
   /// Of a site that is no variable, updates are counted: its params tell of them. Of a large one, kernels that `main` lacks are counted too.
   void print(const std::string &site, bool variable, const std::string &main) {
     auto own = ops.of(site);
-    std::vector<std::pair<std::string, std::vector<std::string>>> stories; // what is the same in several entries is told once
+    struct Story { std::string text; std::vector<std::string> entries; std::vector<LaunchNote> made; };
+    std::vector<Story> stories; // what is the same in several entries is told once
     std::vector<std::string> updates, more;
     for (auto [g, made] : llvm::zip(groups, launches)) {
       SmallVector<Operation *> mine;
@@ -72,14 +74,14 @@ public:
         continue;
       }
       const std::string s = story(g, made, own);
-      auto known = llvm::find_if(stories, [&](auto &k) { return k.first == s; });
-      if (known == stories.end()) known = stories.insert(known, {s, {}});
-      known->second.push_back(entry);
+      auto known = llvm::find_if(stories, [&](auto &k) { return k.text == s; });
+      if (known == stories.end()) known = stories.insert(known, {s, {}, {}});
+      known->entries.push_back(entry);
+      llvm::append_range(known->made, made);
     }
-    for (auto &[s, entries] : stories) {
-      if (stories.size() <= 24 || llvm::is_contained(entries, main)) fmt::print("  {}: {}\n", listOf(entries), s);
+    for (auto &[s, entries, made] : stories)
+      if (stories.size() <= 24 || llvm::is_contained(entries, main)) fmt::print("  {}: {}\n{}", listOf(entries), s, measured(entries, made));
       else more.insert(more.end(), entries.begin(), entries.end());
-    }
     if (!more.empty()) fmt::print("  {}: further kernels\n", listOf(more));
     if (!updates.empty()) fmt::print("  {}: kernels that update its variables alone\n", listOf(updates));
     if (stories.empty() && updates.empty()) fmt::print("  no kernel computes it\n");
@@ -90,8 +92,18 @@ private:
   SiteOps ops;
   const std::vector<std::vector<LaunchNote>> &launches;
   Target target;
+  std::optional<Profile> profile;
   std::vector<ir::GroupOp> groups;
 
+  /// A line for each entry that ran.
+  std::string measured(const std::vector<std::string> &entries, const std::vector<LaunchNote> &made) const {
+    std::string lines;
+    for (const std::string &entry : std::set<std::string>(entries.begin(), entries.end())) {
+      auto among = [&](const LaunchTime &t) { return t.entry == entry && llvm::any_of(made, [&](const LaunchNote &l) { return l.kernel == t.kernel && l.site == t.site; }); };
+      if (const std::string told = profile ? profile->told(among) : ""; !told.empty()) lines += fmt::format("    measured in {}: {}\n", entry, told);
+    }
+    return lines;
+  }
   static std::string rowsOf(ir::GroupOp g) {
     std::string s = "rows [";
     for (auto [i, d] : llvm::enumerate(ir::strings(g.getRows()))) s += (i ? "," : "") + d.str();
@@ -473,7 +485,7 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
   if (o.backend == "cpu") {
     try {
       compiled = generator.run();
-      kernels.emplace(*compiled.scheduled, compiled.launches, compiled.target);
+      kernels.emplace(*compiled.scheduled, compiled.launches, compiled.target, a.profile.empty() ? std::nullopt : std::optional(Profile::read(systemFiles(), a.profile)));
     } catch (const Error &e) { // what does not become code can still be explained
       if (e.code() != "E0801") throw;
       whyNone = e.message();

@@ -101,16 +101,9 @@ private:
     fmt::print("{} {}\n  {} bytes of code, {} instructions, {} of them vector\n", kernel.key, kernel.what, kernel.codeBytes, c.all, percent(c));
     if (kernel.codeBytes > muchCode) fmt::print("  warning: more than {} KB of code\n", muchCode >> 10);
     for (const Launches &l : launches[k]) fmt::print("  {}: {} launch{} of {}; {}\n", l.where, l.count, l.count == 1 ? "" : "es", l.work, fmt::join(l.sites, ", "));
-    if (profile) measured(k);
-  }
-  void measured(size_t k) {
-    LaunchTime sum;
-    for (const LaunchTime &t : profile->launches)
-      if (t.kernel == manifest.kernels[k].key) sum.seconds += t.seconds, sum.calls += t.calls, sum.flops += t.flops, sum.bytes += t.bytes;
-    if (sum.calls == 0) return fmt::print("  not in the profile\n");
-    const Limits &l = profile->limits;
-    fmt::print("  measured: {} launches in {:.4g} s, {:.1f} GFLOP/s, {:.1f} GB/s, {:.0f} % of the limit ({})\n", sum.calls, sum.seconds, sum.flops / sum.seconds / 1e9, sum.bytes / sum.seconds / 1e9,
-               100 * l.seconds(sum.flops, sum.bytes) / sum.seconds, sum.flops / l.flops > sum.bytes / l.bytes ? "operations" : "bytes");
+    if (!profile) return;
+    const std::string told = profile->told([&](const LaunchTime &t) { return t.kernel == kernel.key; });
+    fmt::print("  {}\n", told.empty() ? "not in the profile" : "measured: " + told);
   }
 };
 

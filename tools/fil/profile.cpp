@@ -59,6 +59,15 @@ std::string Profile::table() const {
   return text + fmt::format("{:9.4f}\nlimits, measured in this run: {}; what stays in caches may pass that of bytes, and pairs of bf16 that of operations\n", sum, limits.str());
 }
 
+std::string Profile::told(const std::function<bool(const LaunchTime &)> &wanted) const {
+  LaunchTime sum;
+  for (const LaunchTime &t : launches)
+    if (wanted(t)) sum.seconds += t.seconds, sum.calls += t.calls, sum.flops += t.flops, sum.bytes += t.bytes;
+  if (sum.calls == 0) return {};
+  return fmt::format("{} launches in {:.4g} s, {:.1f} GFLOP/s, {:.1f} GB/s, {:.0f} % of the limit ({})", sum.calls, sum.seconds, sum.flops / sum.seconds / 1e9, sum.bytes / sum.seconds / 1e9,
+                     100 * limits.seconds(sum.flops, sum.bytes) / sum.seconds, sum.flops / limits.flops > sum.bytes / limits.bytes ? "operations" : "bytes");
+}
+
 std::string Profile::json() const {
   nlohmann::json j{{"filigree_profile", 1}, {"limits", {{"flops", limits.flops}, {"bytes", limits.bytes}, {"threads", limits.threads}, {"format", limits.format}, {"target", limits.target}}}, {"launches", nlohmann::json::array()}};
   for (const LaunchTime &t : launches)

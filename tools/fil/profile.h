@@ -3,6 +3,7 @@
 #pragma once
 #include "runtime/base/files.h"
 #include "runtime/exec/compiled_executable.h"
+#include <functional>
 
 namespace fil {
 
@@ -24,6 +25,8 @@ struct Profile {
 
   static Profile of(const CompiledExecutable &, const std::string &format);
   std::string table() const;
+  /// What the launches took that are wanted, together, in words; empty where none ran.
+  std::string told(const std::function<bool(const LaunchTime &)> &wanted) const;
   std::string json() const;
   /// Error E0501 where there is no file, E0522 where it is no profile.
   static Profile read(Files &, const std::string &path);
