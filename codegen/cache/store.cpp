@@ -42,7 +42,7 @@ std::string asideName(const char *what) {
   static std::atomic<int> number{0};
   return fmt::format("{}-{}-{}", what, getpid(), number++);
 }
-/// What a process made and left behind when it ended early; of one on another machine, after an hour.
+/// What a process made and left behind when it ended early: none of its number runs here, or it is an hour old. One on another machine that shares the folder loses what it is at, which is made again.
 bool isLeft(const fs::directory_entry &d) {
   const std::string name = d.path().filename();
   if (name.size() <= 5 || !(name.starts_with(".new-") || name.starts_with(".old-")) || name.find_first_not_of("0123456789-", 5) != std::string::npos) return false;

@@ -2,13 +2,16 @@
 #include "runtime/train/adapter.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <regex>
 #include <set>
 #include <nlohmann/json.hpp>
 
 namespace fil {
 namespace {
+using Json = nlohmann::ordered_json;
 
 /// An adapter's param as blocks: for each slot and family a matrix, stored as [left, rank] or [rank, right], in files as its transpose.
 struct Shape {
@@ -56,7 +59,7 @@ struct Name {
 };
 std::vector<Name> namesOf(const std::string &name) {
   const std::string site = siteOf(name), last = name.substr(name.rfind('.') + 1); // lora_A, lora_B, lora_m
-  std::vector<Name> all;
+  std::vector<Name> all{{name, true}};
   for (const char *before : {prefix, ""}) {
     const std::string at = before + site + ".";
     for (const char *end : {".weight", "", ".default.weight", ".default"}) {
@@ -65,7 +68,6 @@ std::vector<Name> namesOf(const std::string &name) {
       else all.push_back({at + "lora_embedding_" + last.back() + end});
     }
   }
-  all.push_back({name, true});
   return all;
 }
 
@@ -84,32 +86,40 @@ Array turned(const Array &a, const Shape &s) {
 /// What a file says of scales: `lora_alpha`, what `alpha_pattern` has for single sites, and `use_rslora`, in its metadata or, as PEFT has it, in `adapter_config.json` beside it.
 struct Scales {
   std::optional<double> alpha;
-  nlohmann::json patterns = nlohmann::json::object();
+  std::vector<std::pair<std::string, double>> patterns;
   bool roots = false;
 
   static Scales of(const SafeTensors &file, Files &files, const std::string &path) {
-    auto parsed = [](std::string_view text) { return nlohmann::json::parse(text, nullptr, false); };
-    nlohmann::json said = nlohmann::json::object();
+    auto parsed = [](std::string_view text) { return Json::parse(text, nullptr, false); };
+    Json said = Json::object();
     for (auto &[key, text] : file.metadata)
       if (auto x = parsed(text); !x.is_discarded()) said[key] = std::move(x);
     if (const std::string beside = path.substr(0, path.rfind('/') + 1) + "adapter_config.json"; !said.contains("lora_alpha") && files.exists(beside)) {
       said = parsed(files.read(beside).text());
       if (!said.is_object()) throw Error(Exit::Input, "E0511", fmt::format("`{}` is no JSON object", beside), "take the file that was saved with the adapter, or none");
     }
-    auto positive = [](const nlohmann::json &x) { return x.is_number() && x.get<double>() > 0; };
+    auto positive = [](const Json &x) { return x.is_number() && x.get<double>() > 0; };
     Scales s;
     if (said.contains("lora_alpha") && positive(said["lora_alpha"])) s.alpha = said["lora_alpha"].get<double>();
-    if (said.contains("alpha_pattern") && said["alpha_pattern"].is_object()) s.patterns = said["alpha_pattern"];
-    std::erase_if(s.patterns.get_ref<nlohmann::json::object_t &>(), [&](auto &x) { return !positive(x.second); });
+    if (said.contains("alpha_pattern") && said["alpha_pattern"].is_object())
+      for (auto &[key, x] : said["alpha_pattern"].items())
+        if (positive(x)) s.patterns.push_back({key, x.get<double>()});
     s.roots = said.contains("use_rslora") && said["use_rslora"] == true;
     return s;
   }
-  /// Of the product of a site's adapter of this rank. A pattern names a site or the end of its name.
+  /// Of the product of a site's adapter of this rank. A pattern names a site; else the first one counts that matches it or the end of it, as a regular expression.
   std::optional<double> at(const std::string &site, int64_t rank) const {
-    std::optional<double> a = alpha;
-    for (auto &[key, x] : patterns.items())
-      if (site == key || site.ends_with("." + key)) a = x.get<double>();
+    auto found = std::ranges::find(patterns, site, &std::pair<std::string, double>::first);
+    if (found == patterns.end()) found = std::ranges::find_if(patterns, [&](auto &p) { return matches(site, p.first); });
+    const std::optional<double> a = found == patterns.end() ? alpha : std::optional(found->second);
     return a ? std::optional(*a / (roots ? std::sqrt(double(rank)) : double(rank))) : std::nullopt;
+  }
+  static bool matches(const std::string &site, const std::string &pattern) {
+    try {
+      return std::regex_match(site, std::regex("(.*\\.)?(" + pattern + ")"));
+    } catch (const std::regex_error &) {
+      return site == pattern;
+    }
   }
 };
 
@@ -139,7 +149,8 @@ void writeAdapter(Files &files, const std::string &path, const Executable &progr
   SafeTensors file;
   int64_t rank = 0;
   double alpha = 0;
-  nlohmann::json ranks = nlohmann::json::object(), alphas = nlohmann::json::object(); // of sites that have others than the first one
+  Json ranks = Json::object(), alphas = Json::object(); // of each site
+  bool sameRank = true, sameAlpha = true;
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
     if (!v.adapter || v.kind != VariableInfo::Param) continue;
@@ -148,12 +159,12 @@ void writeAdapter(Files &files, const std::string &path, const Executable &progr
     if (!s.isA) continue;
     const double here = v.adapter * double(s.rank());
     if (!rank) rank = s.rank(), alpha = here;
-    if (s.rank() != rank) ranks[siteOf(v.name)] = s.rank();
-    if (here != alpha) alphas[siteOf(v.name)] = here;
+    ranks[siteOf(v.name)] = s.rank(), alphas[siteOf(v.name)] = here;
+    sameRank &= s.rank() == rank, sameAlpha &= here == alpha;
   }
   file.metadata = {{"format", "pt"}, {"filigree_adapter", "1"}, {"base_model", model}, {"r", std::to_string(rank)}, {"lora_alpha", fmt::format("{}", alpha)}};
-  if (!ranks.empty()) file.metadata["rank_pattern"] = ranks.dump();
-  if (!alphas.empty()) file.metadata["alpha_pattern"] = alphas.dump();
+  if (!sameRank) file.metadata["rank_pattern"] = ranks.dump();
+  if (!sameAlpha) file.metadata["alpha_pattern"] = alphas.dump();
   writeSafetensors(files, path, file);
 }
 
@@ -164,7 +175,7 @@ void loadAdapter(Executable &program, Files &files, const std::string &path, int
   };
   const Scales scales = Scales::of(file, files, path);
   std::set<std::string> used, sides[2]; // of tensors; of sites that have an A, and a B
-  bool scaleUnknown = false;
+  bool scaleUnknown = false, noMagnitudes = false;
   std::vector<std::pair<size_t, Array>> made; // nothing is set before all is known to fit
   for (size_t i = 0; i < program.variables().size(); ++i) {
     const VariableInfo &v = program.variables()[i];
@@ -205,6 +216,7 @@ void loadAdapter(Executable &program, Files &files, const std::string &path, int
               set(f * block + (s.isA ? o * s.columns + k : k * s.columns + o), found->at(own == s.isA ? (f * s.other() + o) * rank + k : (f * rank + k) * s.other() + o) * scale);
       }
     }
+    noMagnitudes |= s.isMagnitude && !found;
     made.push_back({i, std::move(whole)});
   }
   for (auto &[name, a] : file.tensors)
@@ -214,6 +226,7 @@ void loadAdapter(Executable &program, Files &files, const std::string &path, int
       if (!sides[!a].count(site)) throw misfit(fmt::format("it has no `{}{}.lora_{}.weight`", prefix, site, a ? 'B' : 'A'));
   if (used.empty()) throw misfit("it has no tensors");
   if (scaleUnknown) logWarn("the adapter `{}` does not say its `lora_alpha`, nor does an `adapter_config.json` beside it: it is scaled as the plan's", path);
+  if (noMagnitudes) logWarn("the adapter `{}` has no magnitudes, which `variant=dora` multiplies by: those of the base are taken", path);
   for (auto &[i, a] : made) program.set(i, a);
 }
 

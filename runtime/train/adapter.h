@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters as files of their own: a safetensors file with the names and shapes of the field (PEFT), `base_model.model.l.3.Attention.q.lora_A.weight`
-// [rank, in] and `.lora_B.weight` [out, rank], dims of a family before them. Unlike a checkpoint it says nothing of the base. Metadata: `r` and `lora_alpha`, of
-// sites with others `rank_pattern` and `alpha_pattern` (JSON objects). A site's scale is its alpha / rank.
+// [rank, in] and `.lora_B.weight` [out, rank], dims of a family before them. Unlike a checkpoint it says nothing of the base. Metadata: `r` and `lora_alpha`, where
+// sites differ `rank_pattern` and `alpha_pattern` of each (JSON objects). A site's scale is its alpha / rank.
 #pragma once
 #include "runtime/data/safetensors.h"
 #include "runtime/exec/executable.h"

@@ -99,6 +99,13 @@ class Cpu(CommandTest):
             with unittest.mock.patch.dict(os.environ, {"FIL_TARGET_CACHES": wrong}):
                 self.fil("explain", "c.fil", CPU, "--kernels", exit=2, code="E0703")
 
+    def test_few_tiles_pack_a_right_side_that_changes(self):
+        self.write("q.fil", "dims M = 300, N = 48, K = 336\nmodel P(x: [M,K], z: [N,K], w: [K,N]) -> [M,N] {\n  let a = dot(x, z, over K)\n  let b = dot(x, w, over K)\n  return softmax(a, over M) + softmax(b, over M)\n}\n")
+        with unittest.mock.patch.dict(os.environ, {"FIL_TARGET_CACHES": "8K,32K,1M"}):
+            out = self.fil("explain", "q.fil", CPU, "--kernels")[0].decode()
+        self.assertEqual(len(re.findall(r"contract \(f32 [^)]*\([^)]*\)[^)]*, right side packed by tiles, in place\)", out)), 2, out)
+        self.assertNotIn("(packing", out)
+
     def test_kernels_of_a_program_are_listed(self):
         out = self.explain("--plan", "p", "--kernels")
         self.assertRegex(out, r"(^|\n)[0-9a-f]{16} rows \[B,T,D\]: gather\n  \d+ bytes of code, \d+ instructions, \d+ % of them vector\n"

@@ -196,6 +196,8 @@ plan pruned for Net from dense {{ sparsity {{ {}: prune density=0.5 every=5 gran
         whole = self.fil("calibrate", "m.fil", "w.fil", "--plan", "whole", "--weights", "d/last.safetensors", "--samples", "64")
         self.assertIn("with 100% of the operations", whole[1])
         self.assertNotIn(b"keep=0", whole[0])
+        self.write("w.fil", "plan dear for Net from dense { sparsity { budget flops <= 100%; FFN: gate neurons predictor=lowrank(24) } }")
+        self.assertIn("with 100% of the operations", self.fil("calibrate", "m.fil", "w.fil", "--plan", "dear", "--weights", "d/last.safetensors", "--samples", "64")[1])
         self.assertEqual(self.fil("calibrate", "m.fil", "--plan", "open", "--weights", "d/last.safetensors", "--samples", "64")[0].decode(), found)
         self.fil("train", "m.fil", "found.fil", "--plan", "open_calibrated", "--weights", "d/last.safetensors", "--out", "t")
         for plan, share in (("mixed", 0.8), ("narrow", 0.7)):

@@ -127,7 +127,8 @@ plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=
         _, own = run("--plan", "mixed", "--weights", "mixed/last.safetensors")
         metadata, tensors = read_checkpoint(self.path("mixed/adapter.safetensors"))
         self.assertEqual((metadata["r"], metadata["lora_alpha"]), ("2", "3"))
-        self.assertEqual((json.loads(metadata["rank_pattern"]), json.loads(metadata["alpha_pattern"])), ({f"l.{l}.Attention.v": 1 for l in range(2)}, {f"l.{l}.Attention.v": 2 for l in range(2)}))
+        sites = [(f"l.{l}.Attention.{m}", r, alpha) for l in range(2) for m, r, alpha in (("q", 2, 3), ("v", 1, 2))]
+        self.assertEqual((json.loads(metadata["rank_pattern"]), json.loads(metadata["alpha_pattern"])), ({s: r for s, r, _ in sites}, {s: alpha for s, _, alpha in sites}))
         said, y = run("--plan", "pair", *base, "--adapter", "mixed/adapter.safetensors")
         self.assertNotIn("warning", said)
         self.assertLess(apart(y, own), 1e-5)
@@ -139,7 +140,7 @@ plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=
         write_checkpoint(self.path("peft/adapter_model.safetensors"), {"format": "pt"}, narrow)
         said, plain = run("--plan", "pair", *base, "--adapter", "peft/adapter_model.safetensors")
         self.assertIn("does not say its `lora_alpha`", said)
-        self.write("peft/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 3, "alpha_pattern": {"Attention.v": 2}, "use_rslora": False}))
+        self.write("peft/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 3, "alpha_pattern": {"l\\.[0-9]+\\.Attention.(o|v)": 2, "v": 50}, "use_rslora": False}))
         said, y = run("--plan", "pair", *base, "--adapter", "peft/adapter_model.safetensors")
         self.assertNotIn("warning", said)
         self.assertGreater(apart(y, plain), 1e-4)
@@ -151,6 +152,13 @@ plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=
         del wide["base_model.model.l.0.Attention.v.lora_B.weight"]
         write_checkpoint(self.path("some.safetensors"), metadata, wide)
         self.fil("run", "c.fil", "a.fil", "--plan", "pair", *base, "--adapter", "some.safetensors", "--in", "tok=tok.npy", exit=1, code="E0523")
+
+        # Our own names, as a checkpoint has them; adapters without magnitudes where the plan has them.
+        own_names = {n: t for n, t in read_checkpoint(self.path("mixed/last.safetensors"))[1].items() if "lora_" in n and "#" not in n}
+        write_checkpoint(self.path("own.safetensors"), read_checkpoint(self.path("mixed/adapter.safetensors"))[0], own_names)
+        self.assertLess(apart(run("--plan", "pair", *base, "--adapter", "own.safetensors")[1], own), 1e-5)
+        write_checkpoint(self.path("qs.safetensors"), {"lora_alpha": "3"}, {n: t for n, t in tensors.items() if ".q." in n})
+        self.assertIn("has no magnitudes", run("--plan", "dora", *base, "--adapter", "qs.safetensors")[0])
 
         # Magnitudes as they are, where ours are relative to the base's; an embedding's names.
         _, own = run("--plan", "dora", "--weights", "dora/last.safetensors")

@@ -166,6 +166,8 @@ class Qat(CommandTest):
             _, err = self.train(plan, "x", exit=1, code=code)
             self.assertIn(text, err)
             self.assertRegex(err, r"--> m\.fil:\d+:\d+")
+        self.write("l.fil", "plan last for Net from four { train { steps 10 }; precision { qat bits=4 warm=90% } }")
+        self.fil("train", "m.fil", "l.fil", "--plan", "last", "--out", "x")  # in its last step
         self.write("l.fil", "plan late for Net from four { precision { qat bits=4 steps=20 warm=100% } }")
         self.assertIn("behind `warm` less than a step of", self.fil("train", "m.fil", "l.fil", "--plan", "late", "--out", "x", exit=1, code="P0458")[1])
         self.assertIn("warning[W0315]: the line quantises nothing", self.fil("compile", "m.fil", "--plan", "none")[1])

@@ -16,6 +16,8 @@ plan nothing for Char from p { require { deterministic replay } }
 plan costs for Char from p { sparsity { q: rigl density=0.5 every=4 }; require { flops <= 2x dense; state <= 1GB; bit_exact } }
 plan dear for Char from p { require { flops <= 1; loss <= 100 } }
 plan hopeless for Char from p { sparsity { q: rigl density=0.9 every=4 }; require { loss <= 0.1 } }
+plan mixed for Char from p { sparsity { emb: rigl density=0.002 every=4 }; require { loss within 0.01% of f32; loss <= 0.1 } }
+plan based for Char from p { precision { q: int4 }; lora { {q,v}: r=2 }; require { loss within 0.00001% of f32 } }
 plan rounded for Char from p { precision { emb: qat bits=2 }; sparsity { q: set density=0.95 every=4 }; require { loss within 0.01% of f32 } }
 plan later for Char from p { require { loss within 1% of bf16 } }
 """
@@ -54,6 +56,10 @@ class Validate(CommandTest):
         _, err = self.validate("hopeless", exit=3, code="E0708")
         self.assertRegex(err, r"the plain plan misses it too \(loss \d")
         self.assertNotIn("alone:", err)
+        _, err = self.validate("mixed", exit=3, code="E0708")
+        self.assertRegex(err, r"it is missed because of `emb: rigl density=0.002 every=4` at `emb`;")
+        _, err = self.validate("based", exit=3, code="E0708")
+        self.assertRegex(err, r"it is missed because of .*`\{q,v\}: r=2` at ")
         self.write("n.fil", "plan narrow for Char from p { precision { moments bf16 }; sparsity { q: rigl density=0.99 every=4 granule=1x1 }; require { loss drop <= 0.00001pp } }")
         said = self.fil("validate", "c.fil", "n.fil", "--plan", "narrow", exit=3, code="E0708")[1]
         self.assertIn("the formats of what is kept", said)

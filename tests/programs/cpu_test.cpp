@@ -100,7 +100,7 @@ TEST(ExpertsOnTheCpu, PackWhatTheirRowsRead) {
   for (int64_t b : {5, 70}) EXPECT_EQ(apart(text, {{"B", b}}, {}), "") << b;
   unsetenv("FIL_TARGET_CACHES");
 }
-// Products of what changes from call to call, as it stands and turned, and a gradient: each tile packs what it reads of the right side.
+// Products of what changes from call to call, as it stands and turned: each tile packs what it reads of the right side (tests/e2e/cpu_test.py sees that it does).
 TEST(ProductsOnTheCpu, PackWhatTheirTilesRead) {
   setenv("FIL_TARGET_CACHES", "8K,32K,1M", 1);
   for (auto [m, n] : {std::pair{300, 48}, std::pair{45, 96}, std::pair{6, 144}}) {

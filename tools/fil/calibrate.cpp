@@ -29,7 +29,13 @@ public:
     const double whole = loss;
     double now = operations();
     for (Gate &g : gates) g.kept = 1;
-    if (operations() > budget) throw Error(Exit::Input, "P0451", fmt::format("one granule for each gate still takes {:.3g}% of the operations", 100 * operations() / costs.dense), "a larger budget, a smaller rank, or gates on more sites");
+    for (Gate &g : gates) { // or all, where choosing takes more than it saves
+      const double one = operations();
+      g.kept = g.all;
+      if (operations() >= one) g.kept = 1;
+    }
+    auto tooDear = [&] { return Error(Exit::Input, "P0451", fmt::format("one granule for each gate that saves something still takes {:.3g}% of the operations", 100 * operations() / costs.dense), "a larger budget, a smaller rank, or gates on more sites"); };
+    if (operations() > budget) throw tooDear();
     for (Gate &g : gates) g.kept = g.all;
     struct Offer { double price, loss; size_t gate; int64_t round; bool operator<(const Offer &o) const { return price > o.price; } };
     std::priority_queue<Offer> offers;
@@ -59,6 +65,7 @@ public:
       offers.push({(other - loss) / std::max(now - then, 1.0), other, best.gate, round});
       g.kept = before, set(g);
     }
+    if (now > budget) throw tooDear();
     progress.note(fmt::format("loss {:.5f} with all neurons, {:.5f} with {:.3g}% of the operations, on {} samples", whole, loss, 100 * now / costs.dense, samples));
   }
   /// Lines of `sparsity`: the plan's own, which keep all, and of each gate what it keeps.

@@ -79,9 +79,11 @@ private:
     const double d = drift(c, plain, other);
     return c.comparison == "<" ? d < c.value : d <= c.value;
   }
+  static bool holds(const sema::Contract &c, const Measured &m) { return Contract{c.metric, c.comparison, c.value}.holds(m.at(c.metric)); }
+  /// But for what the plain plan misses itself.
   bool holds(const Measured &plain, const Measured &other) const {
     return std::all_of(plan.drifts.begin(), plan.drifts.end(), [&](auto &c) { return holds(c, plain, other); }) &&
-           std::all_of(plan.contracts.begin(), plan.contracts.end(), [&](auto &c) { return Contract{c.metric, c.comparison, c.value}.holds(other.at(c.metric)); });
+           std::all_of(plan.contracts.begin(), plan.contracts.end(), [&](auto &c) { return !holds(c, plain) || holds(c, other); });
   }
 
   static std::string latencyName(const sema::LatencyContract &c) { return fmt::format("latency {}", c.batch); }
@@ -167,14 +169,23 @@ private:
     p.text += "\n// with " + left; // another program for the cache
     return train(p, what);
   }
+  /// What cannot be compiled so (adapters are beside whole numbers, which nothing else trains) is no cause alone.
+  bool missesWith(const Measured &plain, const std::vector<Unit> &units, const std::string &what) {
+    try {
+      return !holds(plain, trainWith(units, what));
+    } catch (const Error &e) {
+      if (e.exit() != Exit::Input) throw;
+      logInfo("{}: {}", what, e.message());
+      return false;
+    }
+  }
   /// Kinds that change what is computed. Without products in narrow formats `adapt` does nothing.
   static bool matters(const std::string &kind) { return kind == "topology" || kind == "gate" || kind == "lora" || kind == "blocks" || kind == "qat" || kind == "format"; }
 
   std::string cause(const Measured &plain, const Measured &whole) {
-    for (const sema::Contract &c : plan.contracts) {
-      const Contract contract{c.metric, c.comparison, c.value};
-      if (!contract.holds(whole.at(c.metric)) && !contract.holds(plain.at(c.metric)))
-        return fmt::format("the plain plan misses it too ({} {:.4f}): another recipe, or a weaker contract", c.metric, plain.at(c.metric));
+    if (holds(plain, whole)) {
+      const auto c = std::find_if(plan.contracts.begin(), plan.contracts.end(), [&](auto &x) { return !holds(x, whole); });
+      return fmt::format("the plain plan misses it too ({} {:.4f}): another recipe, or a weaker contract", c->metric, plain.at(c->metric));
     }
     std::vector<Unit> all;
     for (size_t f = 0; f < plan.facets.size(); ++f)
@@ -182,7 +193,7 @@ private:
       else if (matters(plan.facets[f].kind))
         for (const std::string &site : plan.facets[f].sites) all.push_back({f, site});
     constexpr const char *rest = "no facet that could be left out causes it: the formats of what is kept (`master`, `moments`, `cache`, `saved`), or capacities";
-    if (all.empty() || !holds(plain, trainWith({}, "without these facets"))) return rest;
+    if (all.empty() || missesWith(plain, {}, "without these facets")) return rest;
     return "it is missed because of " + named(halved(plain, all)) + "; leave it out there, or weaken it";
   }
   /// `units` miss; the smallest part that does, as far as halves tell.
@@ -194,7 +205,7 @@ private:
       for (middle = 1; units[middle].facet == units[middle - 1].facet;) ++middle;
     for (auto [from, to] : {std::pair(size_t(0), middle), std::pair(middle, units.size())}) {
       const std::vector<Unit> half(units.begin() + long(from), units.begin() + long(to));
-      if (!holds(plain, trainWith(half, "with " + named(half) + " alone"))) return halved(plain, half);
+      if (missesWith(plain, half, "with " + named(half) + " alone")) return halved(plain, half);
     }
     return units; // neither alone
   }
