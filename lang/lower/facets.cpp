@@ -228,7 +228,7 @@ static bool patterns(ModuleOp module, const sema::PlanFacet &f, Diagnostics &dia
     if (!llvm::is_contained(f.sites, v.getSite())) continue;
     const ir::MapSides sides = ir::sidesOf(v);
     if (sides.left.empty() || !dims.value(sides.left.back().getValue()).constant())
-      return diags.report(Msg::P0456, f.span, v.getSite().str(), sides.left.empty() ? "has no left side" : fmt::format("is over `{}`, which has no fixed size", sides.left.back().str())), false;
+      return diags.report(Msg::P0456, f.span, placeText(v.getSite().str()), sides.left.empty() ? "has no left side" : fmt::format("is over `{}`, which has no fixed size", sides.left.back().str())), false;
     const std::string granules = groups ? fmt::format("{} neighbours", left) : fmt::format("{}x{}", left, right);
     if (!divides(dims, sides.left, left, granules, f, v.getSite().str(), diags) || !divides(dims, sides.right, right, granules, f, v.getSite().str(), diags)) return false;
   }
