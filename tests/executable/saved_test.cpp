@@ -3,22 +3,10 @@
 // nobody had compiled for; repeated steps allocate nothing. Counts the process's calls of malloc, hence a program of its own.
 #include "runtime/exec/file.h"
 #include "tests/executable/trace.h"
-#include <atomic>
+#include "tests/support/allocations.h"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <set>
-
-namespace {
-std::atomic<int64_t> allocations{0};
-}
-extern "C" {
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-void *malloc(size_t n) { return ++allocations, __libc_malloc(n); }
-void *calloc(size_t n, size_t size) { return ++allocations, __libc_calloc(n, size); }
-void *realloc(void *p, size_t n) { return ++allocations, __libc_realloc(p, n); }
-}
 
 using namespace fil;
 using namespace fil::test;
