@@ -51,11 +51,11 @@ bool isLeft(const fs::directory_entry &d) {
   return (pid > 0 && kill(pid, 0) && errno == ESRCH) || fs::file_time_type::clock::now() - d.last_write_time(e) > std::chrono::hours(1);
 }
 std::string nameOf(std::string_view key) { return fmt::format("{:016x}{:016x}", fnv1a64(key), fnv1a64(fmt::format("{}\n{}", key.size(), key))); }
-/// Is it what was written, and written here?
-bool isWhole(const std::string &name, const std::optional<Blob> &key, const std::optional<Blob> &content) {
-  if (!key || !content) return false;
+/// The key of an entry whose content is what was written.
+std::optional<std::string_view> keyIn(const std::optional<Blob> &key, const std::optional<Blob> &content) {
+  if (!key || !content) return {};
   const std::string head = headOf(content->text());
-  return key->text().starts_with(head) && nameOf(key->text().substr(head.size())) == name;
+  return key->text().starts_with(head) ? std::optional(key->text().substr(head.size())) : std::nullopt;
 }
 
 } // namespace
@@ -74,11 +74,11 @@ std::optional<Blob> Store::find(const std::string &kind, std::string_view key) {
   std::error_code e;
   if (!fs::exists(entry, e)) return {};
   auto known = readIfThere(entry / "key"), content = readIfThere(entry / "content");
-  if (!isWhole(entry.filename(), known, content)) {
-    remove(entry);
+  const auto its = keyIn(known, content);
+  if (its != key) {
+    if (!its || nameOf(*its) != entry.filename()) remove(entry); // another key of the same hash keeps its place
     return {};
   }
-  if (known->text() != headOf(content->text()) + std::string(key)) return {}; // another key of the same hash keeps its place
   utimensat(AT_FDCWD, entry.c_str(), nullptr, 0);
   return content;
 }
@@ -124,7 +124,7 @@ std::vector<Store::Entry> Store::verify() {
   for (Entry &x : list()) {
     const fs::path entry = folder / x.kind / x.name;
     auto key = readIfThere(entry / "key"), content = readIfThere(entry / "content");
-    if (isWhole(x.name, key, content)) continue;
+    if (const auto its = keyIn(key, content); its && nameOf(*its) == x.name) continue;
     remove(entry);
     damaged.push_back(std::move(x));
   }
