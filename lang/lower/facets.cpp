@@ -2,20 +2,12 @@
 // The plan's facets as rows of the site table, after every two that meet have been composed.
 #include "lang/lower/facets.h"
 #include "mlir/AsmParser/AsmParser.h"
-#include <charconv>
 
 using namespace mlir;
 namespace fil {
 namespace {
 
 using Settings = std::map<std::string, std::string>;
-std::optional<double> numberOf(const std::string &text) {
-  double x = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
-  if (error != std::errc()) return {};
-  if (end == text.data() + text.size()) return x;
-  return std::string_view(end, text.data() + text.size()) == "%" ? std::optional(x / 100) : std::nullopt;
-}
 std::string get(const Settings &s, const char *name, const char *otherwise) {
   auto it = s.find(name);
   return it == s.end() ? otherwise : it->second;
@@ -31,14 +23,14 @@ std::pair<int64_t, int64_t> granuleOf(const sema::PlanFacet &f) {
 }
 
 Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
-  const auto number = [&](const char *name, const char *otherwise) { return numberOf(get(f.settings, name, otherwise)).value_or(0); };
+  const auto number = [&](const char *name, const char *otherwise) { return sema::numberIn(get(f.settings, name, otherwise)).value_or(0); };
   if (f.kind == "lora") {
-    const double rank = numberOf(get(f.settings, "r", "0")).value_or(0), alpha = numberOf(get(f.settings, "alpha", "0")).value_or(0);
+    const double rank = sema::numberIn(get(f.settings, "r", "0")).value_or(0), alpha = sema::numberIn(get(f.settings, "alpha", "0")).value_or(0);
     return ir::LoraAttr::get(ctx, int64_t(rank), APFloat(alpha), *ir::symbolizeLoraInit(get(f.settings, "init", "gauss")),
                              *ir::symbolizeLoraVariant(get(f.settings, "variant", "plain")), *ir::symbolizeMerge(get(f.settings, "merge", "auto")));
   }
   if (f.kind == "gather") return ir::GatherAttr::get(ctx, std::stoll(get(f.settings, "block", "0")));
-  if (f.kind == "grouped") return ir::GroupedAttr::get(ctx, APFloat(numberOf(get(f.settings, "capacity", "none")).value_or(0)));
+  if (f.kind == "grouped") return ir::GroupedAttr::get(ctx, APFloat(sema::numberIn(get(f.settings, "capacity", "none")).value_or(0)));
   if (f.kind == "gate") {
     const auto samples = f.settings.find("samples");
     const bool channels = samples != f.settings.end();
@@ -75,7 +67,7 @@ Attribute attributeOf(MLIRContext *ctx, const sema::PlanFacet &f) {
   Builder b(ctx);
   SmallVector<NamedAttribute> all;
   for (auto &[name, text] : f.settings) {
-    auto number = numberOf(text);
+    auto number = sema::numberIn(text);
     all.push_back(b.getNamedAttr(name, number ? Attribute(b.getF64FloatAttr(*number)) : b.getStringAttr(text)));
   }
   std::string attribute;
@@ -146,10 +138,12 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
   for (auto v : module.getOps<ir::VariableOp>())
     if (v.getTrained()) all += dims.atMost(dims.elements(v.getType()));
   struct Open { sema::PlanFacet *line; double perRank, most; };
+  const sema::PlanFacet *first = nullptr;
   std::vector<Open> open;
   double given = 0;
   for (sema::PlanFacet &f : facets) {
     if (f.kind != "lora") continue;
+    if (!first) first = &f;
     Open o{&f, 0, HUGE_VAL};
     for (auto v : module.getOps<ir::VariableOp>()) {
       if (!llvm::is_contained(f.sites, v.getSite())) continue;
@@ -158,9 +152,9 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
       for (StringAttr d : sides.left) left *= dims.atMost(dims.size(d.getValue()));
       for (StringAttr d : sides.right) right *= dims.atMost(dims.size(d.getValue()));
       o.perRank += sizes / (left * right) * (left + right), o.most = std::min({o.most, left, right});
-      if (auto r = numberOf(get(f.settings, "r", "")); r && *r > std::min(left, right)) diags.report(Msg::W0318, f.span, fmt::format("{:.0f}", *r), v.getSite().str(), fmt::format("{:.0f}", std::min(left, right)));
+      if (auto r = sema::numberIn(get(f.settings, "r", "")); r && *r > std::min(left, right)) diags.report(Msg::W0318, f.span, fmt::format("{:.0f}", *r), v.getSite().str(), fmt::format("{:.0f}", std::min(left, right)));
     }
-    if (auto r = numberOf(get(f.settings, "r", ""))) given += *r * o.perRank;
+    if (auto r = sema::numberIn(get(f.settings, "r", ""))) given += *r * o.perRank;
     else open.push_back(o);
   }
   if (open.empty() && (budget == 0 || given == 0)) return true;
@@ -169,7 +163,7 @@ static bool chooseRanks(ModuleOp module, std::vector<sema::PlanFacet> &facets, d
     for (const Open &o : open) n += std::min(double(r), o.most) * o.perRank;
     return n;
   };
-  if (used(1) > budget * all) return diags.report(Msg::P0437, (open.empty() ? llvm::find_if(facets, [](auto &f) { return f.kind == "lora"; })->span : open[0].line->span), fmt::format("{:.3g}% of {:.0f}", 100 * budget, all), fmt::format("{:.0f} ({:.3g}%)", used(1), 100 * used(1) / all)), false;
+  if (used(1) > budget * all) return diags.report(Msg::P0437, (open.empty() ? first : open[0].line)->span, fmt::format("{:.3g}% of {:.0f}", 100 * budget, all), fmt::format("{:.0f} ({:.3g}%)", used(1), 100 * used(1) / all)), false;
   int64_t rank = 1;
   while (used(rank + 1) <= budget * all && used(rank + 1) > used(rank)) ++rank;
   for (const Open &o : open) o.line->settings["r"] = fmt::format("{:.0f}", std::min(double(rank), o.most));
@@ -198,7 +192,7 @@ static bool densities(ModuleOp module, const sema::PlanFacet &f, std::map<std::s
     double sum = 0, product = 1;
     for (auto *side : {&sides.left, &sides.right})
       for (StringAttr d : *side) sum += size(d), product *= size(d);
-    maps.push_back({v.getSite().str(), dims.atMost(dims.elements(v.getType())), sum / product, numberOf(get(f.settings, "density", "1")).value_or(1)});
+    maps.push_back({v.getSite().str(), dims.atMost(dims.elements(v.getType())), sum / product, sema::numberIn(get(f.settings, "density", "1")).value_or(1)});
     const std::string granules = fmt::format("{}x{}", left, right);
     if (!divides(dims, sides.left, left, granules, f, v.getSite().str(), diags) || !divides(dims, sides.right, right, granules, f, v.getSite().str(), diags)) return false;
   }

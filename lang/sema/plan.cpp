@@ -3,6 +3,7 @@
 #include "lang/sema/plan.h"
 #include "lang/sema/plan_check.h"
 #include <algorithm>
+#include <charconv>
 
 namespace fil::sema {
 
@@ -198,6 +199,14 @@ CheckedPlan plainPlan(Program &program, const CheckedPlan &plan) {
   return checkTree(static_cast<ProgramImpl &>(program), tree, none);
 }
 
+std::optional<double> numberIn(const std::string &text) {
+  double x = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
+  if (error != std::errc()) return {};
+  if (end == text.data() + text.size()) return x;
+  return std::string_view(end, text.data() + text.size()) == "%" ? std::optional(x / 100) : std::nullopt;
+}
+
 bool onlyRuns(const CheckedPlan &plan) {
   auto has = [&](auto what) { return std::any_of(plan.facets.begin(), plan.facets.end(), what); };
   return has([](const PlanFacet &f) { return f.kind == "format" && f.settings.at("format").starts_with("int"); }) && !has([](const PlanFacet &f) { return f.kind == "lora"; });
@@ -238,7 +247,7 @@ std::string convertedPlan(const CheckedPlan &plan) {
 bool refuse(const CheckedPlan &plan, const std::string &command, Diagnostics &diags) {
   bool any = false;
   for (const Refused &r : plan.refused)
-    if (r.command == command || r.command == "compile" || (r.code == Msg::E0613 && (command == "train" || command == "validate"))) diags.report(r.code, r.span, r.clause, command), any = true;
+    if (r.command == command || r.command == "compile" || (command == "validate" && r.command == "train")) diags.report(r.code, r.span, r.clause, command), any = true;
   for (const PlanFacet &f : plan.facets)
     if (f.open() && command != "calibrate") diags.report(Msg::P0450, f.span, f.text), any = true;
   return any;

@@ -136,6 +136,8 @@ struct PlanFacet {
   /// A gate whose share is still to be chosen.
   bool open() const { return kind == "gate" && !settings.contains("keep"); }
 };
+/// Of a setting that is a number: `20%` is 0.2.
+std::optional<double> numberIn(const std::string &text);
 
 /// A clause that no pass acts on yet.
 struct Refused {
@@ -175,7 +177,7 @@ struct CheckedPlan {
 /// Does it keep maps as whole numbers that nothing beside them trains? Then it is a plan of `run`, and there is no step to look at.
 bool onlyRuns(const CheckedPlan &);
 /// Reports the clauses that `command` would have to act on and cannot; true if there are any. What concerns `compile` concerns
-/// every command that compiles.
+/// every command that compiles, and what concerns `train` concerns `validate`, which trains.
 bool refuse(const CheckedPlan &, const std::string &command, Diagnostics &diags);
 /// All plans of a program; mistakes go to `diags`.
 std::vector<CheckedPlan> checkPlans(Program &, Diagnostics &diags);

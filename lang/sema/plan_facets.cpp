@@ -53,6 +53,8 @@ void addCuts(const SitePath &pattern, const std::vector<const SitePathOf *> &nam
       }
   }
 }
+/// Of `budget flops <= 40%`.
+double bound(const Setting &budget) { return numberOf(*std::get<Binary>(budget.phrases[0].items.at(1).value.from->is).right); }
 
 class Facets {
 public:
@@ -60,7 +62,7 @@ public:
 
   void sparsity(const Settings &all) {
     const Setting *budget = findSetting(all, "budget");
-    if (budget) plan.gateBudget = numberOf(*std::get<Binary>(budget->phrases[0].items.at(1).value.from->is).right);
+    if (budget) plan.gateBudget = bound(*budget);
     auto isGate = [](const Setting &s) { return s.path && wordAt(s, 0) == "gate"; };
     if (budget && std::none_of(all.settings.begin(), all.settings.end(), isGate)) c.diags.report(Msg::P0459, budget->span, print(*budget), "FFN: gate neurons");
     for (const Setting &s : all.settings) {
@@ -101,7 +103,7 @@ public:
         if (auto *call = i.kind == Item::Value ? std::get_if<Call>(&i.value.from->is) : nullptr) plan.lora.base = std::get<String>(std::get<ExprPtr>(call->args.at(0).is)->is).value;
     const Settings &all = *clause.nested;
     if (auto *s = findSetting(all, "budget")) {
-      plan.lora.budget = numberOf(*std::get<Binary>(s->phrases[0].items.at(1).value.from->is).right);
+      plan.lora.budget = bound(*s);
       if (std::none_of(all.settings.begin(), all.settings.end(), [](auto &x) { return bool(x.path); })) c.diags.report(Msg::P0459, s->span, print(*s), "{q,v}: alpha=8");
     }
     if (auto *s = findSetting(all, "adapters")) plan.lora.adapters = int64_t(numberOf(*s->phrases[0].items.at(1).value.from));

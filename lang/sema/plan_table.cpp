@@ -132,7 +132,7 @@ const std::vector<ClauseRow> &clauseTable() {
 
       {"", "require", "", "", "", "require { loss <= 3 }", A::Nothing, acts, "train"},
       {"require", "loss", "within PERCENT of f32", "", "", "loss within 0.25% of f32", A::Nothing, acts, "validate"},
-      {"require", "loss", "within PERCENT of FORMAT", "", "", "loss within 0.25% of bf16", A::Nothing, Msg::E0613, "validate"},
+      {"require", "loss", "within PERCENT of FORMAT", "", "", "loss within 0.25% of bf16", A::Nothing, Msg::E0613, "train"},
       {"require", "deterministic", "replay", "", "", "deterministic replay", A::Nothing, acts, "train"},
       {"require", "bit_exact", "", "", "", "bit_exact", A::Nothing, acts, "train"},
       {"require", "batch_invariant", "", "", "", "batch_invariant", A::Nothing, Msg::E0614, "compile"},

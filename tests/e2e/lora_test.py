@@ -125,6 +125,7 @@ plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=
         for plan in ("mixed", "dora"):
             self.fil("train", "c.fil", "a.fil", "--plan", plan, "--out", plan, *base)
         _, own = run("--plan", "mixed", "--weights", "mixed/last.safetensors")
+        mixed = own
         metadata, tensors = read_checkpoint(self.path("mixed/adapter.safetensors"))
         self.assertEqual((metadata["r"], metadata["lora_alpha"]), ("2", "3"))
         sites = [(f"l.{l}.Attention.{m}", r, alpha) for l in range(2) for m, r, alpha in (("q", 2, 3), ("v", 1, 2))]
@@ -183,7 +184,7 @@ plan half for Char from p { precision { default bf16 }; lora { {q,v}: r=2 alpha=
         half = ("--backend=cpu", "--plan", "half")
         _, own = run(*half, "--weights", "half/last.safetensors")
         self.assertEqual(run(*half, *base, "--adapter", "half/adapter.safetensors")[1], own)
-        self.assertNotEqual(run(*half, *base, "--adapter", "mixed/adapter.safetensors")[1], own)
+        self.assertLess(apart(run(*half, *base, "--adapter", "mixed/adapter.safetensors")[1], mixed), 0.03 * max(map(abs, mixed)))  # as far as bf16 is apart
 
     def test_a_budget_chooses_ranks_or_says_what_it_takes(self):
         _, err = self.fil("train", "c.fil", "--plan", "big", "--out", "o", "--steps", "1", "--weights", "base/last.safetensors")

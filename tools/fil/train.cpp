@@ -38,7 +38,7 @@ TrainOptions optionsOf(const Session &s, const TrainArguments &a, const Executab
   for (const sema::Contract &c : s.plan.contracts) r.contracts.push_back({c.metric, c.comparison, c.value});
   for (const sema::PlanFacet &f : s.plan.facets) {
     if (f.kind == "qat") { // as fake_quantize.cpp has it
-      auto number = [&](const char *key) { return f.settings.contains(key) ? std::strtod(f.settings.at(key).c_str(), nullptr) / (f.settings.at(key).ends_with("%") ? 100 : 1) : 0; };
+      auto number = [&](const char *key) { return f.settings.contains(key) ? sema::numberIn(f.settings.at(key)).value_or(0) : 0; };
       const double steps = double(r.schedule.steps), of = number("steps") > 0 ? std::min(number("steps"), steps) : steps;
       if (steps > 0 && of * (1 - number("warm")) < (number("steps") > 0 ? 0.5 : 1) - 1e-6) throw Error(Exit::Input, "P0458", fmt::format("`{}` never begins: behind `warm` less than a step of {:.0f} is left", f.text, of), findRow("P0458")->help);
     }
