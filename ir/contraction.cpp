@@ -65,6 +65,18 @@ SubsetLines::Line SubsetLines::of(SubsetType s) const {
   return line == byMembers.end() ? Line() : line->second;
 }
 
+GatherOp membersRows(Value v) {
+  PresentOp present;
+  if (auto m = v.getDefiningOp<MapOp>(); m && m.getFn() == MapFn::select) {
+    auto otherwise = m.getArgs()[2].getDefiningOp<ConstantOp>();
+    present = m.getArgs()[0].getDefiningOp<PresentOp>();
+    if (!present || !otherwise || !otherwise.getValue().isZero()) return {};
+    v = m.getArgs()[1];
+  }
+  auto g = v.getDefiningOp<GatherOp>();
+  return g && isa<SubsetType>(g.getIndex().getType()) && (!present || present.getSubset() == g.getIndex()) ? g : GatherOp();
+}
+
 static constexpr const char *gatherMark = "fil.gather";
 std::optional<int64_t> gathers(ContractOp c) {
   auto members = c->getAttrOfType<IntegerAttr>(gatherMark);

@@ -18,6 +18,8 @@ struct ContractionDims {
 ContractionDims classify(ContractOp);
 /// As if it had a roster of its one subset.
 ContractionDims classifySorted(ContractOp);
+/// The rows of a subset's members, 0 where there is no member; null of other values.
+GatherOp membersRows(mlir::Value);
 /// How the plan has subsets executed: a #fil.gather or #fil.grouped of the site that chose, made part of the program or not yet.
 class SubsetLines {
 public:

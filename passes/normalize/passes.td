@@ -22,6 +22,16 @@ def HoistInvariantsPass : Pass<"fil-normalize-hoist-invariants", "::mlir::Module
   }];
 }
 
+def GatherProductsPass : Pass<"fil-normalize-gather-products", "::mlir::ModuleOp"> {
+  let summary = "products of members' rows become rows of the product, where these are fewer";
+  let description = [{
+    What: `c[s*] @ w` becomes `(c @ w)[s*]` where each of the positions that c keeps chooses members of them, so that members are more often gathered
+    than there are rows: fewer multiplications, and no product of the members of all points in memory. Elements keep their bits.
+    What stays: where sizes that are not known decide. In `decode`, which has few positions, absorb-products takes it back.
+    Why here: adapters, masks and formats see the product as it is done.
+  }];
+}
+
 def NameProductsPass : Pass<"fil-normalize-name-products", "::mlir::ModuleOp"> {
   let summary = "the product of a param gets the param's site";
   let description = [{

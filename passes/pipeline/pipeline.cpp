@@ -22,6 +22,7 @@ void normalize(mlir::OpPassManager &pm) {
   clean(pm);
   pm.addPass(createHoistInvariantsPass()); // before autodiff, so that tables are not saved for each turn
   clean(pm);
+  pm.addPass(createGatherProductsPass());
   pm.addPass(createNameProductsPass());
 }
 void lora(mlir::OpPassManager &pm) {
@@ -45,6 +46,7 @@ void autodiff(mlir::OpPassManager &pm) {
 void train(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createBuildStepPass({o.clip}));
   pm.addPass(createMakeDecodePass()); // from `run`, which exists without training too
+  pm.addPass(createAbsorbProductsPass());
   pm.addPass(createMakeInitPass());   // last: now all variables exist
   clean(pm);
 }
@@ -80,11 +82,11 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 }
 
 void registerAllPasses() {
-  registerSimplifyPass(), registerHoistInvariantsPass(), registerNameProductsPass();
+  registerSimplifyPass(), registerHoistInvariantsPass(), registerGatherProductsPass(), registerNameProductsPass();
   registerAddAdaptersPass(), registerLimitMembersPass(), registerAddGatesPass(), registerAddMasksPass(), registerAddPatternsPass(), registerGatherMembersPass();
   registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
-  registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass();
+  registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass(), registerAbsorbProductsPass();
   registerNarrowStatePass(), registerNarrowCachesPass(), registerNarrowSavedPass(), registerAddLevelsPass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
   registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }

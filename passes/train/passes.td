@@ -29,4 +29,15 @@ def MakeDecodePass : Pass<"fil-train-make-decode", "::mlir::ModuleOp"> {
     What holds: S is n + T in both, n the positions kept so far (0 in prefill); the runtime binds it.
   }];
 }
+
+def AbsorbProductsPass : Pass<"fil-train-absorb-products", "::mlir::ModuleOp"> {
+  let summary = "`decode` multiplies what is new, not all that is kept";
+  let description = [{
+    What: where a new position looks back through a map, `x . (c @ w)`, the map goes to its side: `(x @ w) . c`, or `(x . c) @ w`, whichever multiplies
+    least where few positions are new and many are kept. Where that is not so, as behind a function of `c @ w`, what is computed of all positions
+    for chosen members alone is computed of the members.
+    What stays: products at a site whose operands have scales or are whole numbers, which are of just that product.
+    Why here: of the model's order of operations, with which training saves work, `decode` is the exception, and it exists from here on.
+  }];
+}
 #endif

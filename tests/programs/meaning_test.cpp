@@ -117,22 +117,24 @@ TEST(Meaning, RandomNumbersDependOnSeedStepAndElementAlone) {
   std::fill(p.inputs["x"].begin() + 8, p.inputs["x"].end(), 0);
   EXPECT_EQ(output(*x->find("step"), runAt(q, *x, "step", one), "loss")[0], at(1, 0));
 }
+/// What a layer keeps, and how it looks back.
+struct Kept { const char *name, *text; };
+void PrintTo(const Kept &k, std::ostream *out) { *out << k.name; }
+class Caches : public testing::TestWithParam<Kept> {};
+const std::string latent = "param q: D -> N; param ka: D -> C; param kb, kc, vb: C -> N; param o: N -> D\n cache c: [B,S,C] <- h @ ka\n";
+const std::string chosen = latent + "select s* = topk(dot(h @ ka, c, over C) where causal(T, S), 3, over S)\n";
+const std::string ofAll = latent + "h += dot(softmax(dot(h @ q, c @ kb, over N) where causal(T, S), over S), c @ vb, over S) @ o", ofChosen = chosen + "h += dot(softmax(dot(h @ q, c[s*] @ kb, over N), over s*), c[s*] @ vb, over s*) @ o",
+                  ofFunctions = chosen + "h += dot(softmax(dot(h @ q, sigmoid(c[s*] @ kb), over N), over s*), 1 + relu(c[s*] @ vb), over s*) @ o",
+                  ofSums = chosen + "let r = c[s*] @ kb + 2 * (c[s*] @ kc)\n h += dot(softmax(dot(h @ q, r, over N), over s*), r + c[s*] @ vb, over s*) @ o";
+INSTANTIATE_TEST_SUITE_P(Of, Caches,
+                         testing::Values(Kept{"rows", "param q, k, v: D -> D\n cache ks: [B,S,D] <- rope(h @ k, pos, over D)\n cache vs: [B,S,D] <- h @ v\n"
+                                                      "h += dot(softmax(dot(rope(h @ q, pos, over D), ks, over D) where causal(T, S), over S), vs, over S)"},
+                                         Kept{"latent", ofAll.c_str()}, Kept{"chosen", ofChosen.c_str()}, Kept{"functions", ofFunctions.c_str()}, Kept{"sums", ofSums.c_str()}),
+                         [](auto &i) { return i.param.name; });
 /// Reading all at once, and reading some and then one after the other, gives the same.
-TEST(Meaning, ACacheHoldsWhatWasReadBefore) {
-  CompiledProgram c(R"(dims B, T, S, V=5, D=4, L=2
-    model M(tok: index<V>[B,T], pos: int[T]) -> [B,T,V] {
-      param emb: V -> D = normal(0.5)
-      let h = emb[tok]
-      layers l in 0..L {
-        param q, k, v: D -> D
-        cache ks: [B,S,D] <- rope(h @ k, pos, over D)
-        cache vs: [B,S,D] <- h @ v
-        h += dot(softmax(dot(rope(h @ q, pos, over D), ks, over D) where causal(T, S), over S), vs, over S)
-      }
-      return dot(h, emb, over D)
-    }
-    loss l(y: [B,T,V], t: index<V>[B,T]) = mean(xent(y, t, over V), over B, T)
-  )");
+TEST_P(Caches, HoldWhatWasReadBefore) {
+  CompiledProgram c("dims B, T, S, V=5, D=4, N=4, C=6, L=2\nmodel M(tok: index<V>[B,T], pos: int[T]) -> [B,T,V] {\n param emb: V -> D = normal(0.5)\n let h = emb[tok]\n layers l in 0..L {\n" + std::string(GetParam().text) +
+                    "\n }\n return dot(h, emb, over D)\n}\nloss l(y: [B,T,V], t: index<V>[B,T]) = mean(xent(y, t, over V), over B, T)\n");
   auto x = c.executable(c.copy(Stage::train_));
   Values values(1, {{"B", 1}, {"T", 6}});
   Point p;

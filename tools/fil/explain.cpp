@@ -237,6 +237,43 @@ private:
   }
 };
 
+/// How many products through the subsets of the sites go as a line of this kind says, the plan's or the compiler's own.
+std::string executed(ModuleOp scheduled, const std::vector<std::string> &sites, const std::string &kind) {
+  const ir::SubsetLines lines(scheduled);
+  const std::string entry = passes::entryPoint(scheduled, "step") ? "step" : "run";
+  std::map<std::string, std::pair<int, int>> products; // of an entry: all, and those that do
+  std::string by, most;
+  for (auto row : scheduled.getOps<ir::SiteOp>())
+    for (auto c : row.getConsumed().getAsRange<ir::ConsumedAttr>())
+      if (llvm::is_contained(sites, row.getPath()) && ir::stringifyFacetKind(cast<ir::Facet>(c.getFacet()).kind()) == kind) by = c.getBy().str();
+  scheduled.walk([&](ir::ContractOp c) {
+    for (Value s : c.getSubsets()) {
+      auto line = lines.of(s);
+      if (!line.facet || !llvm::is_contained(sites, line.site.getPath())) continue;
+      auto &[all, ours] = products[c->getParentOfType<ir::FuncOp>().getEntry().str()];
+      ++all, ours += kind == "gather" ? bool(ir::gathers(c)) : bool(c.getRoster());
+      if (auto n = ir::gathers(c)) most = *n ? fmt::format("at most {} members at a time, in whole register tiles", *n) : "as many members at a time as the caches hold";
+    }
+  });
+  std::string text = fmt::format(", part of the program since `{}`", by);
+  for (const std::string &e : {entry, std::string("decode")}) {
+    if (e == "decode" && !products.contains(e)) continue;
+    const auto [all, ours] = products[e];
+    text += fmt::format("{} {} of {} products of `{}` through the subset {}", e == entry ? ":" : ",", ours, all, e, kind == "gather" ? "gather" : "go by member");
+  }
+  return most.empty() ? text : text + ", " + most;
+}
+/// Tells which choices there the compiler has products gather from without a line that asks for it.
+void printUnasked(ModuleOp scheduled, const sema::CheckedPlan &plan, const std::string &site) {
+  for (auto row : scheduled.getOps<ir::SiteOp>()) {
+    const std::string path = row.getPath().str();
+    auto asked = [&](const sema::PlanFacet &f) { return f.kind == "gather" && llvm::is_contained(f.sites, path); };
+    auto gathers = [](Attribute c) { return isa<ir::GatherAttr>(cast<ir::ConsumedAttr>(c).getFacet()); };
+    if ((ir::within(path, site) || ir::within(site, path)) && llvm::any_of(row.getConsumed(), gathers) && llvm::none_of(plan.facets, asked))
+      fmt::print("  each position chooses among all, so products gather at `{}`{}\n", path, executed(scheduled, {path}, "gather"));
+  }
+}
+
 /// What the plan's facets make of a site, and what that costs beside the plan without them.
 class FacetStory {
 public:
@@ -284,7 +321,11 @@ private:
 
   /// What the passes did with it, at this site and those within.
   std::string became(const sema::PlanFacet &f, const std::string &site) {
-    if (scheduled && (f.kind == "gather" || f.kind == "grouped")) return executed(f);
+    if (scheduled && (f.kind == "gather" || f.kind == "grouped")) {
+      std::string text = executed(scheduled, f.sites, f.kind);
+      if (auto capacity = f.settings.find("capacity"); capacity != f.settings.end() && capacity->second != "none") text += fmt::format("; a member has at most {} times its even share of the points, those of the first rows", capacity->second);
+      return text;
+    }
     std::string by;
     ir::FacetCost cost;
     Size whole;
@@ -360,34 +401,6 @@ private:
     if (!acts) return text + "; what they are multiplied by stays as it is";
     const double most = std::ldexp(longest, int(bits + acts - 2));
     return text + fmt::format("; multiplied by whole numbers of {} bits: sums of {:.0f} products {}", acts, longest, most <= 0x1p24 ? "are exact in f32" : fmt::format("may need {:.0f} bits, of which f32 keeps 24", std::ceil(std::log2(most))));
-  }
-  /// How many products through the line's subsets go as it says.
-  std::string executed(const sema::PlanFacet &f) {
-    const ir::SubsetLines lines(scheduled);
-    const std::string entry = passes::entryPoint(module, "step") ? "step" : "run";
-    std::map<std::string, std::pair<int, int>> products; // of an entry: all, and those that do
-    std::string by, most;
-    for (auto row : scheduled.getOps<ir::SiteOp>())
-      for (auto c : row.getConsumed().getAsRange<ir::ConsumedAttr>())
-        if (llvm::is_contained(f.sites, row.getPath()) && ir::stringifyFacetKind(cast<ir::Facet>(c.getFacet()).kind()) == f.kind) by = c.getBy().str();
-    scheduled.walk([&](ir::ContractOp c) {
-      for (Value s : c.getSubsets()) {
-        auto line = lines.of(s);
-        if (!line.facet || !llvm::is_contained(f.sites, line.site.getPath())) continue;
-        auto &[all, ours] = products[c->getParentOfType<ir::FuncOp>().getEntry().str()];
-        ++all, ours += f.kind == "gather" ? bool(ir::gathers(c)) : bool(c.getRoster());
-        if (auto n = ir::gathers(c)) most = *n ? fmt::format("at most {} members at a time, in whole register tiles", *n) : "as many members at a time as the caches hold";
-      }
-    });
-    std::string text = fmt::format(", part of the program since `{}`", by);
-    for (const std::string &e : {entry, std::string("decode")}) {
-      if (e == "decode" && !products.contains(e)) continue;
-      const auto [all, ours] = products[e];
-      text += fmt::format("{} {} of {} products of `{}` through the subset {}", e == entry ? ":" : ",", ours, all, e, f.kind == "gather" ? "gather" : "go by member");
-    }
-    if (!most.empty()) text += ", " + most;
-    if (auto capacity = f.settings.find("capacity"); capacity != f.settings.end() && capacity->second != "none") text += fmt::format("; a member has at most {} times its even share of the points, those of the first rows", capacity->second);
-    return text;
   }
   /// How many granules are computed, and by which products of `run` alone.
   std::string gatedBy(const sema::PlanFacet &f, const Size &params) {
@@ -498,6 +511,7 @@ Exit explain(const CommonOptions &o, const ExplainArguments &a) {
   for (const sema::SitePathOf *s : found) {
     if (!seen.insert(s->recorded()).second) continue;
     explanation.print(s->recorded());
+    if (compiled.scheduled) printUnasked(*compiled.scheduled, session->plan, s->recorded());
     if (facets) facets->print(s->recorded());
   }
   return Exit::Ok;

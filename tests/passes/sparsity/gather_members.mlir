@@ -1,6 +1,7 @@
 // RUN: %fil-opt %s --fil-sparsity-gather-members | FileCheck %s
 
 fil.dims {B, T, S, H = "4", N = "16", C = "16", "s#0" = "8", "s#2" = "8", "s#1" = "8", F = "64", "F/16" = "4"}
+// CHECK: fil.site "v*" [] consumed [#fil.consumed<#fil.gather<block 0> by "fil-sparsity-gather-members">]
 // CHECK: fil.site "s*" [] consumed [#fil.consumed<#fil.gather<block 16> by "fil-sparsity-gather-members">]
 fil.site "s*" [#fil.gather<block 16>]
 fil.site "eight" [#fil.format<e4m3 dgrad e4m3 wgrad e4m3 out f32 activations [1, 0] weights [0, 0]>]
@@ -56,4 +57,18 @@ fil.func entry "prefill" @others(%q: !fil.tensor<[B,T,H,N], real>, %c: !fil.tens
   %h = fil.gather %c at %u in "S" : (!fil.tensor<[B,S,N], real>, !fil.subset<S per [B,T], "s#2">) -> !fil.tensor<[B,T,N,"s#2"], real>
   %b = fil.contract %q, %h over ["N"] : (!fil.tensor<[B,T,H,N], real>, !fil.tensor<[B,T,N,"s#2"], real>) -> !fil.tensor<[B,T,H,"s#2"], real>
   fil.return %a, %b : !fil.tensor<[B,T,"s#1",F], real>, !fil.tensor<[B,T,H,"s#2"], real>
+}
+
+// Where each position chooses among all that are kept, no line is needed.
+// CHECK-LABEL: @unasked
+// CHECK: %[[C:.*]] = fil.cache
+// CHECK: %[[S:.*]] = fil.topk
+// CHECK-NOT: fil.gather
+// CHECK: fil.contract %arg0, %[[C]] through %[[S]] over ["N"]
+fil.func entry "eval" @unasked(%q: !fil.tensor<[B,T,H,N], real>, %x: !fil.tensor<[B,T,N], real>, %score: !fil.tensor<[B,T,S], real>) -> !fil.tensor<[B,T,H,"s#2"], real> {
+  %c = fil.cache %x "T" to "S" {site = "c"} : (!fil.tensor<[B,T,N], real>) -> !fil.tensor<[B,S,N], real>
+  %s = fil.topk %score over "S" {site = "v*"} : (!fil.tensor<[B,T,S], real>) -> !fil.subset<S per [B,T], "s#2">
+  %g = fil.gather %c at %s in "S" : (!fil.tensor<[B,S,N], real>, !fil.subset<S per [B,T], "s#2">) -> !fil.tensor<[B,T,N,"s#2"], real>
+  %a = fil.contract %q, %g over ["N"] : (!fil.tensor<[B,T,H,N], real>, !fil.tensor<[B,T,N,"s#2"], real>) -> !fil.tensor<[B,T,H,"s#2"], real>
+  fil.return %a : !fil.tensor<[B,T,H,"s#2"], real>
 }
