@@ -348,10 +348,12 @@ std::optional<RowSkip> skipsInRows(ContractOp c, const Dims &dims) {
 
 bool packsOnce(StringRef entry) { return entry != "grad"; }
 
+/// Does the op give the numbers of its first operand, as they are or as another format has them?
+static bool isView(Operation *op) { return isa<RenameOp, StopGradOp, MaskOp, ExpandOp, QuantizeOp, DequantizeOp, UnpackOp>(op); }
 /// What it is a view of, through renames and into loops, if that is a variable.
 static ReadOp variableOf(Value v) {
   while (auto *op = v.getDefiningOp()) {
-    if (!isa<RenameOp, StopGradOp, MaskOp, ExpandOp, QuantizeOp, DequantizeOp, UnpackOp>(op)) return dyn_cast<ReadOp>(op);
+    if (!isView(op)) return dyn_cast<ReadOp>(op);
     v = op->getOperand(0);
   }
   Value outside = outsideOf(v);
@@ -365,7 +367,7 @@ VariableOp paramOf(Value v) {
 bool worthPacking(ContractOp c, const Dims &dims) {
   const ContractionDims d = classify(c);
   auto f = c->getParentOfType<FuncOp>();
-  if (!d.joint || d.position || !c.getSubsets().empty() || !packsOnce(f.getEntry())) return false;
+  if (!d.joint || d.position || !c.getSubsets().empty()) return false;
   auto elements = [&](ArrayRef<StringAttr> own) {
     int64_t n = 1;
     for (ArrayRef<StringAttr> list : {own, ArrayRef<StringAttr>(d.summed)})
@@ -376,12 +378,17 @@ bool worthPacking(ContractOp c, const Dims &dims) {
     return n;
   };
   constexpr int64_t large = 1 << 14;
-  for (bool right : {true, false}) {
-    if (elements(right ? d.columns : d.rows) < large) continue;
-    ReadOp r = variableOf(right ? c.getRhs() : c.getLhs());
-    if (r && !f.walk([&](WriteOp w) { return w.getVariable() == r.getVariable() ? WalkResult::interrupt() : WalkResult::advance(); }).wasInterrupted()) return true;
-  }
-  return false;
+  return (elements(d.columns) >= large && staysAsItIs(c.getRhs(), f)) || (elements(d.rows) >= large && staysAsItIs(c.getLhs(), f));
+}
+bool staysAsItIs(Value v, FuncOp f) {
+  if (!packsOnce(f.getEntry())) return false;
+  if (Value outside = outsideOf(v)) return staysAsItIs(outside, f);
+  Operation *op = v.getDefiningOp();
+  if (!op) return false;
+  if (auto r = dyn_cast<ReadOp>(op)) return !f.walk([&](WriteOp w) { return w.getVariable() == r.getVariable() ? WalkResult::interrupt() : WalkResult::advance(); }).wasInterrupted();
+  if (isView(op)) return staysAsItIs(op->getOperand(0), f);
+  return isa<FuncOp>(op->getParentOp()) && op->getNumRegions() == 0 && op->getNumOperands() && isPure(op) &&
+         llvm::all_of(op->getOperands(), [&](Value o) { return isa_and_nonnull<ConstantOp>(o.getDefiningOp()) || staysAsItIs(o, f); });
 }
 
 } // namespace fil::ir

@@ -109,6 +109,8 @@ bool factorable(ContractOp product, llvm::ArrayRef<mlir::StringAttr> summed, llv
 bool worthTiles(const ContractionDims &, const Dims &);
 /// Are variables that an entry does not write the same from call to call? Not of `grad`: who asks for gradients is about to change all params.
 bool packsOnce(llvm::StringRef entry);
+/// Is it the same from call to call of the entry: a variable, or made of variables before all loops?
+bool staysAsItIs(mlir::Value, FuncOp);
 /// Of few rows: is the other operand a large variable that stays as it is? Packed once, it serves all calls.
 bool worthPacking(ContractOp, const Dims &);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/package/work.h"
 #include "codegen/package/places.h"
+#include "ir/contraction.h"
 #include <fmt/format.h>
 
 namespace fil {
@@ -31,7 +32,16 @@ GroupWork workOf(GroupOp g, const Dims &dims, bool f64) {
       auto x = dyn_cast<GatherOp>(op);
       return x && x.getX() == a && x.getIndex() != a;
     };
-    if (llvm::all_of(a.getUsers(), gathers))
+    // Through a subset no more is read than all of it, or the points' members.
+    auto chosen = [&](Operation *op) {
+      auto c = dyn_cast<ContractOp>(op);
+      return c && isa<TensorType>(a.getType()) && !subsetsOf(cast<TensorType>(a.getType()), c.getSubsets()).empty();
+    };
+    if (!a.use_empty() && llvm::all_of(a.getUsers(), chosen)) {
+      Size members;
+      for (Operation *op : a.getUsers()) members = members + Size(elementBytes(a.getType(), f64)) * dims.elements(readThrough(cast<TensorType>(a.getType()), cast<ContractOp>(op).getSubsets(), dims));
+      w.bytes = w.bytes + Size::min(bytesOf(a, dims, f64), members);
+    } else if (llvm::all_of(a.getUsers(), gathers))
       for (Operation *op : a.getUsers()) w.bytes = w.bytes + bytesOf(op->getResult(0), dims, f64);
     else if (!llvm::all_of(a.getUsers(), [&](Operation *op) { return appends(op, a); })) w.bytes = w.bytes + bytesOf(a, dims, f64);
   }

@@ -27,7 +27,8 @@ def SortByMemberPass : Pass<"fil-schedule-sort-by-member", "::mlir::ModuleOp"> {
   let description = [{
     What: where a contraction reads one operand, or adds its result, at the members of a subset, and that operand (that result) has none of
     the subset's own dims, it gets a roster: the points sorted by what they chose. The other operand and the result must have all of these dims, or, where
-    the result is added to, just these and the members are summed. If the members are summed too, they are summed behind it. Not in `decode`, which has few points and would pack weights that nobody chose.
+    the result is added to, just these and the members are summed. If the members are summed too, they are summed behind it. In `decode`, which has few points, only
+    of weights that are packed once for all calls: else it would pack what nobody chose.
     Where register tiles would be small it is done if the plan says `grouped`. Products of a subset that the plan has gathered are marked `fil.gather`, with
     the most members at a time (0: any), in all entries.
     Why: all points of one expert share its weights, so they fill register tiles, and no operation is done in vain.

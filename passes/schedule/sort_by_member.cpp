@@ -33,7 +33,9 @@ struct SortByMemberPass : impl::SortByMemberPassBase<SortByMemberPass> {
         setGathers(c, gather.getBlock());
         continue;
       }
-      if (c->getParentOfType<FuncOp>().getEntry() == "decode" || !sortable(c)) continue;
+      auto f = c->getParentOfType<FuncOp>();
+      const bool left = tensorOf(c.getLhs()).has(cast<SubsetType>(c.getSubsets()[0].getType()).getOf());
+      if (!sortable(c) || (f.getEntry() == "decode" && !staysAsItIs(left ? c.getLhs() : c.getRhs(), f))) continue;
       const bool grouped = isa_and_nonnull<GroupedAttr>(line.facet);
       if (sort(c, dims, grouped) && grouped) acts[LocationAttr(placeOf(line.site, line.facet))] = true;
     }

@@ -78,3 +78,28 @@ fil.func @gathered(%h: !fil.tensor<[B,D], f32>, %w: !fil.tensor<[D,E,F], f32>, %
   %0 = fil.contract %h, %w through %s over ["D"] : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "s#1">) -> !fil.tensor<[B,F,"s#1"], f32>
   fil.return %0 : !fil.tensor<[B,F,"s#1"], f32>
 }
+
+// `decode`: weights that stay as they are, or are made of such, are packed once, and their points are sorted; what is made in a call stays as it is.
+// CHECK-LABEL: fil.func entry "decode" @decode
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %{{.*}} sorted %{{.*}} over ["D"] {site = "read"}
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %{{.*}} sorted %{{.*}} over ["D"] {site = "merged"}
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %{{[a-z0-9]+}} over ["D"] {site = "input"}
+// CHECK: fil.contract %{{.*}}, %{{.*}} through %{{[a-z0-9]+}} over ["D"] {site = "changing"}
+fil.variable param @w : !fil.tensor<[D,E,F], f32> init <constant, 0.0, 0.0> site "w" declared ["D", "E", "F"] loops []
+fil.variable state @u : !fil.tensor<[D,E,F], f32> init <constant, 0.0, 0.0> site "u" declared ["D", "E", "F"] loops []
+fil.func entry "decode" @decode(%h: !fil.tensor<[B,D], f32> {fil.name = "h"}, %x: !fil.tensor<[D,E,F], f32> {fil.name = "x"}, %score: !fil.tensor<[B,E], f32> {fil.name = "s"}) -> (!fil.tensor<[B,F,"e#1"], f32> {fil.name = "y"}) {
+  %w = fil.read @w {site = "w"} : <[D,E,F], f32>
+  %u = fil.read @u {site = "u"} : <[D,E,F], f32>
+  %two = fil.constant 2.0 : <[], f32>
+  %m = fil.map mul(%w, %two) : (!fil.tensor<[D,E,F], f32>, !fil.tensor<[], f32>) -> !fil.tensor<[D,E,F], f32>
+  %e = fil.topk %score over "E" {site = "d*"} : (!fil.tensor<[B,E], f32>) -> !fil.subset<E per [B], "e#1">
+  %0 = fil.contract %h, %w through %e over ["D"] {site = "read"} : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,F,"e#1"], f32>
+  %1 = fil.contract %h, %m through %e over ["D"] {site = "merged"} : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,F,"e#1"], f32>
+  %2 = fil.contract %h, %x through %e over ["D"] {site = "input"} : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,F,"e#1"], f32>
+  %3 = fil.contract %h, %u through %e over ["D"] {site = "changing"} : (!fil.tensor<[B,D], f32>, !fil.tensor<[D,E,F], f32>, !fil.subset<E per [B], "e#1">) -> !fil.tensor<[B,F,"e#1"], f32>
+  %4 = fil.map add(%0, %1) : (!fil.tensor<[B,F,"e#1"], f32>, !fil.tensor<[B,F,"e#1"], f32>) -> !fil.tensor<[B,F,"e#1"], f32>
+  %5 = fil.map add(%2, %3) : (!fil.tensor<[B,F,"e#1"], f32>, !fil.tensor<[B,F,"e#1"], f32>) -> !fil.tensor<[B,F,"e#1"], f32>
+  %6 = fil.map add(%4, %5) : (!fil.tensor<[B,F,"e#1"], f32>, !fil.tensor<[B,F,"e#1"], f32>) -> !fil.tensor<[B,F,"e#1"], f32>
+  fil.write @u, %x : !fil.tensor<[D,E,F], f32>
+  fil.return %6 : !fil.tensor<[B,F,"e#1"], f32>
+}
