@@ -273,18 +273,16 @@ def Fil_CacheOp : Fil_BodyOp<"cache"> {
 
 // ---- variables, loops, the step ----
 
-def Fil_ReadOp : Fil_Op<"read", [MemoryEffects<[MemRead]>]> {
+def Fil_ReadOp : Fil_Op<"read", [MemoryEffects<[MemRead]>, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a variable as it was at the start of the step (a function's top level only)";
   let arguments = FilArgs<(ins FlatSymbolRefAttr:$variable)>.all;
   let results = (outs Fil_Tensor:$result);
   let assemblyFormat = "$variable attr-dict `:` type($result)";
-  let hasVerifier = 1;
 }
-def Fil_WriteOp : Fil_Op<"write", [MemoryEffects<[MemWrite]>]> {
+def Fil_WriteOp : Fil_Op<"write", [MemoryEffects<[MemWrite]>, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a variable's value at the end of the step (a function's top level only; once a variable)";
   let arguments = FilArgs<(ins FlatSymbolRefAttr:$variable, Fil_Tensor:$value)>.all;
   let assemblyFormat = "$variable `,` $value attr-dict `:` type($value)";
-  let hasVerifier = 1;
 }
 def Fil_AuxOp : Fil_Op<"aux", [MemoryEffects<[MemWrite]>, DeclareOpInterfaceMethods<Fil_Differentiable>]> {
   let summary = "a further loss, a scalar; its gradient goes to `trains` alone, or everywhere if that is absent";

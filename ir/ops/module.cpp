@@ -71,15 +71,15 @@ LogicalResult ReturnOp::verify() {
   return success();
 }
 
-template <class Op> static LogicalResult verifyAccess(Op op, Type type) {
+template <class Op> static LogicalResult verifyAccess(Op op, Type type, SymbolTableCollection &symbols) {
   if (!isa<FuncOp>(op->getParentOp())) return op.emitOpError("stands inside a loop; variables are read and written at a function's top level");
-  auto v = SymbolTable::lookupNearestSymbolFrom<VariableOp>(op, op.getVariableAttr());
+  auto v = symbols.lookupNearestSymbolFrom<VariableOp>(op, op.getVariableAttr());
   if (!v) return op.emitOpError("names no variable: @") << op.getVariable();
   if (v.getType() != type) return op.emitOpError("has type ") << type << ", the variable has " << v.getType();
   return success();
 }
-LogicalResult ReadOp::verify() { return verifyAccess(*this, getResult().getType()); }
-LogicalResult WriteOp::verify() { return verifyAccess(*this, getValue().getType()); }
+LogicalResult ReadOp::verifySymbolUses(SymbolTableCollection &symbols) { return verifyAccess(*this, getResult().getType(), symbols); }
+LogicalResult WriteOp::verifySymbolUses(SymbolTableCollection &symbols) { return verifyAccess(*this, getValue().getType(), symbols); }
 
 Value makeRead(OpBuilder &b, VariableOp v, Role role) { return ReadOp::create(b, v.getLoc(), v.getType(), FlatSymbolRefAttr::get(v.getSymNameAttr()), v.getSiteAttr(), RoleAttr::get(b.getContext(), role)); }
 void makeWrite(OpBuilder &b, VariableOp v, Value x, Role role) { WriteOp::create(b, v.getLoc(), FlatSymbolRefAttr::get(v.getSymNameAttr()), x, v.getSiteAttr(), RoleAttr::get(b.getContext(), role)); }
