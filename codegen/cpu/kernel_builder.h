@@ -124,6 +124,7 @@ private:
   llvm::Value *tanh(llvm::Value *);
   llvm::Value *erf(llvm::Value *);
   llvm::Value *sinCos(llvm::Value *, bool cosine);
+  llvm::Value *sinCosNear(llvm::Value *, bool cosine);
   llvm::Value *power(llvm::Value *, llvm::Value *);
   llvm::Value *quotient(llvm::Value *x, llvm::Value *y);
   llvm::Value *reciprocal(llvm::Value *x);

@@ -98,8 +98,19 @@ Value *KernelBuilder::erf(Value *x) {
   return b.CreateSelect(b.CreateFCmpOGT(t, like(x, 0.927734375)), large, small);
 }
 
-/// x = n pi/2 + r in three steps of fused multiply-adds: for |x| below 70,000.
+/// Beyond 65,536, where the three parts of pi/2 are too few, lane by lane as libm has it; in a vector of which a lane is there.
 Value *KernelBuilder::sinCos(Value *x, bool cosine) {
+  Value *isFar = b.CreateFCmpOGT(intrinsic(Intrinsic::fabs, {x}), like(x, 65536));
+  return emitIf(b, isVector(x) ? b.CreateOrReduce(isFar) : isFar, [&]() -> Values {
+    const int field = cosine ? FIL_COS : FIL_SIN;
+    if (!isVector(x)) return {eachLane(field, {x})};
+    return emitLoop(b, b.getInt64(0), b.getInt64(uint64_t(lanes)), 1, {x}, [&](Value *i, ArrayRef<Value *> done) -> Values {
+      return {b.CreateInsertElement(done[0], eachLane(field, {b.CreateExtractElement(x, i)}), i)};
+    });
+  }, [&]() -> Values { return {sinCosNear(x, cosine)}; })[0];
+}
+/// x = n pi/2 + r in three steps of fused multiply-adds.
+Value *KernelBuilder::sinCosNear(Value *x, bool cosine) {
   const double magic = 12582912;
   Value *t = fma(x, like(x, 0.636619772), like(x, magic));
   Value *i = bits(t), *n = b.CreateFSub(t, like(x, magic));

@@ -37,16 +37,14 @@ protected:
       for (int i = 0; i < 3001; ++i)
         for (float sign : {-1.f, 1.f})
           if (float v = sign * at * (1 + i / 1000.f); v >= f.low && v <= f.high) x.push_back(v);
-    const size_t within = x.size();
     const float inf = std::numeric_limits<float>::infinity();
     for (float v : {0.f, -0.f, inf, -inf, std::numeric_limits<float>::quiet_NaN(), 1e-45f, std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest()}) x.push_back(v);
     auto out = p.executable->run(p.entry("run"), {Array::of(DType::F32, {int64_t(x.size())}, x)});
     auto y = out[0].as<float>();
     double worst = 0;
     float where = 0;
-    const bool periodic = f.low > -1e6 && f.high < 1e6 && std::string(f.text).find("(x)") != std::string::npos && (f.exact == static_cast<double (*)(double)>(std::sin) || f.exact == static_cast<double (*)(double)>(std::cos));
+    const bool periodic = f.exact == static_cast<double (*)(double)>(std::sin) || f.exact == static_cast<double (*)(double)>(std::cos);
     for (size_t i = 0; i < x.size(); ++i) {
-      if (i >= within && periodic && std::fabs(x[i]) > f.high) continue; // beyond the range that is stated
       double d = ulps(y[i], f.exact(x[i]));
       if (periodic) d = std::min(d, std::fabs(double(y[i]) - f.exact(x[i])) / 0x1p-24); // absolute near the zeros
       if (!(d <= worst)) worst = d, where = x[i];
@@ -93,7 +91,7 @@ double relu(double x) { return x > 0 ? x : 0; }
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 INSTANTIATE_TEST_SUITE_P(Functions, Math,
                          testing::Values(Function{"exp(x)", std::exp, -104, 89, 2}, Function{"log(x)", std::log, 0, 1e6, 2}, Function{"tanh(x)", std::tanh, -12, 12, 3},
-                                         Function{"erf(x)", std::erf, -6, 6, 3}, Function{"sin(x)", std::sin, -60000, 60000, 3}, Function{"cos(x)", std::cos, -60000, 60000, 3},
+                                         Function{"erf(x)", std::erf, -6, 6, 3}, Function{"sin(x)", std::sin, -70000, 70000, 3}, Function{"cos(x)", std::cos, -70000, 70000, 3},
                                          Function{"sqrt(x)", std::sqrt, 0, 1e6, 0.51}, Function{"rsqrt(x)", rsqrt, 1e-3, 1e6, 1.5}, Function{"relu(x)", relu, -10, 10, 0}),
                          [](auto &i) { return std::string(i.param.text).substr(0, std::string(i.param.text).find('(')); });
 
