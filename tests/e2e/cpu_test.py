@@ -132,12 +132,28 @@ class Cpu(CommandTest):
         self.assertRegex(out, r"\n +[\d,]+  c\.fil:\d+  \w+.*, saved by a loop\n")
         larger = self.explain("--plan", "p", "--memory", "--entry", "step", "--at", "B=40")
         self.assertIn("\nstep (B=40 S=8 T=8)\n", larger)
+        for at, said in (("Q=3", "error[E0108]: `--at`: no call has a dim `Q`\n  = help: dims that a call decides: B, S, T\n"),
+                         ("V=3", "error[E0108]: `--at`: the program is compiled for V=256\n  = help: `--dim V=3` compiles it for another size\n")):
+            self.assertEqual(self.fil("explain", "c.fil", "--plan", "p", CPU, "--memory", "--at", at, exit=2)[1], said)
         self.assertNotIn("\neval", larger)
+
+    def test_scores_of_attention_are_in_no_memory(self):
+        forms = {"plain": ("", "score"), "bias": ("param b, g: [H] = 1", "score * g + b"), "slope": ("param g: [H] = 0.1", "score - g * (position(T) - position(S))"),
+                 "capped": ("", "20 * tanh(layernorm(score, over S) / 20)")}
+        for form, (params, score) in forms.items():
+            for before, after in (("layers l in 0..2 {", "}"), ("", "")):
+                self.write("scores.fil", "dims B, T, S\ndims D = 32, H = 4, N = 16\nmodel M(x: [B,T,D]) -> [B,T,D] {\n" + before +
+                           f" param q, k, v: D -> (H, N); param o: (H, N) -> D\n {params}\n cache ks: [B,S,H,N] <- x @ k; cache vs: [B,S,H,N] <- x @ v\n let score = dot(x @ q, ks, over N) / 4\n"
+                           f" x += dot(softmax({score} where causal(T, S), over S), vs, over S) @ o\n{after}\n return x\n}}\nloss l(y: [B,T,D], t: [B,T,D]) = mean((y - t)^2, over B, T, D)\n"
+                           'plan p for M { train { data x=npy("x.npy"), t=npy("t.npy"); batch 4; steps 8 } }\n')
+                out = self.fil("explain", "scores.fil", "--plan", "p", CPU, "--memory", "--entry", "step", "--at", "T=1024")[0].decode()
+                arena = int(re.search(r"\n  arena ([\d,]+) bytes", out).group(1).replace(",", ""))
+                self.assertLess(arena, 4 * 4 * 1024 * 1024 * 4 / 2, (form, before)) # of one tensor of scores
 
     def test_what_the_gradient_computes_again_is_told_and_forced(self):
         def bytes_of(*plan):
             out = self.explain("--plan", "p", "--memory", "--entry", "step", *plan)
-            arena, kept, again, rule = re.search(r"\n  arena ([\d,]+) bytes(?:.|\n)*\n  for the gradient layers keep ([\d,]+) bytes, and compute again what would be ([\d,]+) \(remat (.*)\)\n", out).groups()
+            arena, kept, again, rule = re.search(r"\n  arena ([\d,]+) bytes(?:.|\n)*\n  for the gradient layers keep ([\d,]+) bytes; what would be ([\d,]+) is computed again \(remat (.*)\)\n", out).groups()
             return *(int(n.replace(",", "")) for n in (arena, kept, again)), rule
         auto, none, every, attention = (bytes_of(*p) for p in ((), *(("--set", f"partition.remat={r}") for r in ("none", "all", "Attention"))))
         self.assertEqual([x[3] for x in (auto, none, every, attention)], ["auto", "none", "all", "l[0..2].Attention"])

@@ -2,6 +2,7 @@
 #include "tools/driver/entry_sizes.h"
 #include "ir/ir.h"
 #include "runtime/base/status.h"
+#include <set>
 
 namespace fil {
 
@@ -48,6 +49,23 @@ Size atSizes(const Size &s, const Binding &sizes) {
     auto it = sizes.find(dim);
     return it == sizes.end() ? std::nullopt : std::optional(Size(it->second));
   });
+}
+
+const Binding &openSizes(const Manifest &m, const Binding &given, const std::string &option) {
+  std::set<std::string> open;
+  for (const Program &p : m.programs) {
+    for (auto &[length, from] : p.running) open.insert(length);
+    for (const Port &in : p.entry.inputs)
+      for (const Size &s : in.sizes)
+        s.substitute([&](const std::string &dim) { return open.insert(dim), std::optional<Size>(); });
+  }
+  for (auto &[dim, n] : given) {
+    if (open.contains(dim)) continue;
+    auto fixed = m.dims.find(dim);
+    throw Error(Exit::Usage, "E0108", fixed == m.dims.end() ? fmt::format("`{}`: no call has a dim `{}`", option, dim) : fmt::format("`{}`: the program is compiled for {}={}", option, dim, fixed->second),
+                fixed == m.dims.end() ? fmt::format("dims that a call decides: {}", fmt::join(open, ", ")) : fmt::format("`--dim {}={}` compiles it for another size", dim, n));
+  }
+  return given;
 }
 
 std::vector<const Program *> wantedPrograms(const Manifest &m, const std::string &entry) {

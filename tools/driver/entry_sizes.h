@@ -19,6 +19,8 @@ std::string sizesText(const Binding &);
 /// At sizes; formulas in dims that have none stay.
 Size atSizes(const Size &, const Binding &);
 
+/// The sizes themselves. Error E0108 about the option for a dim that no call of an entry decides.
+const Binding &openSizes(const Manifest &, const Binding &given, const std::string &option);
 /// The programs of the wanted entry, of all if empty. Error E0108 for an unknown one.
 std::vector<const Program *> wantedPrograms(const Manifest &, const std::string &entry);
 

@@ -23,7 +23,7 @@ class KernelList {
 public:
   KernelList(const Manifest &m, const sema::TrainSettings &t, const ExplainArguments &a) : manifest(m), launches(m.kernels.size()) {
     for (const Program *p : wantedPrograms(m, a.entry)) {
-      sizes = entrySizes(*p, m, t, dimOptions(a.at, "--at"));
+      sizes = entrySizes(*p, m, t, openSizes(m, dimOptions(a.at, "--at"), "--at"));
       collect(*p, p->steps, 1);
     }
     if (!a.profile.empty()) profile = Profile::read(systemFiles(), a.profile);

@@ -58,7 +58,7 @@ std::string savedBy(const Compiled &c, const std::string &entry, const sema::Che
   for (const passes::SavedValue &s : passes::savedValues(*c.scheduled))
     if (s.entry == entry) (s.again ? again : kept) += valueOf(s.bytes(dims, plan.precision == "f64" ? 8 : 4), sizes, s.what);
   const std::string rule = plan.remat.sites.empty() ? plan.remat.rule : fmt::format("{}", fmt::join(plan.remat.sites, " "));
-  return kept || again ? fmt::format("  for the gradient layers keep {} bytes, and compute again what would be {} (remat {})\n", grouped(kept), grouped(again), rule) : "";
+  return kept || again ? fmt::format("  for the gradient layers keep {} bytes; what would be {} is computed again (remat {})\n", grouped(kept), grouped(again), rule) : "";
 }
 
 std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m, const Binding &sizes) {
@@ -92,7 +92,7 @@ void explainMemory(const Compiled &c, const sema::CheckedPlan &plan, const Expla
   const auto programs = wantedPrograms(m, a.entry);
   std::string text = variables(m);
   for (const Program *p : programs) {
-    const Binding sizes = entrySizes(*p, m, plan.train, dimOptions(a.at, "--at"));
+    const Binding sizes = entrySizes(*p, m, plan.train, openSizes(m, dimOptions(a.at, "--at"), "--at"));
     text += entry(*p, c.programs[size_t(p - m.programs.data())], m, sizes) + savedBy(c, p->entry.name, plan, sizes);
   }
   fmt::print("{}", text);
