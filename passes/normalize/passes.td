@@ -22,6 +22,15 @@ def HoistInvariantsPass : Pass<"fil-normalize-hoist-invariants", "::mlir::Module
   }];
 }
 
+def ContractSumsPass : Pass<"fil-normalize-contract-sums", "::mlir::ModuleOp"> {
+  let summary = "a sum of products that has rows and columns is a contraction";
+  let description = [{
+    What: `sum(x * w, over D)`, where x and w both have D and each of them a dim that the other lacks, is `dot(x, w, over D)`: no value of the product is kept for
+    the gradient, and tiles multiply. What has no rows or no columns, as a weighted sum, stays: it is computed row by row.
+    Why here: gradients, adapters and formats are of contractions.
+  }];
+}
+
 def GatherProductsPass : Pass<"fil-normalize-gather-products", "::mlir::ModuleOp"> {
   let summary = "products of members' rows become rows of the product, where these are fewer";
   let description = [{

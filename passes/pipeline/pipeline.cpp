@@ -20,6 +20,7 @@ static void clean(mlir::OpPassManager &pm) {
 
 void normalize(mlir::OpPassManager &pm) {
   clean(pm);
+  pm.addPass(createContractSumsPass());
   pm.addPass(createHoistInvariantsPass()); // before autodiff, so that tables are not saved for each turn
   clean(pm);
   pm.addPass(createGatherProductsPass());
@@ -75,6 +76,7 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
   pm.addPass(createWidenSubsetsPass());  // of the rest, before what is left of them is cut into point by point sums
   pm.addPass(createCompareIndicesPass());
   pm.addPass(mlir::createCSEPass());
+  pm.addPass(createSplitSumsPass());     // before what is left of a sum is folded
   pm.addPass(createExposeResultsPass()); // so that each value that leaves a block has one place
   pm.addPass(createFoldSumsPass());      // so that a group of rows can take a part of a sum over them
   pm.addPass(createFormGroupsPass());
@@ -82,13 +84,13 @@ void schedule(mlir::OpPassManager &pm, const PipelineOptions &o) {
 }
 
 void registerAllPasses() {
-  registerSimplifyPass(), registerHoistInvariantsPass(), registerGatherProductsPass(), registerNameProductsPass();
+  registerSimplifyPass(), registerContractSumsPass(), registerHoistInvariantsPass(), registerGatherProductsPass(), registerNameProductsPass();
   registerAddAdaptersPass(), registerLimitMembersPass(), registerAddGatesPass(), registerAddMasksPass(), registerAddPatternsPass(), registerGatherMembersPass();
   registerFakeQuantizePass(), registerKeepWholePass();
   registerDifferentiatePass(), registerVerifyRolesPass();
   registerBuildStepPass(), registerMakeInitPass(), registerMakeDecodePass(), registerAbsorbProductsPass();
   registerNarrowStatePass(), registerNarrowCachesPass(), registerNarrowSavedPass(), registerAddLevelsPass(), registerKeepFrozenPass(), registerRoundOperandsPass(), registerChooseFormatsPass();
-  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
+  registerRecomputeSavedPass(), registerSortByMemberPass(), registerWidenSubsetsPass(), registerCompareIndicesPass(), registerSplitSumsPass(), registerExposeResultsPass(), registerFoldSumsPass(), registerFormGroupsPass(), registerFormStripsPass();
 }
 
 } // namespace fil::passes

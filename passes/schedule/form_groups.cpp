@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/contraction.h"
 #include "llvm/ADT/MapVector.h"
+#include "passes/analysis/scores.h"
 #include "passes/analysis/work.h"
 #include "passes/schedule/passes.h"
 #include <set>
@@ -148,6 +149,7 @@ public:
   void block(Block &block) {
     std::vector<Cluster> clusters;
     llvm::DenseMap<Operation *, int> clusterOf;
+    scores.emplace(block, dims);
     for (Operation &op : block.without_terminator()) {
       if (isa<ReadOp, WriteOp>(op)) continue;
       if (!isa<LayersOp>(op) && !GroupOp::kept(&op)) continue;
@@ -165,6 +167,7 @@ public:
 
 private:
   const Dims &dims;
+  std::optional<ScoreRows> scores;
   llvm::DenseMap<Operation *, SmallVector<Leaf>> leavesBy; ///< of ops that are placed
 
   SmallVector<Leaf> leavesOf(Operation *op) {
@@ -243,7 +246,7 @@ private:
       auto contract = dyn_cast<ContractOp>(op);
       fresh.tiled = contract && (worthTiles(classify(contract), dims) || worthPacking(contract, dims) || contract.getRoster() || (gathers(contract) && gathersInTiles(contract, dims)) || vectorsOfMembers(contract, dims));
       if (fresh.tiled) op->setAttr("fil.tiled", UnitAttr::get(op->getContext()));
-      if (isa<TopKOp, HighestOp, RosterOp, ScatterOp, CacheOp>(op)) fresh.open = false;
+      if (isa<TopKOp, HighestOp, RosterOp, ScatterOp, CacheOp>(op) || sumsStrips(op)) fresh.open = false;
       if (!fresh.tiled && fresh.open) {
         if (earliest >= 0 && join(clusters[earliest], op, leaves, earliest, clusterOf, false)) return add(clusters[earliest], op, leaves), earliest;
         for (int c = int(clusters.size()) - 1; c > earliest; --c)
@@ -253,6 +256,14 @@ private:
     for (const Leaf &l : leaves) fresh.reads.insert(l.value.getAsOpaquePointer());
     clusters.push_back(std::move(fresh));
     return int(clusters.size()) - 1;
+  }
+  /// A contraction of scores over something else than their rows adds up strips: there is no whole result while these are worked on.
+  bool sumsStrips(Operation *op) {
+    auto c = dyn_cast<ContractOp>(op);
+    return c && llvm::any_of(ValueRange{c.getLhs(), c.getRhs()}, [&](Value v) {
+      auto row = scores->of(v);
+      return !row.empty() && llvm::none_of(row, [&](StringAttr d) { return llvm::is_contained(c.getOver(), d); });
+    });
   }
   void add(Cluster &c, Operation *op, ArrayRef<Leaf> leaves) {
     c.ops.push_back(op);

@@ -71,6 +71,16 @@ def ExposeResultsPass : Pass<"fil-schedule-expose-results", "::mlir::ModuleOp"> 
   }];
 }
 
+def SplitSumsPass : Pass<"fil-schedule-split-sums", "::mlir::ModuleOp"> {
+  let summary = "sums over scores become sums over their rows, and sums of these";
+  let description = [{
+    What: where a block sums or searches the rows of values that have the dims of a batched product (scores), a sum of such values over more dims, or of their
+    product with what has some of these dims, is done for each row first; the rest is a sum of few numbers. Gradients of what is added to scores or scales
+    them are such sums.
+    Why here: form-strips keeps scores inside where all that reads them goes by their rows. Not in `decode`, which has no strips.
+  }];
+}
+
 def FoldSumsPass : Pass<"fil-schedule-fold-sums", "::mlir::ModuleOp"> {
   let summary = "a sum over rows becomes one over the rows of a block and one over the blocks";
   let description = [{

@@ -122,17 +122,23 @@ INSTANTIATE_TEST_SUITE_P(Form, AttentionOnTheCpu, testing::Values(
     Attention{"window", "q, k, v: D -> (H, N)", "H,N", "score where causal(T, S) and position(S) > position(T) - 9", "softmax"},
     Attention{"bias", "q, k, v: D -> (H, N)", "H,N", "(score - 0.1 * (position(T) - position(S))) where causal(T, S)", "softmax"},
     Attention{"grouped", "q: D -> (H, R, N); param k, v: D -> (H, N)", "H,N", "score where causal(T, S)", "softmax"}, Attention{"shared", "q: D -> (H, N); param k, v: D -> (N)", "N", "score where causal(T, S)", "softmax"},
-    Attention{"sigmoid", "q, k, v: D -> (H, N)", "H,N", "score where causal(T, S)", "sigmoid"}), [](auto &i) { return i.param.name; });
+    Attention{"sigmoid", "q, k, v: D -> (H, N)", "H,N", "score where causal(T, S)", "sigmoid"},
+    Attention{"trained_bias", "q, k, v: D -> (H, N); param b, g: [H] = 1", "H,N", "(score * g + b * tanh(score)) where causal(T, S)", "softmax"},
+    Attention{"trained_slope", "q, k, v: D -> (H, N); param g: [H] = 0.1", "H,N", "(score - g * (position(T) - position(S))) where causal(T, S)", "softmax"},
+    Attention{"capped", "q, k, v: D -> (H, N)", "H,N", "2 * tanh(layernorm(score, over S) / 2) where causal(T, S)", "softmax"},
+    Attention{"twice", "q, u, k, v: D -> (H, N)", "H,N", "(score + dot(x @ u, ks, over N)) where causal(T, S)", "softmax"}), [](auto &i) { return i.param.name; });
 TEST_P(AttentionOnTheCpu, AgreesWithTheReference) {
   const Attention &a = GetParam();
   const bool grouped = std::string(a.name) == "grouped";
-  for (auto [n, lengths] : {std::pair{8, std::vector{1}}, std::pair{20, std::vector{7, 150}}, std::pair{64, std::vector{33}}}) {
-    const std::string weights = a.mixture == std::string("softmax") ? fmt::format("softmax({}, over S)", a.score) : fmt::format("(sigmoid(score) {})", std::string(a.score).substr(6));
-    const std::string text = fmt::format("dims B, T, S, D = 12, H = 2, R = 3, N = {}, C = 5\nmodel M(x: [B,T,D]) -> [B,T,C] {{\n layers l in 0..2 {{\n  param {}\n  param o: ({}) -> D\n"
-                                         "  cache ks: [B,S,{}] <- x @ k; cache vs: [B,S,{}] <- x @ v\n  let score = dot(x @ q, ks, over N) / sqrt(N)\n  x += dot({}, vs, over S) @ o\n }}\n param head: D -> C\n return x @ head\n}}\n"
-                                         "loss l(y: [B,T,C], t: index<C>[B,T]) = mean(xent(y, t, over C), over B, T)\n", n, a.params, grouped ? "H, R, N" : "H, N", a.caches, a.caches, weights);
-    for (int t : lengths) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
-  }
+  for (auto [n, lengths] : {std::pair{8, std::vector{1}}, std::pair{20, std::vector{7, 70}}, std::pair{64, std::vector{33}}})
+    for (bool loop : {true, false}) {
+      if (!loop && n != 20) continue;
+      const std::string weights = a.mixture == std::string("softmax") ? fmt::format("softmax({}, over S)", a.score) : fmt::format("(sigmoid(score) {})", std::string(a.score).substr(6));
+      const std::string text = fmt::format("dims B, T, S, D = 12, H = 2, R = 3, N = {}, C = 5\nmodel M(x: [B,T,D]) -> [B,T,C] {{\n {}\n  param {}\n  param o: ({}) -> D\n"
+                                           "  cache ks: [B,S,{}] <- x @ k; cache vs: [B,S,{}] <- x @ v\n  let score = dot(x @ q, ks, over N) / sqrt(N)\n  x += dot({}, vs, over S) @ o\n {}\n param head: D -> C\n return x @ head\n}}\n"
+                                           "loss l(y: [B,T,C], t: index<C>[B,T]) = mean(xent(y, t, over C), over B, T)\n", n, loop ? "layers l in 0..2 {" : "", a.params, grouped ? "H, R, N" : "H, N", a.caches, a.caches, weights, loop ? "}" : "");
+      for (int t : lengths) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
+    }
 }
 TEST(StripsOnTheCpu, AgreeWithTheReference) { // rows of other strips; sums of a part of a strip's rows; products with a sum over the strips
   for (const char *mixture : {"let (first, rest) = split(p, A:1, R:T-1, over T)\n let turned = concat(rest, first, over T)\n x += dot(turned * p + p, vs, over S) @ o",

@@ -6,7 +6,7 @@
 // RUN: %fil-opt %s --fil-schedule-recompute-saved="rule=none reductions" | FileCheck %s --check-prefix=REDUCED
 // The reverse loop computes tanh again from the carried value, which is saved anyway; the sum stays saved.
 
-fil.dims {B, T, S, N = "16", D = "24", L = "2", "l#0" = "2"}
+fil.dims {B, T, S, H = "4", N = "16", D = "24", L = "2", "l#0" = "2"}
 
 // CHECK-LABEL: fil.func @step
 // CHECK: %[[F:[0-9]+]]:3 = fil.layers %{{.*}} = l 0 to 2 dim "l#0" carried(%[[H:[a-z0-9]+]] = %{{.*}})
@@ -110,4 +110,40 @@ fil.func entry "step" @project(%x: !fil.tensor<[B,T,D], f64>, %k: !fil.tensor<[B
     fil.yield %5 : !fil.tensor<[B,T,D], f64>
   }
   fil.return %7 : !fil.tensor<[B,T,D], f64>
+}
+
+// Without a loop only scores are made again, where the gradient waits for other rows: `far` reads a sum of all heads, `own` goes row by row.
+// CHECK-LABEL: fil.func @far
+// CHECK: fil.contract
+// CHECK-NEXT: %[[E:.*]] = fil.map exp
+// CHECK-NEXT: %[[V:.*]] = fil.contract %[[E]]
+// CHECK-NEXT: %[[SUM:.*]] = fil.reduce sum %[[V]] over ["H", "N"]
+// CHECK-NEXT: %[[AGAIN:.*]] = fil.contract {{.*}} over ["N"] {fil.read
+// CHECK-NEXT: %[[READ:.*]] = fil.map exp(%[[AGAIN]])
+// CHECK-NEXT: fil.map mul(%[[READ]], %[[SUM]])
+// NONE-LABEL: fil.func @far
+// NONE-NOT: fil.read
+// NONE: fil.return
+// ATTN-LABEL: fil.func @far
+// ATTN: fil.read
+fil.func @far(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,S,H,N], f64> {
+  %0 = fil.contract %q, %k over ["N"] {role = #fil.role<saved>} : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.map exp(%0) {role = #fil.role<saved>} : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %2 = fil.contract %1, %k over ["S"] : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64>
+  %3 = fil.reduce sum %2 over ["H", "N"] : (!fil.tensor<[B,T,H,N], f64>) -> !fil.tensor<[B,T], f64>
+  %4 = fil.map mul(%1, %3) {role = #fil.role<dgrad>} : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %5 = fil.contract %4, %q over ["T"] {role = #fil.role<dgrad>} : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H,N], f64>) -> !fil.tensor<[B,S,H,N], f64>
+  fil.return %5 : !fil.tensor<[B,S,H,N], f64>
+}
+// CHECK-LABEL: fil.func @own
+// CHECK-NOT: fil.read
+// CHECK: fil.return
+fil.func @own(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,S,H,N], f64> {
+  %0 = fil.contract %q, %k over ["N"] {role = #fil.role<saved>} : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.map exp(%0) {role = #fil.role<saved>} : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %2 = fil.contract %1, %k over ["S"] : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64>
+  %3 = fil.reduce sum %2 over ["N"] : (!fil.tensor<[B,T,H,N], f64>) -> !fil.tensor<[B,T,H], f64>
+  %4 = fil.map mul(%1, %3) {role = #fil.role<dgrad>} : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %5 = fil.contract %4, %q over ["T"] {role = #fil.role<dgrad>} : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,T,H,N], f64>) -> !fil.tensor<[B,S,H,N], f64>
+  fil.return %5 : !fil.tensor<[B,S,H,N], f64>
 }
