@@ -91,6 +91,13 @@ void Store::put(const std::string &kind, std::string_view key, std::string_view 
   if (!writeNew(aside / "content", content) || !writeNew(aside / "key", headOf(content), key) || (fs::rename(aside, entry, e), e)) fs::remove_all(aside, e);
 }
 
+std::error_code Store::refusal() const {
+  std::error_code e;
+  fs::create_directories(folder, e);
+  if (!e && access(folder.c_str(), W_OK | X_OK)) e = std::error_code(errno, std::generic_category());
+  return e;
+}
+
 void Store::remove(const fs::path &entry) { // at once: a reader finds it or does not
   const fs::path aside = folder / asideName(".old");
   std::error_code e;

@@ -20,6 +20,8 @@ public:
   std::optional<Blob> find(const std::string &kind, std::string_view key);
   void put(const std::string &kind, std::string_view key, std::string_view content);
   void drop(const std::string &kind, std::string_view key);
+  /// Why nothing can be put into the folder; no error where it can.
+  std::error_code refusal() const;
 
   struct Entry {
     std::string kind, name;

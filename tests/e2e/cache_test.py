@@ -41,6 +41,11 @@ class Cache(CommandTest):
         for command in (["--version"], ["--help"], ["train", "--help"], ["help", "E0207"], ["cache", "list"]):
             self.assertNotIn("libMLIR", self.call(*command, LD_DEBUG="files").stderr)
 
+    def test_a_cache_that_cannot_be_written_is_told(self):
+        done = self.train("out", FIL_CACHE_DIR=self.path("c.fil/cache"))
+        self.assertIn(f"warning: nothing is kept in the cache {self.path('c.fil/cache')}: Not a directory\n  = help: FIL_CACHE_DIR names another folder, and FIL_CACHE_BYTES=0 keeps nothing\n", done.stderr)
+        self.assertNotIn("warning", self.train("other").stderr)
+
     def test_the_times_sum_to_the_wall_time(self):
         for row in ("asm", "cache"):  # cold, warm
             begin = time.monotonic()

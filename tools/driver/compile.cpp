@@ -209,7 +209,9 @@ void Compiler::generate(mlir::ModuleOp m) {
   if (done(Stage::llvm_, [&] { return text.llvm; })) return;
   if (done(Stage::asm_, [&] { return text.assembly; })) return;
   if (!options.saveTo.empty()) saveManifest(systemFiles(), options.saveTo, made);
-  if (store) {
+  if (auto why = store ? store->refusal() : std::error_code()) {
+    fmt::print(stderr, "warning: nothing is kept in the cache {}: {}\n  = help: FIL_CACHE_DIR names another folder, and FIL_CACHE_BYTES=0 keeps nothing\n", store->folder.string(), why.message());
+  } else if (store) {
     // What said something is compiled again, so that it says it again.
     if (!options.programKey.empty() && !said && program.diags.all().size() == messages) store->put("program", options.programKey, fileOf(made));
     store->trim();
