@@ -126,7 +126,8 @@ INSTANTIATE_TEST_SUITE_P(Form, AttentionOnTheCpu, testing::Values(
     Attention{"trained_bias", "q, k, v: D -> (H, N); param b, g: [H] = 1", "H,N", "(score * g + b * tanh(score)) where causal(T, S)", "softmax"},
     Attention{"trained_slope", "q, k, v: D -> (H, N); param g: [H] = 0.1", "H,N", "(score - g * (position(T) - position(S))) where causal(T, S)", "softmax"},
     Attention{"capped", "q, k, v: D -> (H, N)", "H,N", "2 * tanh(layernorm(score, over S) / 2) where causal(T, S)", "softmax"},
-    Attention{"twice", "q, u, k, v: D -> (H, N)", "H,N", "(score + dot(x @ u, ks, over N)) where causal(T, S)", "softmax"}), [](auto &i) { return i.param.name; });
+    Attention{"twice", "q, u, k, v: D -> (H, N)", "H,N", "(score + dot(x @ u, ks, over N)) where causal(T, S)", "softmax"},
+    Attention{"two_keys", "q, k, v, w: D -> (H, N)\n  param a, b: [H, N] = 0.1\n  cache ws: [B,S,H,N] <- x @ w", "H,N", "(score + dot(x @ q + a, ws, over N) + dot(b, ks, over N)) where causal(T, S)", "softmax"}), [](auto &i) { return i.param.name; });
 TEST_P(AttentionOnTheCpu, AgreesWithTheReference) {
   const Attention &a = GetParam();
   const bool grouped = std::string(a.name) == "grouped";
