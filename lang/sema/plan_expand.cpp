@@ -69,17 +69,45 @@ void fillCalls(const ValueShape &shape, Expr &e, std::vector<std::string> &fille
     filled.push_back(o.name);
   }
 }
+void addOption(Setting &s, const std::string &name, const std::string &value, std::vector<std::string> &filled) {
+  Item i;
+  i.kind = Item::Keyed;
+  i.key.push_back({name, {}});
+  i.value.from = std::make_unique<Expr>(Expr{Name{value}, {}});
+  if (s.phrases.empty()) s.phrases.emplace_back();
+  s.phrases.back().items.push_back(std::move(i));
+  filled.push_back(name);
+}
 void fillOptions(const ClauseRow &row, Setting &s, std::vector<std::string> &filled) {
   for (const ValueShape::Option &o : parseOptions(row.options)) {
     if (o.fallback.empty() || optionOf(s, o.name)) continue;
-    Item i;
-    i.kind = Item::Keyed;
-    i.key.push_back({o.name, {}});
-    i.value.from = std::make_unique<Expr>(Expr{Name{o.fallback}, {}});
-    if (s.phrases.empty()) s.phrases.emplace_back();
-    s.phrases.back().items.push_back(std::move(i));
-    filled.push_back(o.name);
+    addOption(s, o.name, o.fallback, filled);
   }
+}
+/// What a line's other words decide: the formats of its other roles, what shares a scale, the scale of an adapter whose rank is said.
+void fillByWords(Setting &s, const PlanFacet &f, std::vector<std::string> &filled) {
+  if (s.phrases.empty()) return;
+  auto add = [&](const char *name, const std::string &value) {
+    if (!optionOf(s, name)) addOption(s, name, value, filled);
+  };
+  if (f.kind == "lora" && f.settings.contains("r")) add("alpha", f.settings.at("r"));
+  if (f.kind != "format") return;
+  auto &items = s.phrases[0].items;
+  auto word = [&](size_t i) { return i < items.size() && items[i].kind == Item::Value ? printValue(*items[i].value.from) : ""; };
+  auto insert = [&](size_t at, const std::string &value, const char *name) {
+    Item i;
+    i.kind = Item::Value;
+    i.value.from = std::make_unique<Expr>(Expr{Name{value}, {}});
+    items.insert(items.begin() + int(at), std::move(i));
+    filled.push_back(name);
+  };
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (word(i) != "fp8") continue;
+    if (const std::string next = word(i + 1); next != "e4m3" && next != "e5m2") insert(i + 1, f.settings.at("format"), "e4m3");
+    if (!word(i + 2).starts_with("tile(")) insert(i + 2, fmt::format("tile({}, {})", f.settings.at("activations"), f.settings.at("weights")), "tile");
+    break;
+  }
+  for (const char *role : {"dgrad", "wgrad", "out"}) add(role, f.settings.at(role));
 }
 Settings parsed(const std::string &setting) {
   SourceManager sources;
@@ -89,16 +117,18 @@ Settings parsed(const std::string &setting) {
 /// The row's key with its default.
 std::string fallbackOf(const ClauseRow &r) { return fmt::format("{} {}", r.key, r.fallback); }
 
-void fill(const std::string &clause, Settings &all, Expansion &e) {
+void fill(const std::string &clause, Settings &all, const CheckedPlan &plan, Expansion &e) {
   for (Setting &s : all.settings) {
-    for (const ClauseRow *r : actingRows(clause, s)) {
+    if (auto f = std::find_if(plan.facets.begin(), plan.facets.end(), [&](const PlanFacet &x) { return x.span == (s.path ? s.path->span : s.span); }); f != plan.facets.end()) fillByWords(s, *f, e.filled[&s]);
+    const auto rows = actingRows(clause, s);
+    for (const ClauseRow *r : rows) {
       for (Phrase &p : s.phrases)
         for (Item &i : p.items)
           if (i.kind == Item::Value && (s.path || &i != &s.phrases[0].items[0])) fillCalls(parseShape(r->shape), *i.value.from, e.filled[&s]);
-      if (s.path || !*r->shape) fillOptions(*r, s, e.filled[&s]);
+      if (s.path || !*r->shape || (r == rows.front() && *r->approximates)) fillOptions(*r, s, e.filled[&s]);
     }
     if (const std::string inner = clauseWithin(clause, s); inner.find('.') != std::string::npos && isClause(inner)) s.nested = withDefaults(inner, s);
-    if (s.nested) fill(clauseWithin(clause, s), *s.nested, e);
+    if (s.nested) fill(clauseWithin(clause, s), *s.nested, plan, e);
   }
 }
 
@@ -109,7 +139,7 @@ Expansion expand(const CheckedPlan &plan) {
     merge(e.tree.settings, parsed(*r.clause ? fmt::format("{} {{ {} }}", r.clause, fallbackOf(r)) : fallbackOf(r)));
   }
   merge(e.tree.settings, plan.tree->settings);
-  fill("", e.tree.settings, e);
+  fill("", e.tree.settings, plan, e);
   return e;
 }
 

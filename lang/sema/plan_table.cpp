@@ -47,7 +47,7 @@ const std::vector<ClauseRow> &clauseTable() {
       {"precision", "master", "split", "", "", "master split", A::Nothing, acts, "compile", "trained params read as bf16; measure: the loss of f32"},
       {"precision", "master", "FORMAT", "", "", "master f16", A::Nothing, Msg::E0604, "compile"},
       {"precision", "moments", "f32", "", "f32", "moments f32", A::Nothing, acts, "compile"},
-      {"precision", "moments", "f32|bf16|f16|e4m3|e5m2", "NAME=f32|bf16|f16|e4m3|e5m2 rounding=stochastic|nearest", "", "moments bf16 m=e4m3", A::Nothing, acts, "compile", "rounding; measure: the loss of f32"},
+      {"precision", "moments", "f32|bf16|f16|e4m3|e5m2", "NAME=f32|bf16|f16|e4m3|e5m2 rounding=stochastic|nearest:stochastic", "", "moments bf16 m=e4m3", A::Nothing, acts, "compile", "rounding; measure: the loss of f32"},
       {"precision", "moments", "FORMAT", "", "", "moments int8", A::Nothing, Msg::E0604, "compile"},
       {"precision", "cache", "f32", "", "f32", "cache f32", A::Nothing, acts, "compile"},
       {"precision", "cache", "f32|bf16|f16|e4m3|e5m2", "NAME=f32|bf16|f16|e4m3|e5m2", "", "cache bf16", A::Nothing, acts, "compile", "rounding; measure: the loss of f32"},

@@ -40,7 +40,7 @@ class Plan(CommandTest):
         self.assertRegex(text, r"\n    default f32 +// default, approximate \(rounding; measure: f64\)\n")
         self.assertRegex(text, r"\n    steps 7 +// --set, exact\n")
         self.assertRegex(text, r"\n    optim adamw\(lr=1e-2, clip=1.0, warmup=2, decay=cosine, b1=0.9, .*// c.fil:\d+ \(b1, b2, wd, eps by default\), exact\n")
-        self.assertRegex(text, r"\n    l\[1\].Attention.q: r=2 init=gauss variant=plain merge=auto +// c.fil:\d+ \(init, variant, merge by default\), approximate \(updates of low rank")
+        self.assertRegex(text, r"\n    l\[1\].Attention.q: r=2 alpha=2 init=gauss variant=plain merge=auto +// c.fil:\d+ \(alpha, init, variant, merge by default\), approximate \(updates of low rank")
         text = self.plan("c.fil", "--plan", "later", "--expand")
         self.assertRegex(text, r"\n    accum bf16 +// c.fil:\d+, checked only\n")
         self.assertTrue(text.endswith("// no program: 2 clauses are checked only (E0604, E0614)\n"))

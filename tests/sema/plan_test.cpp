@@ -100,6 +100,12 @@ TEST(Plans, ExpandedIsTheSamePlanWithEveryDefault) {
       EXPECT_EQ(sema::expanded(again), text) << "nothing is left to expand";
     }
   }
+  // What other words of a line decide.
+  auto narrow = loadPlan("plan p for Small { precision { default bf16; wd: fp8 wgrad=bf16; moments e4m3 }; lora { wg: r=3 } }");
+  const std::string whole = sema::expanded(narrow->plans[0]);
+  for (const char *line : {"\n    default bf16 dgrad=bf16 wgrad=bf16 out=bf16\n", "\n    wd: fp8 e4m3 tile(row, tensor) wgrad=bf16 dgrad=e4m3 out=bf16\n", "\n    moments e4m3 rounding=stochastic\n",
+                           "\n    wg: r=3 alpha=3 init=gauss variant=plain merge=auto\n"})
+    EXPECT_NE(whole.find(line), std::string::npos) << line << whole;
   auto p = loadPlan("plan p for Small { train { optim sgd(lr=0.1); steps 5 } }");
   EXPECT_EQ(sema::expanded(p->plans[0]), R"(plan p for Small {
   target cpu
