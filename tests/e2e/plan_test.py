@@ -9,6 +9,7 @@ PLANS = """
 plan f64 for Char from p { precision { default f64 } }
 plan tuned for Char from p { lora { l[1].Attention.q: r=2 } }
 plan later for Char from p { precision { accum bf16 }; require { batch_invariant } }
+plan narrow for Char from p { precision { Attention.q: bf16; Attention.o: fp8 } }
 plan never for Char from p { sparsity { q: rigl density=0.5 }; lora { q: r=2 merge=always } }
 """
 
@@ -55,6 +56,11 @@ class Plan(CommandTest):
         self.assertRegex(text, r"\nl\.Attention\.k\n  operations \d+ -> \d+ \(0\.[23]\dx\).*optimizer \d+ -> 0 \(0.00x\)")  # the product of the frozen map is left
         self.assertRegex(self.plan("c.fil", "--diff", "p", "p"), r"\n  operations +[0-9.e+]+\n(.*\n)+\d+ sites are the same\n$")
         self.assertRegex(self.plan("c.fil", "--diff", "p", "f64"), r"\n  rounding, relative +6e-08 -> 1.1e-16\n")
+        text = self.plan("c.fil", "--diff", "p", "narrow")
+        self.assertRegex(text, r"\n  rounding, relative +6e-08 -> 0\.062\n")
+        for site, rounding in (("q", "0.0039"), ("o", "0.062")):
+            self.assertRegex(text, rf"\nl\.Attention\.{site}\n  .*; rounding 6e-08 -> {rounding}\n")
+        self.assertNotRegex(text, r"\nl\.Attention\.v\n  .*rounding")
         self.plan("c.fil", "--diff", "p", "later", exit=1, code="E0604")
         self.plan("c.fil", "--diff", "p", "q", exit=1, code="P0411")
 

@@ -44,13 +44,14 @@ Exit expand(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions
 struct Load : SiteLoad {
   std::set<std::string> kernels;
   int64_t launches = 0;
+  double roundoff = 0; ///< the largest relative error of one rounding
   Load &operator+=(const Load &o) {
     SiteLoad::operator+=(o);
-    launches += o.launches;
+    launches += o.launches, roundoff = std::max(roundoff, o.roundoff);
     kernels.insert(o.kernels.begin(), o.kernels.end());
     return *this;
   }
-  bool operator==(const Load &o) const { return SiteLoad::operator==(o) && kernels.size() == o.kernels.size() && launches == o.launches; }
+  bool operator==(const Load &o) const { return SiteLoad::operator==(o) && kernels.size() == o.kernels.size() && launches == o.launches && roundoff == o.roundoff; }
 };
 
 /// A plan, compiled and measured out at its batch and window.
@@ -61,7 +62,6 @@ public:
   Load all;
   int64_t arena = 0, code = 0;
   Size running; ///< operations of `run`, where there is a step too
-  double roundoff = 0; ///< the largest relative error of one rounding
 
   Measured(LoadedProgram &p, const sema::CheckedPlan &plan, const CommonOptions &o) : name(plan.name), format(plan.precision) {
     Compiler middle(p, plan, {});
@@ -76,16 +76,17 @@ public:
     sizes = sizesText(at);
     for (auto &[site, load] : siteLoads(*module, format == "f64", at)) static_cast<SiteLoad &>(sites[site]) = load;
     launches(program.steps, m, 1);
-    roundoff = std::pow(2.0, format == "f64" ? -53 : -24);
+    auto rounds = [&](llvm::StringRef site, double error) { sites[placeOf(site)].roundoff = std::max(sites[placeOf(site)].roundoff, error); };
+    for (auto &[site, load] : sites) load.roundoff = std::pow(2.0, format == "f64" ? -53 : -24);
     module->walk([&](mlir::Operation *op) {
       if (!mlir::isa<ir::QuantizeOp, ir::PartOp>(op) || op->getParentOfType<ir::FuncOp>().getEntry() == "init") return;
       auto q = mlir::dyn_cast<ir::QuantizeOp>(op);
-      if (auto f = mlir::cast<ir::TensorType>(op->getResult(0).getType()).format()) roundoff = std::max(roundoff, std::pow(2.0, (q && q.getRandom() ? 0 : -1) - traits(*f).fractionBits));
+      if (auto f = mlir::cast<ir::TensorType>(op->getResult(0).getType()).format()) rounds(ir::siteOf(op), std::pow(2.0, (q && q.getRandom() ? 0 : -1) - traits(*f).fractionBits));
     });
     for (auto site : module->getOps<ir::SiteOp>())
       for (auto c : site.getConsumed().getAsRange<ir::ConsumedAttr>()) {
-        if (auto qat = mlir::dyn_cast<ir::QatAttr>(c.getFacet())) roundoff = std::max(roundoff, std::ldexp(1.0, -int(qat.getBits())));
-        if (auto kept = mlir::dyn_cast<ir::WholeAttr>(c.getFacet())) roundoff = std::max(roundoff, std::ldexp(1.0, -int(kept.getBits())));
+        if (auto qat = mlir::dyn_cast<ir::QatAttr>(c.getFacet())) rounds(site.getPath(), std::ldexp(1.0, -int(qat.getBits())));
+        if (auto kept = mlir::dyn_cast<ir::WholeAttr>(c.getFacet())) rounds(site.getPath(), std::ldexp(1.0, -int(kept.getBits())));
       }
     arena = arenaBytes(program, m, at), code = int64_t(m.code.size());
     for (auto &[site, load] : sites) all += load;
@@ -103,6 +104,8 @@ private:
   }
 };
 
+std::string roundoffText(double a, double b) { return a == b ? fmt::format("{:.2g}", a) : fmt::format("{:.2g} -> {:.2g}", a, b); }
+
 void printDiff(const Measured &a, const Measured &b) {
   fmt::print("{} -> {}, of `{}`{}{}\n", a.name, b.name, a.entry, a.sizes.empty() ? "" : " at " + a.sizes, a.sizes == b.sizes ? "" : " -> " + (b.sizes.empty() ? "no sizes" : b.sizes));
   fmt::print("  {:<22} {}\n", "operations", changeText(a.all.flops, b.all.flops));
@@ -115,7 +118,7 @@ void printDiff(const Measured &a, const Measured &b) {
   fmt::print("  {:<22} {}\n", "kernels", changeText(double(a.all.kernels.size()), double(b.all.kernels.size())));
   fmt::print("  {:<22} {}\n", "launches", changeText(double(a.all.launches), double(b.all.launches)));
   fmt::print("  {:<22} {}\n", "code, bytes", changeText(double(a.code), double(b.code)));
-  fmt::print("  {:<22} {}\n", "rounding, relative", a.roundoff == b.roundoff ? fmt::format("{:.2g}", a.roundoff) : fmt::format("{:.2g} -> {:.2g}", a.roundoff, b.roundoff));
+  fmt::print("  {:<22} {}\n", "rounding, relative", roundoffText(a.all.roundoff, b.all.roundoff));
   std::set<std::string> places;
   for (const Measured *m : {&a, &b})
     for (auto &[site, load] : m->sites) places.insert(site);
@@ -133,6 +136,7 @@ void printDiff(const Measured &a, const Measured &b) {
     };
     add("operations", x.flops, y.flops), add("bytes", x.bytes, y.bytes), add("params", double(x.params), double(y.params)), add("optimizer", double(x.optimizer), double(y.optimizer));
     add("states", double(x.state), double(y.state)), add("kernels", double(x.kernels.size()), double(y.kernels.size())), add("launches", double(x.launches), double(y.launches));
+    if (x.roundoff != y.roundoff && x.roundoff && y.roundoff) line += fmt::format("{}rounding {}", line.empty() ? "" : "; ", roundoffText(x.roundoff, y.roundoff));
     fmt::print("{}\n  {}\n", site, line);
   }
   fmt::print("{} sites are the same\n", same);
