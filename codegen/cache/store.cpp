@@ -38,6 +38,9 @@ bool isEntry(const fs::path &p) {
   const std::string name = p.filename();
   return name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
+// What was put of a kind since the last trim: a file of one byte for each so many, to which any number of processes append without a lock.
+constexpr const char *putName = "put-since-trim";
+constexpr size_t putUnit = 4096;
 std::string asideName(const char *what) {
   static std::atomic<int> number{0};
   return fmt::format("{}-{}-{}", what, getpid(), number++);
@@ -89,6 +92,7 @@ void Store::put(const std::string &kind, std::string_view key, std::string_view 
   fs::create_directories(entry.parent_path(), e);
   if (e || !fs::create_directory(aside, e)) return;
   if (!writeNew(aside / "content", content) || !writeNew(aside / "key", headOf(content), key) || (fs::rename(aside, entry, e), e)) fs::remove_all(aside, e);
+  else std::ofstream(folder / kind / putName, std::ios::binary | std::ios::app) << std::string((key.size() + content.size()) / putUnit + 1, '.');
 }
 
 std::error_code Store::refusal() const {
@@ -106,7 +110,8 @@ void Store::remove(const fs::path &entry) { // at once: a reader finds it or doe
 }
 void Store::drop(const std::string &kind, std::string_view key) { remove(placeOf(kind, key)); }
 
-std::vector<Store::Entry> Store::list() const {
+std::vector<Store::Entry> Store::list() const { return entries(true); }
+std::vector<Store::Entry> Store::entries(bool titles) const {
   std::vector<Entry> all;
   std::error_code e;
   for (const char *kind : kinds)
@@ -117,9 +122,11 @@ std::vector<Store::Entry> Store::list() const {
         const auto bytes = fs::file_size(d.path() / part, e);
         if (!e) x.bytes += int64_t(bytes);
       }
-      std::ifstream key(d.path() / "key");
-      std::string head;
-      std::getline(key, head), std::getline(key, x.title);
+      if (titles) {
+        std::ifstream key(d.path() / "key");
+        std::string head;
+        std::getline(key, head), std::getline(key, x.title);
+      }
       all.push_back(std::move(x));
     }
   std::ranges::sort(all, [](const Entry &a, const Entry &b) { return a.used > b.used; });
@@ -139,13 +146,27 @@ std::vector<Store::Entry> Store::verify() {
 }
 
 size_t Store::clear() {
-  for (const Entry &x : list()) remove(folder / x.kind / x.name);
+  forgetPut();
+  for (const Entry &x : entries(false)) remove(folder / x.kind / x.name);
   removeLeft();
-  return list().size();
+  return entries(false).size();
 }
 
+void Store::trimWhenDue() {
+  int64_t bytes = 0;
+  for (const char *kind : kinds) {
+    std::error_code e;
+    if (const auto units = fs::file_size(folder / kind / putName, e); !e) bytes += int64_t(units * putUnit);
+  }
+  if (bytes >= mostBytes / 16) trim();
+}
+void Store::forgetPut() {
+  std::error_code e;
+  for (const char *kind : kinds) fs::remove(folder / kind / putName, e);
+}
 void Store::trim() {
-  auto all = list();
+  forgetPut();
+  auto all = entries(false);
   int64_t bytes = 0;
   for (const Entry &x : all)
     if (bytes += x.bytes; bytes > mostBytes) remove(folder / x.kind / x.name);

@@ -36,14 +36,18 @@ public:
   size_t clear();
   /// The entries that were not used for longest go, until all together have at most `mostBytes`, and what processes that ended early left.
   void trim();
+  /// Where a sixteenth of `mostBytes` was put since the last time, by whichever processes: looking at all entries takes long where there are many.
+  void trimWhenDue();
 
   const std::filesystem::path folder;
   const int64_t mostBytes;
 
 private:
   std::filesystem::path placeOf(const std::string &kind, std::string_view key) const;
+  std::vector<Entry> entries(bool titles) const;
   void remove(const std::filesystem::path &entry);
   void removeLeft();
+  void forgetPut();
 };
 
 } // namespace fil

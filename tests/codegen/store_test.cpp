@@ -105,6 +105,25 @@ TEST_F(StoreTest, WhatWasUsedLastStays) {
   EXPECT_TRUE(small.list().empty());
 }
 
+TEST_F(StoreTest, IsTrimmedWhereEnoughWasPut) {
+  const int64_t most = 1 << 20;
+  auto puts = [&](int from, int count) { // 16 KB each; a sixteenth are four of them
+    for (int i = from; i < from + count; ++i) Store(folder / "due", most).put(i % 2 ? "kernel" : "program", fmt::format("k{}", i), std::string(16000, 'x'));
+  };
+  Store due(folder / "due", most);
+  puts(0, 70);
+  EXPECT_EQ(due.list().size(), 70u);
+  due.trimWhenDue();
+  EXPECT_EQ(due.list().size(), 65u);
+  puts(70, 3);
+  due.trimWhenDue();
+  EXPECT_EQ(due.list().size(), 68u) << "not so soon again";
+  puts(73, 1);
+  due.trimWhenDue();
+  EXPECT_EQ(due.list().size(), 65u);
+  EXPECT_EQ(due.clear(), 0u);
+}
+
 TEST_F(StoreTest, WhatIsNotItsOwnIsLeftAlone) {
   for (const char *file : {".ssh/id", ".new-/x", "docs/thesis/key", "kernel/notes/key", "program/readme", ".bashrc"}) {
     fs::create_directories((store.folder / file).parent_path());

@@ -24,7 +24,7 @@ class Cache(CommandTest):
 
     def entries(self, kind):
         folder = self.path(os.path.join("cache", kind))
-        return sorted(os.listdir(folder)) if os.path.exists(folder) else []
+        return sorted(n for n in os.listdir(folder) if len(n) == 32) if os.path.exists(folder) else []
 
     def warm(self, done):
         return "\ncache " in "\n" + done.stderr

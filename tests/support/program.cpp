@@ -14,7 +14,7 @@ static PackageOptions compiledKernels() {
   static std::optional<Store> store = [] {
     const char *folder = std::getenv("FIL_TEST_KERNELS");
     std::optional<Store> made;
-    if (folder) made.emplace(folder, int64_t(2) << 30), made->trim();
+    if (folder) made.emplace(folder, int64_t(2) << 30), made->trimWhenDue();
     return made;
   }();
   static const std::string build = [] {

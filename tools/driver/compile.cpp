@@ -214,7 +214,7 @@ void Compiler::generate(mlir::ModuleOp m) {
   } else if (store) {
     // What said something is compiled again, so that it says it again.
     if (!options.programKey.empty() && !said && program.diags.all().size() == messages) store->put("program", options.programKey, fileOf(made));
-    store->trim();
+    store->trimWhenDue();
     timeline().lap("keep");
   }
   result.executable = loadExecutable(std::move(made));
