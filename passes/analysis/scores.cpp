@@ -12,17 +12,24 @@ static Type shape(Value v) {
 }
 
 ScoreRows::ScoreRows(Block &block, const Dims &dims) {
+  llvm::DenseMap<Type, ContractionDims> products;
   for (auto c : block.getOps<ContractOp>())
-    if (auto d = classify(c); !d.batch.empty() && worthTiles(d, dims)) rows[shape(c.getResult())];
-  if (rows.empty()) return;
+    if (auto d = classify(c); !d.batch.empty() && worthTiles(d, dims)) products.try_emplace(shape(c.getResult()), d);
+  if (products.empty()) return;
   for (auto r : block.getOps<ReduceOp>()) {
-    auto row = rows.find(shape(r.getX()));
-    if (auto over = strings(r.getOver()); row != rows.end() && (row->second.empty() || over.size() < row->second.size())) row->second = over;
+    auto product = products.find(shape(r.getX()));
+    if (product == products.end()) continue;
+    const ContractionDims &d = product->second;
+    const auto over = strings(r.getOver());
+    auto isOf = [&](ArrayRef<StringAttr> side) { return llvm::all_of(over, [&](StringAttr x) { return llvm::is_contained(side, x); }); };
+    if (!isOf(d.rows) && !isOf(d.columns)) continue;
+    ScoreRow &row = rows[product->first];
+    if (row.along.empty() || over.size() < row.along.size()) row = {over, isOf(d.rows) ? d.columns : d.rows};
   }
 }
-ArrayRef<StringAttr> ScoreRows::of(Value v) const {
+const ScoreRow *ScoreRows::of(Value v) const {
   auto found = rows.find(shape(v));
-  return found == rows.end() ? ArrayRef<StringAttr>() : ArrayRef(found->second);
+  return found == rows.end() ? nullptr : &found->second;
 }
 
 } // namespace fil::passes

@@ -5,15 +5,18 @@
 
 namespace fil::passes {
 
-/// Of values that have the dims of a batched product (scores), the dims that the block sums or searches: of the scores of attention, the keys'.
+/// Of values that have the dims of a batched product (scores): the dims of one side that the block sums or searches, of the scores of attention the keys',
+/// and those of the other side, along which strips may be cut.
+struct ScoreRow { llvm::SmallVector<mlir::StringAttr> along, across; };
+
 class ScoreRows {
 public:
   ScoreRows(mlir::Block &, const ir::Dims &);
-  /// Empty where a value has not the dims of scores, or nothing goes by their rows.
-  llvm::ArrayRef<mlir::StringAttr> of(mlir::Value) const;
+  /// Null where a value has not the dims of scores, or nothing goes by their rows.
+  const ScoreRow *of(mlir::Value) const;
 
 private:
-  llvm::DenseMap<mlir::Type, llvm::SmallVector<mlir::StringAttr>> rows; ///< by the dims, whatever the elements are
+  llvm::DenseMap<mlir::Type, ScoreRow> rows; ///< by the dims, whatever the elements are
 };
 
 } // namespace fil::passes

@@ -9,6 +9,19 @@ namespace fil::passes {
 #include "passes/normalize/passes.h.inc"
 namespace {
 
+constexpr int64_t longLength = 1024; ///< of a dim that has no size yet
+constexpr int64_t fewest = 16;       ///< rows, or columns, that tiles are worth
+
+int64_t elements(const Size &s) { return s.eval([](const std::string &) { return std::optional<int64_t>(longLength); })->value(); }
+/// Of what elementwise functions make v.
+int64_t elementsRead(Value v, const Dims &dims, bool last = true) {
+  Operation *op = v.getDefiningOp();
+  if (!isa_and_nonnull<MapOp, BroadcastOp, StopGradOp>(op) || (!last && !llvm::all_equal(v.getUsers()))) return elements(dims.elements(v.getType()));
+  int64_t n = 0;
+  for (Value x : op->getOperands()) n += elementsRead(x, dims, false);
+  return n;
+}
+
 struct ContractSumsPass : impl::ContractSumsPassBase<ContractSumsPass> {
   void runOnOperation() override {
     const Dims dims(getOperation());
@@ -20,8 +33,14 @@ struct ContractSumsPass : impl::ContractSumsPassBase<ContractSumsPass> {
       Value a = product.getArgs()[0], b = product.getArgs()[1];
       auto x = cast<ir::TensorType>(a.getType()), y = cast<ir::TensorType>(b.getType());
       auto isSummed = [&](StringAttr d) { return llvm::is_contained(r.getOver(), d); };
-      auto brings = [&](ir::TensorType t, ir::TensorType other) { return llvm::any_of(t.getDims(), [&](StringAttr d) { return !isSummed(d) && !other.has(d); }); };
-      if (!x.isReal() || !y.isReal() || !brings(x, y) || !brings(y, x)) continue;
+      auto brings = [&](ir::TensorType t, ir::TensorType other) { // so many rows, or columns
+        Size n(1);
+        for (StringAttr d : t.getDims())
+          if (!isSummed(d) && !other.has(d)) n = n * dims.value(d.getValue());
+        return elements(n);
+      };
+      auto isMade = [&](Value v) { return v.hasOneUse() && elements(dims.elements(v.getType())) > elementsRead(v, dims) + elements(dims.elements(r.getType())); };
+      if (!x.isReal() || !y.isReal() || brings(x, y) < fewest || brings(y, x) < fewest || isMade(a) || isMade(b)) continue;
       if (!llvm::all_of(strings(r.getOver()), [&](StringAttr d) { return x.has(d) && y.has(d); })) continue;
       OpBuilder at(r);
       BodyBuilder body(at, dims, r.getLoc());

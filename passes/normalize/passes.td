@@ -25,8 +25,9 @@ def HoistInvariantsPass : Pass<"fil-normalize-hoist-invariants", "::mlir::Module
 def ContractSumsPass : Pass<"fil-normalize-contract-sums", "::mlir::ModuleOp"> {
   let summary = "a sum of products that has rows and columns is a contraction";
   let description = [{
-    What: `sum(x * w, over D)`, where x and w both have D and each of them a dim that the other lacks, is `dot(x, w, over D)`: no value of the product is kept for
-    the gradient, and tiles multiply. What has no rows or no columns, as a weighted sum, stays: it is computed row by row.
+    What: `sum(x * w, over D)`, where x and w both have D and each of them 16 rows or columns of its own, is `dot(x, w, over D)`: no value of the product is kept for
+    the gradient, and tiles multiply. What has no rows or no columns, as a weighted sum, stays: it is computed row by row. So does a factor that elementwise
+    functions make of less than it is, as of all pairs of two vectors: a contraction would have it in memory.
     Why here: gradients, adapters and formats are of contractions.
   }];
 }

@@ -144,12 +144,12 @@ struct Leaf {
 
 class Former {
 public:
-  explicit Former(const Dims &dims) : dims(dims) {}
+  Former(const Dims &dims, bool strips) : dims(dims), strips(strips) {}
 
   void block(Block &block) {
     std::vector<Cluster> clusters;
     llvm::DenseMap<Operation *, int> clusterOf;
-    scores.emplace(block, dims);
+    if (strips) scores.emplace(block, dims);
     for (Operation &op : block.without_terminator()) {
       if (isa<ReadOp, WriteOp>(op)) continue;
       if (!isa<LayersOp>(op) && !GroupOp::kept(&op)) continue;
@@ -167,6 +167,7 @@ public:
 
 private:
   const Dims &dims;
+  const bool strips; ///< are formed behind
   std::optional<ScoreRows> scores;
   llvm::DenseMap<Operation *, SmallVector<Leaf>> leavesBy; ///< of ops that are placed
 
@@ -257,12 +258,12 @@ private:
     clusters.push_back(std::move(fresh));
     return int(clusters.size()) - 1;
   }
-  /// A contraction of scores over something else than their rows adds up strips: there is no whole result while these are worked on.
+  /// A contraction of scores over what strips are cut along adds up strips: there is no whole result while these are worked on.
   bool sumsStrips(Operation *op) {
     auto c = dyn_cast<ContractOp>(op);
-    return c && llvm::any_of(ValueRange{c.getLhs(), c.getRhs()}, [&](Value v) {
-      auto row = scores->of(v);
-      return !row.empty() && llvm::none_of(row, [&](StringAttr d) { return llvm::is_contained(c.getOver(), d); });
+    return c && scores && llvm::any_of(ValueRange{c.getLhs(), c.getRhs()}, [&](Value v) {
+      const ScoreRow *row = scores->of(v);
+      return row && llvm::any_of(row->across, [&](StringAttr d) { return llvm::is_contained(c.getOver(), d); });
     });
   }
   void add(Cluster &c, Operation *op, ArrayRef<Leaf> leaves) {
@@ -401,7 +402,7 @@ struct FormGroupsPass : impl::FormGroupsPassBase<FormGroupsPass> {
       f.walk([&](LayersOp l) { blocks.push_back(&l.block()); });
       for (Block *b : blocks) {
         Keeper(dims).block(*b);
-        Former(dims).block(*b);
+        Former(dims, f.getEntry() != "decode").block(*b);
       }
     }
   }

@@ -66,9 +66,14 @@ bool fitsSum(GroupOp g, ContractOp c, const Roles &r) {
   Dimset over(strings(c.getOver())), all(r.turns);
   all.push_back(r.strip);
   if (over.size() != all.size() || !within(over, all) || !within(r.batch, dimsOf(c.getResult()))) return false;
-  for (StringAttr d : dimsOf(c.getResult()))
-    if (!has(r.batch, d) && has(dimsOf(c.getLhs()), d) == has(dimsOf(c.getRhs()), d)) return false;
-  return llvm::count_if(g.block(), [](Operation &op) { return GroupOp::kept(&op); }) == 1;
+  bool rows = false, columns = false;
+  for (StringAttr d : dimsOf(c.getResult())) {
+    if (has(r.batch, d)) continue;
+    const bool left = has(dimsOf(c.getLhs()), d), right = has(dimsOf(c.getRhs()), d);
+    if (left == right) return false;
+    rows |= left, columns |= right;
+  }
+  return rows && columns && llvm::count_if(g.block(), [](Operation &op) { return GroupOp::kept(&op); }) == 1;
 }
 bool fits(GroupOp g, const Roles &r) {
   if (g.strip() || !isPlain(g)) return false;

@@ -282,7 +282,7 @@ public:
       const Value v = op.getResult(0);
       Operation *first = nullptr;
       for (OpOperand &use : v.getUses())
-        if (Operation *user = block.findAncestorOpInBlock(*use.getOwner()); isOfGradient(use.getOwner()) && (!first || user->isBeforeInBlock(first))) first = user;
+        if (isOfGradient(use.getOwner()) && (!first || use.getOwner()->isBeforeInBlock(first))) first = use.getOwner();
       if (!first || !isScores(v) || !waits(v)) continue;
       const Decision d = decide(v);
       if (d.again) again.push_back({first, v});
@@ -304,9 +304,7 @@ private:
     llvm::DenseSet<Value> near{v}, far;
     for (Operation *op = v.getDefiningOp()->getNextNode(); op; op = op->getNextNode()) {
       bool isNear = false, isFar = false, readsScores = false;
-      op->walk([&](Operation *inner) {
-        for (Value x : inner->getOperands()) isNear |= near.contains(x), isFar |= far.contains(x), readsScores |= near.contains(x) && isScores(x);
-      });
+      for (Value x : op->getOperands()) isNear |= near.contains(x), isFar |= far.contains(x), readsScores |= near.contains(x) && isScores(x);
       if (readsScores && isFar) return true;
       for (Value r : op->getResults()) {
         if (isFar || (isNear && !ofRow(r))) far.insert(r);

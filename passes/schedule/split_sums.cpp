@@ -26,10 +26,9 @@ struct SplitSumsPass : impl::SplitSumsPassBase<SplitSumsPass> {
 
   static void run(Block &block, const Dims &dims) {
     const ScoreRows rows(block, dims);
+    llvm::DenseSet<Operation *> gone;
     for (auto r : llvm::to_vector(block.getOps<ReduceOp>()))
-      if (r.getFn() == ReduceFn::sum && !rows.of(r.getX()).empty()) sumLater(r, dims);
-    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-      if (isOpTriviallyDead(&op)) op.erase();
+      if (r.getFn() == ReduceFn::sum && !gone.contains(r) && rows.of(r.getX())) sumLater(r, dims, gone);
     for (Operation &op : llvm::make_early_inc_range(block)) {
       if (auto r = dyn_cast<ReduceOp>(op); r && r.getFn() == ReduceFn::sum) split(r, 0, rows, dims);
       if (auto c = dyn_cast<ContractOp>(op); c && c.getSubsets().empty() && !c.getRoster())
@@ -41,7 +40,7 @@ struct SplitSumsPass : impl::SplitSumsPassBase<SplitSumsPass> {
     }
   }
   /// A sum that is multiplied by what has only dims that are left, and summed again, is one sum behind the product.
-  static void sumLater(ReduceOp first, const Dims &dims) {
+  static void sumLater(ReduceOp first, const Dims &dims, llvm::DenseSet<Operation *> &gone) {
     SmallVector<Operation *> products;
     Value sum = first.getResult(), x = first.getX();
     ReduceOp last;
@@ -65,6 +64,10 @@ struct SplitSumsPass : impl::SplitSumsPassBase<SplitSumsPass> {
     List over = strings(first.getOver());
     llvm::append_range(over, strings(last.getOver()));
     last.replaceAllUsesWith(builder(b, last, dims).reduce(ReduceFn::sum, x, over));
+    gone.insert(last);
+    last.erase();
+    for (Operation *p : llvm::reverse(products)) p->erase();
+    first.erase();
   }
   static BodyBuilder builder(OpBuilder &b, Operation *op, const Dims &dims) {
     BodyBuilder body(b, dims, op->getLoc());
@@ -75,8 +78,10 @@ struct SplitSumsPass : impl::SplitSumsPassBase<SplitSumsPass> {
   static void split(Operation *op, unsigned operand, const ScoreRows &rows, const Dims &dims) {
     const auto whole = tensorOf(op->getOperand(operand));
     const List over = strings(op->getAttrOfType<ArrayAttr>("over"));
-    const ArrayRef<StringAttr> row = rows.of(op->getOperand(operand));
-    if (row.empty() || row.size() >= over.size() || !llvm::all_of(row, [&](StringAttr d) { return llvm::is_contained(over, d); })) return;
+    const ScoreRow *known = rows.of(op->getOperand(operand));
+    if (!known) return;
+    const auto &row = known->along;
+    if (row.size() >= over.size() || !llvm::all_of(row, [&](StringAttr d) { return llvm::is_contained(over, d); })) return;
     List left, rest;
     for (StringAttr d : whole.getDims())
       if (!llvm::is_contained(row, d)) left.push_back(d);

@@ -154,7 +154,7 @@ class Cpu(CommandTest):
     def test_what_the_gradient_computes_again_is_told_and_forced(self):
         def bytes_of(*plan):
             out = self.explain("--plan", "p", "--memory", "--entry", "step", *plan)
-            arena, kept, again, rule = re.search(r"\n  arena ([\d,]+) bytes(?:.|\n)*\n  for the gradient layers keep ([\d,]+) bytes; what would be ([\d,]+) is computed again \(remat (.*)\)\n", out).groups()
+            arena, kept, again, rule = re.search(r"\n  arena ([\d,]+) bytes(?:.|\n)*\n  for the gradient ([\d,]+) bytes are kept, and what would be ([\d,]+) is computed again \(remat (.*)\)\n", out).groups()
             return *(int(n.replace(",", "")) for n in (arena, kept, again)), rule
         auto, none, every, attention = (bytes_of(*p) for p in ((), *(("--set", f"partition.remat={r}") for r in ("none", "all", "Attention"))))
         self.assertEqual([x[3] for x in (auto, none, every, attention)], ["auto", "none", "all", "l[0..2].Attention"])

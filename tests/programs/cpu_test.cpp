@@ -151,6 +151,11 @@ TEST(StripsOnTheCpu, AgreeWithTheReference) { // rows of other strips; sums of a
     for (int t : {7, 70}) EXPECT_EQ(apart(text, {{"B", 2}, {"T", t}, {"S", t}}, {}), "") << text << " T " << t;
   }
 }
+TEST(StripsOnTheCpu, LeaveOutProductsThatHaveNoRows) { // but for the heads that they sum
+  for (const char *score : {"dot(x @ a, x @ b, over N)[K=0]", "softmax(dot(x @ a, x @ b, over N), over K)[K=0]"})
+    EXPECT_EQ(apart(fmt::format("dims B, T, D = 24, H = 8, K = 8, N = 16\nmodel M(x: [B,T,D]) -> [B,T,D] {{\n param a: D -> (H, N)\n param b: D -> (K, N)\n param o: H -> D\n return {} @ o\n}}\n"
+                                "loss l(y: [B,T,D], t: [B,T,D]) = mean((y - t)^2, over B, T, D)\n", score), {{"B", 2}, {"T", 9}}, {}), "") << score;
+}
 TEST(StripsOnTheCpu, HaveAFewRowsOfScoresForEachQuery) { // of heads that are summed, in any order of dims; N = 20 is columns of a tile and a rest
   for (const char *dims : {"B, T, S, I = 3, N = 20, D = 9", "I = 3, N = 20, D = 9, B, T, S", "B, S, I = 3, T, N = 20, D = 9"})
     for (const char *score : {"tanh(each)", "relu(each) * w where causal(T, S)"}) {

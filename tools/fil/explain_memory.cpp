@@ -51,14 +51,14 @@ std::string variables(const Manifest &m) {
   return text;
 }
 
-/// What layers save for their gradient, and what they do not.
+/// What layers save for their gradient, and scores without layers; and what is not saved.
 std::string savedBy(const Compiled &c, const std::string &entry, const sema::CheckedPlan &plan, const Binding &sizes) {
   const ir::Dims dims(*c.scheduled);
   int64_t kept = 0, again = 0;
   for (const passes::SavedValue &s : passes::savedValues(*c.scheduled))
     if (s.entry == entry) (s.again ? again : kept) += valueOf(s.bytes(dims, plan.precision == "f64" ? 8 : 4), sizes, s.what);
   const std::string rule = plan.remat.sites.empty() ? plan.remat.rule : fmt::format("{}", fmt::join(plan.remat.sites, " "));
-  return kept || again ? fmt::format("  for the gradient layers keep {} bytes; what would be {} is computed again (remat {})\n", grouped(kept), grouped(again), rule) : "";
+  return kept || again ? fmt::format("  for the gradient {} bytes are kept, and what would be {} is computed again (remat {})\n", grouped(kept), grouped(again), rule) : "";
 }
 
 std::string entry(const Program &p, const ProgramNotes &notes, const Manifest &m, const Binding &sizes) {

@@ -69,3 +69,14 @@ fil.func @twice(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>
   %4 = fil.reduce sum %3 over ["T", "S"] : (!fil.tensor<[T,S,H], f64>) -> !fil.tensor<[H], f64>
   fil.return %1, %2, %4 : !fil.tensor<[B,T,H], f64>, !fil.tensor<[T,S,H], f64>, !fil.tensor<[H], f64>
 }
+
+// Heads are no row: strips are not cut along what is left.
+// CHECK-LABEL: fil.func @heads
+// CHECK: fil.reduce max
+// CHECK-NEXT: fil.reduce sum %{{.*}} over ["T", "S", "H"]
+fil.func @heads(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>) -> (!fil.tensor<[B,T,S], f64>, !fil.tensor<[B], f64>) {
+  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
+  %1 = fil.reduce max %0 over ["H"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S], f64>
+  %2 = fil.reduce sum %0 over ["T", "S", "H"] : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B], f64>
+  fil.return %1, %2 : !fil.tensor<[B,T,S], f64>, !fil.tensor<[B], f64>
+}
