@@ -21,10 +21,10 @@ ScoreRows::ScoreRows(Block &block, const Dims &dims) {
     if (product == products.end()) continue;
     const ContractionDims &d = product->second;
     const auto over = strings(r.getOver());
-    auto isOf = [&](ArrayRef<StringAttr> side) { return llvm::all_of(over, [&](StringAttr x) { return llvm::is_contained(side, x); }); };
-    if (!isOf(d.rows) && !isOf(d.columns)) continue;
+    auto touches = [&](ArrayRef<StringAttr> side) { return llvm::any_of(over, [&](StringAttr x) { return llvm::is_contained(side, x); }); };
+    if (touches(d.rows) == touches(d.columns)) continue;
     ScoreRow &row = rows[product->first];
-    if (row.along.empty() || over.size() < row.along.size()) row = {over, isOf(d.rows) ? d.columns : d.rows};
+    if (row.along.empty() || over.size() < row.along.size()) row = {over, touches(d.rows) ? d.columns : d.rows};
   }
 }
 const ScoreRow *ScoreRows::of(Value v) const {

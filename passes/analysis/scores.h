@@ -5,8 +5,8 @@
 
 namespace fil::passes {
 
-/// Of values that have the dims of a batched product (scores): the dims of one side that the block sums or searches, of the scores of attention the keys',
-/// and those of the other side, along which strips may be cut.
+/// Of values that have the dims of a batched product (scores): the dims that the block sums or searches, those of one side among them (of the scores of
+/// attention the keys'), and the dims of the other side, along which strips may be cut.
 struct ScoreRow { llvm::SmallVector<mlir::StringAttr> along, across; };
 
 class ScoreRows {

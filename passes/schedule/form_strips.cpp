@@ -129,29 +129,26 @@ private:
     SetVector all;
     if (!fits(seed, r)) return all;
     all.insert(seed);
-    auto take = [&](Operation *op) {
-      auto g = dyn_cast_or_null<GroupOp>(op);
-      if (!g || g->getBlock() != &block || all.contains(g) || !fits(g, r)) return;
-      SmallVector<GroupOp> taken{g};
-      all.insert(g);
-      for (size_t k = 0; k < taken.size(); ++k) { // with what stands between, as a product behind whose sums a row of the others is divided
-        const auto late = between(all);
-        for (Value v : taken[k].getInputs())
-          if (auto d = v.getDefiningOp<GroupOp>(); d && r.isWide(v) && late.contains(d) && fits(d, r) && all.insert(d)) taken.push_back(d);
-      }
-      if (!canStandTogether(all, r))
-        for (GroupOp t : taken) all.remove(t);
-    };
-    for (size_t before = 0; before != all.size();) { // again as long as there are more: what reads a sum of two waits for both
-      before = all.size();
-      for (size_t i = 0; i < all.size(); ++i) {
-        GroupOp at = all[i];
-        for (Value v : at.getInputs())
-          if (r.isWide(v)) take(v.getDefiningOp());
-        for (Value v : at.getResults())
-          for (Operation *u : v.getUsers())
-            if (auto g = dyn_cast<GroupOp>(u); r.isWide(v) || (g && chooses(g))) take(u);
-      }
+    for (size_t i = 0; i < all.size(); ++i) {
+      auto take = [&](Operation *op) {
+        auto g = dyn_cast_or_null<GroupOp>(op);
+        if (!g || g->getBlock() != &block || all.contains(g) || !fits(g, r)) return;
+        SmallVector<GroupOp> taken{g};
+        all.insert(g);
+        for (size_t k = 0; k < taken.size(); ++k) { // with what stands between, as a product behind whose sums a row of the others is divided
+          const auto late = between(all);
+          for (Value v : taken[k].getInputs())
+            if (auto d = v.getDefiningOp<GroupOp>(); d && r.isWide(v) && late.contains(d) && fits(d, r) && all.insert(d)) taken.push_back(d);
+        }
+        if (!canStandTogether(all, r))
+          for (GroupOp t : taken) all.remove(t);
+      };
+      GroupOp at = all[i];
+      for (Value v : at.getInputs())
+        if (r.isWide(v)) take(v.getDefiningOp());
+      for (Value v : at.getResults())
+        for (Operation *u : v.getUsers())
+          if (auto g = dyn_cast<GroupOp>(u); r.isWide(v) || (g && chooses(g))) take(u);
     }
     auto stays = [&](Value v) { return r.isWide(v) && llvm::all_of(v.getUsers(), [&](Operation *u) { return isa<GroupOp>(u) && all.contains(cast<GroupOp>(u)); }); };
     if (!llvm::any_of(all, [&](GroupOp g) { return llvm::any_of(g.getResults(), stays); })) all.clear();

@@ -139,8 +139,7 @@ class Cpu(CommandTest):
 
     def test_scores_of_attention_are_in_no_memory(self):
         forms = {"plain": ("", "score"), "bias": ("param b, g: [H] = 1", "score * g + b"), "slope": ("param g: [H] = 0.1", "score - g * (position(T) - position(S))"),
-                 "capped": ("", "20 * tanh(layernorm(score, over S) / 20)"), "twice": ("param u: D -> (H, N)", "score + dot(x @ u, ks, over N)"),
-                 "two keys": ("param u: D -> (H, N)\n param w: [H, N] = 0.1\n cache us: [B,S,H,N] <- x @ u", "score + dot(x @ q + w, us, over N)")}
+                 "capped": ("", "20 * tanh(layernorm(score, over S) / 20)"), "twice": ("param u: D -> (H, N)", "score + dot(x @ u, ks, over N)")}
         for form, (params, score) in forms.items():
             for before, after in (("layers l in 0..2 {", "}"), ("", "")):
                 self.write("scores.fil", "dims B, T, S\ndims D = 32, H = 4, N = 16\nmodel M(x: [B,T,D]) -> [B,T,D] {\n" + before +

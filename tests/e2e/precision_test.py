@@ -140,7 +140,7 @@ class Precision(CharTest):
         self.assertIn("quantize at l[0..2].Attention", self.fil("explain", "--backend=cpu", "c.fil", "--plan", "saved", "--memory")[0].decode())
         kept = self.fil("explain", "--backend=cpu", "c.fil", "l[*].Attention.q", "--plan", "saved")[0].decode()
         self.assertRegex(kept, r"for the gradient .*kept, .* in e4m3")
-        of = lambda plan: int(re.search(r"layers keep ([0-9,]+) bytes", self.fil("explain", "--backend=cpu", "c.fil", "--plan", plan, "--memory")[0].decode())[1].replace(",", ""))
+        of = lambda plan: int(re.search(r"for the gradient ([0-9,]+) bytes are kept", self.fil("explain", "--backend=cpu", "c.fil", "--plan", plan, "--memory")[0].decode())[1].replace(",", ""))
         self.assertLess(of("saved"), 0.7 * of("p"))  # the scales of four neighbours are as many bytes as these
         self.assertLess(of("savedHalf"), of("half"))
         self.write("w.fil", "plan wrong for Char from p { precision { default f64; saved bf16 } }\n")
@@ -183,7 +183,7 @@ class Precision(CharTest):
 
     def test_a_plan_is_explained(self):
         text = self.fil("plan", "c.fil", "--plan", "eight", "--expand")[0].decode()
-        self.assertRegex(text, r"\n    default bf16 +// c\.fil:\d+, approximate \(rounding; measure: the loss of f32\)\n")
+        self.assertRegex(text, r"\n    default bf16 dgrad=bf16 wgrad=bf16 out=bf16 +// c\.fil:\d+ \(dgrad, wgrad, out by default\), approximate \(rounding; measure: the loss of f32\)\n")
         self.assertRegex(text, r"\n    \{q,k,v,o\}: fp8 e4m3 .*approximate \(rounding; measure: the loss of f32\)\n")
         self.write("again.fil", re.sub(r" *//.*", "", text.replace("plan eight", "plan again")))
         again = self.fil("plan", "c.fil", "again.fil", "--plan", "again", "--expand")[0].decode()

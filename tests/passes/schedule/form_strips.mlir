@@ -93,22 +93,3 @@ fil.func @chosen(%q: !fil.tensor<[B,T,N,I], f64>, %k: !fil.tensor<[B,S,N], f64>,
   %3 = fil.present %2 : (!fil.subset<S per [B,T], "s#0">) -> !fil.tensor<[B,T,"s#0"], bool>
   fil.return %3 : !fil.tensor<[B,T,"s#0"], bool>
 }
-
-// The gradient of the queries of two products: its second part, which adds the first, comes in when that is there.
-// CHECK-LABEL: fil.func @two_keys
-// CHECK-NEXT: fil.group rows ["B", "H"]
-// CHECK: fil.map tanh
-// CHECK: fil.contract {{.*}} over ["S"]
-// CHECK: fil.contract {{.*}} over ["S"]
-// CHECK: fil.map add
-// CHECK: fil.yield %{{[0-9]+}} : !fil.tensor<[B,T,H,N], f64>
-// CHECK-NEXT: } {fil.strip = "T"}
-// CHECK-NEXT: fil.return
-fil.func @two_keys(%q: !fil.tensor<[B,T,H,N], f64>, %k: !fil.tensor<[B,S,H,N], f64>, %l: !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64> {
-  %0 = fil.contract %q, %k over ["N"] : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,S,H], f64>
-  %1 = fil.map tanh(%0) : (!fil.tensor<[B,T,S,H], f64>) -> !fil.tensor<[B,T,S,H], f64>
-  %2 = fil.contract %1, %k over ["S"] : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64>
-  %3 = fil.contract %1, %l over ["S"] : (!fil.tensor<[B,T,S,H], f64>, !fil.tensor<[B,S,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64>
-  %4 = fil.map add(%3, %2) : (!fil.tensor<[B,T,H,N], f64>, !fil.tensor<[B,T,H,N], f64>) -> !fil.tensor<[B,T,H,N], f64>
-  fil.return %4 : !fil.tensor<[B,T,H,N], f64>
-}
