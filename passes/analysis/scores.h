@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of scores, which strips are cut along.
+// The rows of scores, and what strips of them are cut along.
 #pragma once
 #include "ir/ir.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What elementwise functions take compared with an addition: for choices between computing again and keeping.
+// For choices between computing again and keeping: what elementwise functions take compared with an addition, and how large a value is where sizes are not known.
 #pragma once
 #include "ir/ir.h"
 
@@ -13,6 +13,11 @@ inline int additionsOf(ir::MapFn fn) {
   case MapFn::div: case MapFn::sqrt: case MapFn::rsqrt: case MapFn::mod: return 6;
   default: return 1;
   }
+}
+
+/// What a size is assumed to be while a program is compiled: dims without one are 1024 long.
+inline int64_t assumed(const Size &s) {
+  return s.eval([](const std::string &) { return std::optional<int64_t>(1024); })->value();
 }
 
 } // namespace fil::passes

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ir/ir.h"
+#include "passes/analysis/work.h"
 #include "passes/normalize/passes.h"
 
 using namespace mlir;
@@ -9,14 +9,13 @@ namespace fil::passes {
 #include "passes/normalize/passes.h.inc"
 namespace {
 
-constexpr int64_t longLength = 1024; ///< of a dim that has no size yet
-constexpr int64_t fewest = 16;       ///< rows, or columns, that tiles are worth
+constexpr int64_t fewest = 16; ///< rows, or columns, that tiles are worth
 
-int64_t elements(const Size &s) { return s.eval([](const std::string &) { return std::optional<int64_t>(longLength); })->value(); }
+int64_t elements(Value v, const Dims &dims) { return assumed(dims.elements(v.getType())); }
 /// Of what elementwise functions make v.
 int64_t elementsRead(Value v, const Dims &dims, bool last = true) {
   Operation *op = v.getDefiningOp();
-  if (!isa_and_nonnull<MapOp, BroadcastOp, StopGradOp>(op) || (!last && !llvm::all_equal(v.getUsers()))) return elements(dims.elements(v.getType()));
+  if (!isa_and_nonnull<MapOp, BroadcastOp, StopGradOp>(op) || (!last && !llvm::all_equal(v.getUsers()))) return elements(v, dims);
   int64_t n = 0;
   for (Value x : op->getOperands()) n += elementsRead(x, dims, false);
   return n;
@@ -37,9 +36,9 @@ struct ContractSumsPass : impl::ContractSumsPassBase<ContractSumsPass> {
         Size n(1);
         for (StringAttr d : t.getDims())
           if (!isSummed(d) && !other.has(d)) n = n * dims.value(d.getValue());
-        return elements(n);
+        return assumed(n);
       };
-      auto isMade = [&](Value v) { return v.hasOneUse() && elements(dims.elements(v.getType())) > elementsRead(v, dims) + elements(dims.elements(r.getType())); };
+      auto isMade = [&](Value v) { return v.hasOneUse() && elements(v, dims) > elementsRead(v, dims) + elements(r, dims); };
       if (!x.isReal() || !y.isReal() || brings(x, y) < fewest || brings(y, x) < fewest || isMade(a) || isMade(b)) continue;
       if (!llvm::all_of(strings(r.getOver()), [&](StringAttr d) { return x.has(d) && y.has(d); })) continue;
       OpBuilder at(r);

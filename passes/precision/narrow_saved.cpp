@@ -2,6 +2,7 @@
 #include "ir/layers.h"
 #include "passes/analysis/cost.h"
 #include "passes/analysis/saved_values.h"
+#include "passes/analysis/work.h"
 #include "passes/precision/passes.h"
 #include "passes/precision/rounding.h"
 
@@ -12,7 +13,6 @@ namespace fil::passes {
 #include "passes/precision/passes.h.inc"
 namespace {
 
-constexpr int64_t unknownLength = 1024;
 constexpr int64_t smallShare = 64;
 
 struct NarrowSavedPass : impl::NarrowSavedPassBase<NarrowSavedPass> {
@@ -46,9 +46,7 @@ private:
     });
     return loops;
   }
-  int64_t elements(Type t) const {
-    return dims->elements(t).eval([](const std::string &) { return std::optional<int64_t>(unknownLength); })->value();
-  }
+  int64_t elements(Type t) const { return assumed(dims->elements(t)); }
   static bool isSaved(OpResult r) {
     return !r.use_empty() && llvm::all_of(r.getUses(), [](OpOperand &use) {
       auto l = dyn_cast<LayersOp>(use.getOwner());

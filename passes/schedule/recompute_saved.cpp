@@ -15,17 +15,15 @@ namespace {
 constexpr int mostOperations = 64; // an element, in additions
 constexpr int mostOfScores = 256;  // which need not be in memory then
 constexpr int mostSteps = 128;     // of a wide contraction
-constexpr int64_t longLength = 1024;
 
 /// Are these many small products whose results are larger than what they are made of, like the scores of attention? They grow with the
 /// product of two lengths, and computing them again reads what fits the cache. Lengths that are not known count as long.
 bool isWide(ContractOp c, const Dims &dims) {
   if (!c.getSubsets().empty()) return false;
   ContractionDims d = classify(c);
-  auto elements = [&](const Size &s) { return s.eval([](const std::string &) { return std::optional<int64_t>(longLength); })->value(); };
-  auto of = [&](Value v) { return elements(dims.elements(v.getType())); };
+  auto of = [&](Value v) { return assumed(dims.elements(v.getType())); };
   double steps = 1;
-  for (StringAttr x : d.summed) steps *= elements(dims.value(x.getValue()));
+  for (StringAttr x : d.summed) steps *= assumed(dims.value(x.getValue()));
   return !d.batch.empty() && steps <= mostSteps && worthTiles(d, dims) && of(c.getResult()) >= of(c.getLhs()) + of(c.getRhs());
 }
 
